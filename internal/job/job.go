@@ -1,0 +1,33 @@
+// Package job is the contract between frontend, scheduler and querier: a piece of read work as
+// plain data, and its answer. It can be queued, sent over a wire and run anywhere.
+package job
+
+import (
+	"context"
+
+	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// Job is one question of one tenant. Exactly one of the pointers is set.
+type Job struct {
+	Tenant  string
+	Metrics *metrics.Query
+	Logs    *logs.Query
+	Traces  *traces.Query
+}
+
+// Result answers a Job: the pointer of the job's signal is set.
+type Result struct {
+	Metrics *metrics.Result
+	Logs    *logs.Result
+	Traces  *traces.Result
+}
+
+// Runner runs jobs: the frontend for the APIs, the scheduler for the frontend, the querier for the
+// scheduler. Run is safe for concurrent use and ends early when ctx is done. Errors are classed by
+// package fault.
+type Runner interface {
+	Run(ctx context.Context, j Job) (Result, error)
+}

@@ -1,0 +1,228 @@
+// Package logs is the logs signal: streams of entries, the in-memory head, the columnar block and
+// what both answer. LogQL is in logs/logql, on top of it.
+package logs
+
+import (
+	"context"
+	"iter"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Batch is one write of one tenant. The receiver keeps nothing of it after the call returns.
+type Batch struct {
+	Streams []Stream
+}
+
+// Stream is new entries of one stream. Labels are sorted, without duplicates or empty values.
+type Stream struct {
+	Labels  labels.Labels
+	Entries []Entry
+}
+
+// Entry is one log line. Timestamp is Unix nanoseconds. Metadata (structured metadata) is sorted
+// by name, without duplicates or empty values, names already sanitised.
+type Entry struct {
+	Timestamp int64
+	Line      string
+	Metadata  []Label
+}
+
+// Label is a name and a value.
+type Label struct{ Name, Value string }
+
+// PushResult says what of a batch was stored; a push whose entries were all rejected is not an
+// error of the call.
+type PushResult struct {
+	Entries  int
+	Bytes    int64
+	Rejected []Rejection
+}
+
+// Rejection is a group of entries refused for one reason. Reason is a short machine word as Loki
+// counts it (line_too_long, too_far_behind, greater_than_max_sample_age, …); Message is for the sender.
+type Rejection struct {
+	Reason  string
+	Message string
+	Count   int
+}
+
+// Matcher is a label matcher as plain data.
+type Matcher struct {
+	Type        labels.MatchType
+	Name, Value string
+}
+
+// Direction is the order of time in which entries are wanted.
+type Direction int
+
+// The directions. Backward (newest first) is LogQL's default.
+const (
+	Backward Direction = iota
+	Forward
+)
+
+// LineFilter is a line filter that a source may apply early, as plain data. Any of Match must
+// hold (Negate: none may).
+type LineFilter struct {
+	Negate bool
+	Regexp bool // Match are RE2 expressions, unanchored; otherwise substrings
+	Match  []string
+}
+
+// Select asks a source for entries of the streams that match all Matchers, with
+// Start <= Timestamp < End in nanoseconds. Filters and Limit are permission, not duty: the caller
+// filters again, and a source may stop once it has yielded Limit rows that pass all Filters (0: no limit).
+type Select struct {
+	Matchers   []Matcher
+	Start, End int64
+	Direction  Direction
+	Filters    []LineFilter
+	Limit      int
+}
+
+// Rows is a run of entries in time order, as columns of equal length. Everything is valid until
+// the sequence moves on: copy what you keep.
+type Rows struct {
+	Streams    []labels.Labels // the streams that Stream points into
+	Stream     []uint32
+	Timestamps []int64
+	Lines      [][]byte
+	Metadata   [][]Label // nil, or one element a row
+}
+
+// Source answers for the logs of one place. Safe for concurrent use.
+//
+// SelectRows yields rows in s.Direction: inside Rows and from one Rows to the next timestamps never
+// go back. Entries of one instant come in the order of their streams' labels, then of arrival. The
+// first error ends the sequence.
+type Source interface {
+	SelectRows(ctx context.Context, tenant string, s Select) iter.Seq2[*Rows, error]
+	// Series returns the label sets of streams that match any of the matcher sets (none: all) and
+	// have entries in [start, end), sorted.
+	Series(ctx context.Context, tenant string, start, end int64, matchers [][]Matcher) ([]labels.Labels, error)
+	// Volume returns, for each matching stream, how much it holds in [start, end); estimated where
+	// a page is only partly in the range.
+	Volume(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]StreamVolume, error)
+}
+
+// StreamVolume is what one stream holds in a range of time.
+type StreamVolume struct {
+	Labels  labels.Labels
+	Entries int64
+	Bytes   int64 // of lines and metadata, uncompressed
+	Pages   int64
+}
+
+// QueryKind says which question a Query asks.
+type QueryKind string
+
+// The kinds of logs queries.
+const (
+	Range               QueryKind = "range"
+	Instant             QueryKind = "instant"
+	LabelNames          QueryKind = "label_names"
+	LabelValues         QueryKind = "label_values"
+	SeriesKind          QueryKind = "series"
+	StatsKind           QueryKind = "stats"
+	VolumeKind          QueryKind = "volume"
+	VolumeRange         QueryKind = "volume_range"
+	DetectedLabels      QueryKind = "detected_labels"
+	DetectedFields      QueryKind = "detected_fields"
+	DetectedFieldValues QueryKind = "detected_field_values"
+	Patterns            QueryKind = "patterns"
+)
+
+// Query is one logs question as plain data, small enough to be a job. Times and durations are
+// nanoseconds.
+type Query struct {
+	Kind         QueryKind
+	Expr         string // a LogQL query or, for the index kinds, a selector (may be empty where the API allows it)
+	Start, End   int64  // Instant: both are the evaluation time
+	Step         int64
+	Interval     int64
+	Limit        int
+	LineLimit    int // DetectedFields: lines to look at
+	Direction    Direction
+	Label        string   // LabelValues: the label; DetectedFieldValues: the field
+	Match        []string // SeriesKind: selectors, joined by or
+	TargetLabels []string // VolumeKind
+	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
+}
+
+// Result is the answer to a Query; which fields are set depends on its kind.
+type Result struct {
+	Streams     []StreamResult // Range on a log query
+	Matrix      []SampleSeries // Range on a metric query, VolumeRange
+	Vector      []VectorSample // Instant, VolumeKind
+	Scalar      *Point         // Instant on a scalar expression
+	Strings     []string
+	Series      []labels.Labels
+	Index       StreamVolume // StatsKind: sums; Labels unset
+	StreamCount int64        // StatsKind
+	Fields      []DetectedField
+	Pattern     []PatternSeries
+	Stats       QueryStats
+	Ordered     bool // Vector is in the order that the query asked for (sort, topk)
+}
+
+// StreamResult is entries of one final label set, in the direction of the query.
+type StreamResult struct {
+	Labels  labels.Labels
+	Entries []ResultEntry
+}
+
+// ResultEntry is an entry of an answer. Metadata and Parsed are the parts of the label set that
+// came from structured metadata and from parsers, for the categorize-labels encoding.
+type ResultEntry struct {
+	Timestamp int64
+	Line      string
+	Metadata  []Label
+	Parsed    []Label
+}
+
+// SampleSeries is one series of a matrix.
+type SampleSeries struct {
+	Labels labels.Labels
+	Points []Point
+}
+
+// VectorSample is one sample of a vector.
+type VectorSample struct {
+	Labels labels.Labels
+	Point
+}
+
+// Point is a sample: T in Unix milliseconds.
+type Point struct {
+	T int64
+	V float64
+}
+
+// DetectedField is one answer of the detected fields and detected labels APIs.
+type DetectedField struct {
+	Name        string
+	Type        string // string, int, float, boolean, duration, bytes
+	Cardinality uint64
+	Parsers     []string
+	JSONPath    []string
+}
+
+// PatternSeries is how often lines of one pattern occurred. T of a point is in Unix seconds.
+type PatternSeries struct {
+	Pattern string
+	Level   string
+	Points  []Point
+}
+
+// QueryStats says what a query cost.
+type QueryStats struct {
+	Blocks, Pages    int64
+	BytesRead        int64 // from the bucket
+	RangeReads       int64 // requests to the bucket
+	LinesProcessed   int64
+	BytesProcessed   int64 // of lines, uncompressed
+	EntriesReturned  int64
+	ExecNanoseconds  int64
+	QueueNanoseconds int64
+}
