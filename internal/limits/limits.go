@@ -1,0 +1,201 @@
+// Package limits says how much one tenant may send and ask.
+//
+// There is one set of defaults (the `limits:` section) and, for each tenant named in `overrides:`,
+// the same set with some values replaced. A value of 0 turns a limit off unless its comment says
+// otherwise. Names and defaults follow Loki, Mimir, Prometheus and Tempo where they have the limit.
+//
+// The package holds the numbers and counts what they rejected (Discarded); checking is done by the
+// roles that see the data.
+package limits
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/units"
+	"github.com/prometheus/common/model"
+)
+
+// Limits bound what one tenant writes and reads.
+type Limits struct {
+	// MaxAge rejects data older than this, as a duration. Default 0: any age is welcome (metrics are
+	// still bound by the out-of-order window of their store).
+	MaxAge model.Duration `yaml:"max_age"`
+	// CreationGracePeriod rejects data with a timestamp further ahead than this. Default 10m; 0
+	// accepts any time in the future.
+	CreationGracePeriod model.Duration `yaml:"creation_grace_period"`
+
+	Metrics MetricsLimits `yaml:"metrics"`
+	Logs    LogsLimits    `yaml:"logs"`
+	Traces  TracesLimits  `yaml:"traces"`
+	Queries QueryLimits   `yaml:"queries"`
+}
+
+// MetricsLimits bound the writes of metrics.
+type MetricsLimits struct {
+	// IngestionRate is the sustained rate in samples (floats, histograms and exemplars) a second.
+	// Default 0: no bound.
+	IngestionRate float64 `yaml:"ingestion_rate"`
+	// IngestionBurst is how many samples may come at once. Default 0: ten seconds of IngestionRate.
+	IngestionBurst int `yaml:"ingestion_burst"`
+	// MaxSeriesPerTenant bounds the series with data in the head. Default 0: no bound.
+	MaxSeriesPerTenant int `yaml:"max_series_per_tenant"`
+	// MaxLabelNamesPerSeries counts labels, __name__ included. Default 30, as in Mimir.
+	MaxLabelNamesPerSeries int `yaml:"max_label_names_per_series"`
+	// MaxLabelNameLength is in bytes. Default 1024.
+	MaxLabelNameLength int `yaml:"max_label_name_length"`
+	// MaxLabelValueLength is in bytes. Default 2048.
+	MaxLabelValueLength int `yaml:"max_label_value_length"`
+	// MaxExemplarLabelLength is the sum of an exemplar's label names and values, in characters.
+	// Default 256; OpenMetrics says 128, OpenTelemetry sends more.
+	MaxExemplarLabelLength int `yaml:"max_exemplar_label_length"`
+	// MaxNativeHistogramBuckets bounds the buckets of one native histogram sample. Default 0: no bound.
+	MaxNativeHistogramBuckets int `yaml:"max_native_histogram_buckets"`
+}
+
+// LogsLimits bound the writes of logs.
+type LogsLimits struct {
+	// IngestionRate is the sustained rate of lines and structured metadata in bytes a second, such
+	// as 4MiB. Default 0: no bound.
+	IngestionRate units.Base2Bytes `yaml:"ingestion_rate"`
+	// IngestionBurst is how many bytes may come at once. Default 0: ten seconds of IngestionRate.
+	IngestionBurst units.Base2Bytes `yaml:"ingestion_burst"`
+	// MaxStreamsPerTenant bounds the streams with data in the head. Default 0: no bound.
+	MaxStreamsPerTenant int `yaml:"max_streams_per_tenant"`
+	// MaxLineSize is in bytes. Default 256KiB.
+	MaxLineSize units.Base2Bytes `yaml:"max_line_size"`
+	// MaxLineSizeTruncate cuts longer lines to MaxLineSize instead of rejecting them. Default false.
+	MaxLineSizeTruncate bool `yaml:"max_line_size_truncate"`
+	// MaxLabelNamesPerSeries counts the labels of a stream. Default 15.
+	MaxLabelNamesPerSeries int `yaml:"max_label_names_per_series"`
+	// MaxLabelNameLength is in bytes. Default 1024.
+	MaxLabelNameLength int `yaml:"max_label_name_length"`
+	// MaxLabelValueLength is in bytes. Default 2048.
+	MaxLabelValueLength int `yaml:"max_label_value_length"`
+	// MaxStructuredMetadataSize is the sum of names and values of one entry in bytes. Default 64KiB.
+	MaxStructuredMetadataSize units.Base2Bytes `yaml:"max_structured_metadata_size"`
+	// MaxStructuredMetadataEntriesCount counts the names of one entry. Default 128.
+	MaxStructuredMetadataEntriesCount int `yaml:"max_structured_metadata_entries_count"`
+	// DiscoverServiceName adds a service_name label to streams that lack it, from the first of
+	// service, app, application, … that is there. Default true.
+	DiscoverServiceName bool `yaml:"discover_service_name"`
+	// DiscoverLogLevels adds a detected_level to the structured metadata. Default true.
+	DiscoverLogLevels bool `yaml:"discover_log_levels"`
+}
+
+// TracesLimits bound the writes of traces.
+type TracesLimits struct {
+	// IngestionRate is the sustained rate of OTLP protobuf in bytes a second. Default 0: no bound.
+	IngestionRate units.Base2Bytes `yaml:"ingestion_rate"`
+	// IngestionBurst is how many bytes may come at once. Default 0: ten seconds of IngestionRate.
+	IngestionBurst units.Base2Bytes `yaml:"ingestion_burst"`
+	// MaxTraceBytes bounds one trace in the head, in bytes of OTLP. Default 50MiB.
+	MaxTraceBytes units.Base2Bytes `yaml:"max_trace_bytes"`
+	// MaxTraceSpans bounds the spans of one trace in the head. Default 100000.
+	MaxTraceSpans int `yaml:"max_trace_spans"`
+	// MaxSpanBytes bounds one span with its events and links, in bytes of OTLP. Default 1MiB.
+	MaxSpanBytes units.Base2Bytes `yaml:"max_span_bytes"`
+	// MaxAttributeBytes bounds the key and the value of one attribute, each. Default 128KiB.
+	MaxAttributeBytes units.Base2Bytes `yaml:"max_attribute_bytes"`
+	// MaxAttributesPerSpan counts the attributes of a span, an event, a link, a scope or a resource,
+	// each alone. Default 1024.
+	MaxAttributesPerSpan int `yaml:"max_attributes_per_span"`
+}
+
+// QueryLimits bound reads.
+type QueryLimits struct {
+	// Timeout ends a query. Default 2m; 0 leaves it to the client.
+	Timeout model.Duration `yaml:"timeout"`
+	// MaxLength bounds end - start of a query, as a duration. Default 0: no bound.
+	MaxLength model.Duration `yaml:"max_query_length"`
+	// MaxLookback moves the start of a query to now minus this. Default 0: no bound.
+	MaxLookback model.Duration `yaml:"max_query_lookback"`
+	// MaxBytes bounds what one query may read from the bucket, in bytes. Default 0: no bound.
+	MaxBytes units.Base2Bytes `yaml:"max_query_bytes"`
+	// MaxSeries bounds the series of a logs metric query's answer. Default 500.
+	MaxSeries int `yaml:"max_query_series"`
+	// MaxEntries bounds the limit that a logs query may ask for. Default 5000.
+	MaxEntries int `yaml:"max_entries_limit_per_query"`
+	// MaxSamples bounds the samples that one PromQL query holds in memory. Default 50000000.
+	MaxSamples int `yaml:"max_samples"`
+	// MaxPoints bounds the points per series (range / step) of a range query. Default 11000.
+	MaxPoints int `yaml:"max_points_per_series"`
+	// MaxTraces bounds the limit that a trace search may ask for. Default 1000.
+	MaxTraces int `yaml:"max_traces_per_search"`
+	// MaxConcurrent bounds the queries of the tenant that run at once; more wait. Default 0: no bound.
+	MaxConcurrent int `yaml:"max_concurrent"`
+}
+
+// DefaultConfig returns the limits of a tenant for whom nothing is configured.
+func DefaultConfig() Limits {
+	return Limits{
+		CreationGracePeriod: model.Duration(10 * time.Minute),
+		Metrics: MetricsLimits{
+			MaxLabelNamesPerSeries: 30, MaxLabelNameLength: 1024, MaxLabelValueLength: 2048,
+			MaxExemplarLabelLength: 256,
+		},
+		Logs: LogsLimits{
+			MaxLineSize:            256 * units.KiB,
+			MaxLabelNamesPerSeries: 15, MaxLabelNameLength: 1024, MaxLabelValueLength: 2048,
+			MaxStructuredMetadataSize: 64 * units.KiB, MaxStructuredMetadataEntriesCount: 128,
+			DiscoverServiceName: true, DiscoverLogLevels: true,
+		},
+		Traces: TracesLimits{
+			MaxTraceBytes: 50 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: units.MiB,
+			MaxAttributeBytes: 128 * units.KiB, MaxAttributesPerSpan: 1024,
+		},
+		Queries: QueryLimits{
+			Timeout: model.Duration(2 * time.Minute), MaxSeries: 500, MaxEntries: 5000,
+			MaxSamples: 50_000_000, MaxPoints: 11_000, MaxTraces: 1000,
+		},
+	}
+}
+
+// Validate reports every value that makes no sense, with its path below `limits`.
+func (l *Limits) Validate() error {
+	var errs []error
+	check := func(path string, negative bool) {
+		if negative {
+			errs = append(errs, fmt.Errorf("%s: must not be negative", path))
+		}
+	}
+	check("max_age", l.MaxAge < 0)
+	check("creation_grace_period", l.CreationGracePeriod < 0)
+	m, g, t, q := &l.Metrics, &l.Logs, &l.Traces, &l.Queries
+	check("metrics.ingestion_rate", m.IngestionRate < 0)
+	check("metrics.ingestion_burst", m.IngestionBurst < 0)
+	check("metrics.max_series_per_tenant", m.MaxSeriesPerTenant < 0)
+	check("metrics.max_label_names_per_series", m.MaxLabelNamesPerSeries < 0)
+	check("metrics.max_label_name_length", m.MaxLabelNameLength < 0)
+	check("metrics.max_label_value_length", m.MaxLabelValueLength < 0)
+	check("metrics.max_exemplar_label_length", m.MaxExemplarLabelLength < 0)
+	check("metrics.max_native_histogram_buckets", m.MaxNativeHistogramBuckets < 0)
+	check("logs.ingestion_rate", g.IngestionRate < 0)
+	check("logs.ingestion_burst", g.IngestionBurst < 0)
+	check("logs.max_streams_per_tenant", g.MaxStreamsPerTenant < 0)
+	check("logs.max_line_size", g.MaxLineSize < 0)
+	check("logs.max_label_names_per_series", g.MaxLabelNamesPerSeries < 0)
+	check("logs.max_label_name_length", g.MaxLabelNameLength < 0)
+	check("logs.max_label_value_length", g.MaxLabelValueLength < 0)
+	check("logs.max_structured_metadata_size", g.MaxStructuredMetadataSize < 0)
+	check("logs.max_structured_metadata_entries_count", g.MaxStructuredMetadataEntriesCount < 0)
+	check("traces.ingestion_rate", t.IngestionRate < 0)
+	check("traces.ingestion_burst", t.IngestionBurst < 0)
+	check("traces.max_trace_bytes", t.MaxTraceBytes < 0)
+	check("traces.max_trace_spans", t.MaxTraceSpans < 0)
+	check("traces.max_span_bytes", t.MaxSpanBytes < 0)
+	check("traces.max_attribute_bytes", t.MaxAttributeBytes < 0)
+	check("traces.max_attributes_per_span", t.MaxAttributesPerSpan < 0)
+	check("queries.timeout", q.Timeout < 0)
+	check("queries.max_query_length", q.MaxLength < 0)
+	check("queries.max_query_lookback", q.MaxLookback < 0)
+	check("queries.max_query_bytes", q.MaxBytes < 0)
+	check("queries.max_query_series", q.MaxSeries < 0)
+	check("queries.max_entries_limit_per_query", q.MaxEntries < 0)
+	check("queries.max_samples", q.MaxSamples < 0)
+	check("queries.max_points_per_series", q.MaxPoints < 0)
+	check("queries.max_traces_per_search", q.MaxTraces < 0)
+	check("queries.max_concurrent", q.MaxConcurrent < 0)
+	return errors.Join(errs...)
+}
