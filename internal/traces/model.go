@@ -150,7 +150,12 @@ type Link struct {
 }
 
 // Span is one span. Times are Unix nanoseconds, as sent (End may be before Start).
+//
+// Order is the span's place in the order of arrival within its trace: siblings and roots are
+// numbered by it in TraceQL's nested sets, and the last root that arrived names the trace. Where it
+// is equal (zero if a source doesn't know), the order of start decides.
 type Span struct {
+	Order                                          uint32
 	ID, ParentID                                   SpanID
 	Name                                           string
 	Kind                                           Kind
@@ -279,8 +284,17 @@ type FoundSpan struct {
 
 // SampleSeries is one series of a TraceQL metrics answer.
 type SampleSeries struct {
-	Labels  []Attribute
-	Samples []Sample
+	Labels    []Attribute
+	Samples   []Sample
+	Exemplars []Exemplar // at most Query.Exemplars in all series together
+}
+
+// Exemplar is one span that stands for others of its series: T in Unix milliseconds, V its value
+// (seconds for durations), Labels at least "trace:id".
+type Exemplar struct {
+	Labels []Attribute
+	T      int64
+	V      float64
 }
 
 // Sample is a point: T in Unix milliseconds. Missing marks a step without a value.
