@@ -31,3 +31,19 @@ type Result struct {
 type Runner interface {
 	Run(ctx context.Context, j Job) (Result, error)
 }
+
+// Ticket is a job that a querier took from the scheduler and owes an answer to.
+type Ticket struct {
+	ID  uint64
+	Job Job
+}
+
+// Queue is where queriers ask for work. It is the scheduler's side of the boundary that crosses a
+// wire when roles run apart.
+//
+// Take blocks until there is a job or ctx is done. The context it returns belongs to the job: it
+// ends when the one who asked has gone. Every ticket taken must be finished, once.
+type Queue interface {
+	Take(ctx context.Context) (context.Context, Ticket, error)
+	Finish(id uint64, r Result, err error)
+}

@@ -89,6 +89,7 @@ type Rows struct {
 	Timestamps []int64
 	Lines      [][]byte
 	Metadata   [][]Label // nil, or one element a row
+	Dropped    int       // live tails only: entries lost before these because the reader was too slow
 }
 
 // Source answers for the logs of one place. Safe for concurrent use.
