@@ -1,0 +1,862 @@
+package traces
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hune-io/hune/internal/fault"
+)
+
+// Limits bound what one span may be. Zero means the default.
+type Limits struct {
+	MaxSpanBytes      int    // of the encoded span; larger ones are refused. Default 4 MiB
+	MaxAttributeBytes int    // longer keys and string values are cut at a rune. Default 2048
+	MaxAttributes     int    // of a span, event, link, resource or scope; the rest is counted as dropped. Default 1024
+	MaxEvents         int    // of a span, and as many links; the rest is counted as dropped. Default 10000
+	Oldest, Newest    uint64 // spans that start before or after are refused, in Unix nanoseconds; zero: no bound
+}
+
+const (
+	defaultMaxSpanBytes      = 4 << 20
+	defaultMaxAttributeBytes = 2048
+	defaultMaxAttributes     = 1024
+	defaultMaxEvents         = 10000
+	maxValueDepth            = 64 // nesting of arrays and key/value lists in an attribute
+)
+
+func (l Limits) orDefault() Limits {
+	set := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&l.MaxSpanBytes, defaultMaxSpanBytes)
+	set(&l.MaxAttributeBytes, defaultMaxAttributeBytes)
+	set(&l.MaxAttributes, defaultMaxAttributes)
+	set(&l.MaxEvents, defaultMaxEvents)
+	return l
+}
+
+// visitor receives what walker finds.
+type visitor interface {
+	// span gets a valid span. Unless the walker keeps, the span with all it points to (except
+	// resource and scope) is valid until span returns.
+	span(id ID, s *Span) error
+	reject(reason, message string)
+}
+
+// walker walks an OTLP TracesData message once, span by span. Memory is that of one span, whatever
+// the size of the request, unless keep is set.
+type walker struct {
+	limits Limits
+	keep   bool // spans stay valid for ever
+	v      visitor
+
+	repaired bool // some string was not UTF-8 and was replaced
+
+	spans  slab[Span]
+	attrs  slab[Attribute]
+	events slab[Event]
+	links  slab[Link]
+
+	resource    *Resource
+	resourceRaw string // the resource's message and schema URL, for interning
+	resourceURL string
+	scope       *Scope
+	scopeRaw    string
+	scopeURL    string
+}
+
+// refused is why a span is not valid.
+type refused struct{ reason, message string }
+
+func (r *refused) Error() string { return r.message }
+
+// errTooDeep drops an attribute, which is then counted as OTLP counts what a sender dropped.
+var errTooDeep = fmt.Errorf("attribute value is nested more than %d levels deep", maxValueDepth)
+
+func refusef(reason, format string, args ...any) error {
+	return &refused{reason, fmt.Sprintf(format, args...)}
+}
+
+func malformed(what string, err error) error {
+	if _, ok := err.(*fault.Error); ok {
+		return err
+	}
+	return fault.Invalidf("malformed OTLP traces: %s: %w", what, err)
+}
+
+// walk visits every span of data. The error is Invalid if data is not a TracesData message.
+func (w *walker) walk(data string) error {
+	c, f := cursor{s: data}, field{}
+	for n := 0; c.next(&f); {
+		if f.num != 1 || !c.want(&f, wireBytes) {
+			continue
+		}
+		if err := w.resourceSpans(f.data); err != nil {
+			return malformed(fmt.Sprintf("resource_spans[%d]", n), err)
+		}
+		n++
+	}
+	if c.err != nil {
+		return malformed("traces_data", c.err)
+	}
+	return nil
+}
+
+func (w *walker) resourceSpans(data string) error {
+	// The resource may stand after its spans: look for it first.
+	w.resource, w.resourceRaw, w.resourceURL = nil, "", ""
+	c, f := cursor{s: data}, field{}
+	var resource Resource
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if !c.want(&f, wireBytes) {
+				break
+			}
+			if err := w.resourceMessage(f.data, &resource); err != nil {
+				return fmt.Errorf("resource: %w", err)
+			}
+			w.resourceRaw += f.data // a second one is merged, as protobuf says
+		case 3:
+			if c.want(&f, wireBytes) {
+				resource.SchemaURL = w.text(f.data)
+				w.resourceURL = f.data
+			}
+		}
+	}
+	if c.err != nil {
+		return c.err
+	}
+	for i := range resource.Attributes {
+		if a := &resource.Attributes[i]; a.Key == "service.name" && a.Type == TypeString {
+			resource.ServiceName = a.Str
+			break
+		}
+	}
+	w.resource = &resource
+	c = cursor{s: data}
+	for n := 0; c.next(&f); {
+		if f.num != 2 || !c.want(&f, wireBytes) {
+			continue
+		}
+		if err := w.scopeSpans(f.data); err != nil {
+			return fmt.Errorf("scope_spans[%d]: %w", n, err)
+		}
+		n++
+	}
+	return c.err
+}
+
+func (w *walker) resourceMessage(data string, r *Resource) error {
+	attrs, over, err := w.attributes(data, 1, true)
+	if err != nil {
+		return err
+	}
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		if f.num == 2 && c.want(&f, wireVarint) {
+			r.DroppedAttributesCount = uint32(f.val)
+		}
+	}
+	r.Attributes = append(r.Attributes, attrs...)
+	r.DroppedAttributesCount = addSaturated(r.DroppedAttributesCount, over)
+	return c.err
+}
+
+func (w *walker) scopeSpans(data string) error {
+	w.scopeRaw, w.scopeURL = "", ""
+	c, f := cursor{s: data}, field{}
+	var scope Scope
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if !c.want(&f, wireBytes) {
+				break
+			}
+			if err := w.scopeMessage(f.data, &scope); err != nil {
+				return fmt.Errorf("scope: %w", err)
+			}
+			w.scopeRaw += f.data
+		case 3:
+			if c.want(&f, wireBytes) {
+				scope.SchemaURL = w.text(f.data)
+				w.scopeURL = f.data
+			}
+		}
+	}
+	if c.err != nil {
+		return c.err
+	}
+	w.scope = &scope
+	c = cursor{s: data}
+	for n := 0; c.next(&f); {
+		if f.num != 2 || !c.want(&f, wireBytes) {
+			continue
+		}
+		if err := w.one(f.data); err != nil {
+			return fmt.Errorf("spans[%d]: %w", n, err)
+		}
+		n++
+	}
+	return c.err
+}
+
+func (w *walker) scopeMessage(data string, s *Scope) error {
+	attrs, over, err := w.attributes(data, 3, true)
+	if err != nil {
+		return err
+	}
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if c.want(&f, wireBytes) {
+				s.Name = w.text(f.data)
+			}
+		case 2:
+			if c.want(&f, wireBytes) {
+				s.Version = w.text(f.data)
+			}
+		case 4:
+			if c.want(&f, wireVarint) {
+				s.DroppedAttributesCount = uint32(f.val)
+			}
+		}
+	}
+	s.Attributes = append(s.Attributes, attrs...)
+	s.DroppedAttributesCount = addSaturated(s.DroppedAttributesCount, over)
+	return c.err
+}
+
+// one walks one span and hands it to the visitor.
+func (w *walker) one(data string) error {
+	if !w.keep {
+		w.reset()
+	}
+	if len(data) > w.limits.MaxSpanBytes {
+		w.v.reject("span_too_large", fmt.Sprintf("span of %d bytes is larger than the limit of %d bytes", len(data), w.limits.MaxSpanBytes))
+		return nil
+	}
+	s := &w.spans.alloc(1)[0]
+	id, err := w.spanMessage(data, s)
+	if err == nil {
+		err = w.valid(id, s)
+	}
+	if err != nil {
+		var r *refused
+		if errors.As(err, &r) {
+			w.v.reject(r.reason, r.message)
+			return nil
+		}
+		return err
+	}
+	s.Resource, s.Scope = w.resource, w.scope
+	return w.v.span(id, s)
+}
+
+// reset takes back the memory of the last span.
+func (w *walker) reset() {
+	w.spans.reset()
+	w.attrs.reset()
+	w.events.reset()
+	w.links.reset()
+}
+
+func (w *walker) valid(id ID, s *Span) error {
+	switch {
+	case id.IsZero():
+		return refusef("invalid_trace_id", "span %q has a trace ID of zeros", s.Name)
+	case s.ID == SpanID{}:
+		return refusef("invalid_span_id", "span %q of trace %s has a span ID of zeros", s.Name, id)
+	case s.Start > math.MaxInt64 || s.End > math.MaxInt64:
+		return refusef("invalid_timestamp", "span %q of trace %s has a time after the year 2262", s.Name, id)
+	case s.Start < w.limits.Oldest:
+		return refusef("too_old", "span %q of trace %s starts before the oldest time that is accepted", s.Name, id)
+	case w.limits.Newest != 0 && s.Start > w.limits.Newest:
+		return refusef("too_far_in_future", "span %q of trace %s starts after the latest time that is accepted", s.Name, id)
+	}
+	return nil
+}
+
+func (w *walker) spanMessage(data string, s *Span) (ID, error) {
+	var id ID
+	if err := w.spanLists(data, s); err != nil {
+		return id, err
+	}
+	c, f := cursor{s: data}, field{}
+	var bad error // a wrong ID makes the span invalid, not the request: read on to the end
+	events, links := 0, 0
+	var droppedAttributes, droppedEvents, droppedLinks uint32
+	for c.next(&f) {
+		switch f.num {
+		case 1, 2, 3, 4, 5, 9, 11, 13, 15:
+			c.want(&f, wireBytes)
+		case 6, 10, 12, 14:
+			c.want(&f, wireVarint)
+		case 7, 8:
+			c.want(&f, wireFixed64)
+		case 16:
+			c.want(&f, wireFixed32)
+		}
+		if c.err != nil {
+			break
+		}
+		switch f.num {
+		case 1:
+			bad = firstError(bad, readID(id[:], f.data, "invalid_trace_id", "trace ID"))
+		case 2:
+			bad = firstError(bad, readID(s.ID[:], f.data, "invalid_span_id", "span ID"))
+		case 3:
+			s.TraceState = w.text(f.data)
+		case 4:
+			bad = firstError(bad, readID(s.ParentID[:], f.data, "invalid_parent_span_id", "parent span ID"))
+		case 5:
+			s.Name = w.text(f.data)
+		case 6:
+			if s.Kind = KindUnspecified; f.val <= uint64(KindConsumer) {
+				s.Kind = Kind(f.val)
+			}
+		case 7:
+			s.Start = f.val
+		case 8:
+			s.End = f.val
+		case 10:
+			droppedAttributes = uint32(f.val)
+		case 11:
+			if events < len(s.Events) {
+				if err := w.event(f.data, &s.Events[events]); err != nil {
+					return id, fmt.Errorf("events[%d]: %w", events, err)
+				}
+			}
+			events++
+		case 12:
+			droppedEvents = uint32(f.val)
+		case 13:
+			if links < len(s.Links) {
+				err := w.link(f.data, &s.Links[links])
+				if _, ok := err.(*refused); ok {
+					bad = firstError(bad, err)
+				} else if err != nil {
+					return id, fmt.Errorf("links[%d]: %w", links, err)
+				}
+			}
+			links++
+		case 14:
+			droppedLinks = uint32(f.val)
+		case 15:
+			if err := w.status(f.data, s); err != nil {
+				return id, fmt.Errorf("status: %w", err)
+			}
+		case 16:
+			s.Flags = uint32(f.val)
+		}
+	}
+	s.DroppedAttributes = addSaturated(s.DroppedAttributes, droppedAttributes)
+	s.DroppedEvents = addSaturated(s.DroppedEvents, droppedEvents)
+	s.DroppedLinks = addSaturated(s.DroppedLinks, droppedLinks)
+	if c.err != nil {
+		return id, c.err
+	}
+	return id, bad
+}
+
+// spanLists makes room for the lists of a span, so that they are allocated once, and reads the attributes.
+func (w *walker) spanLists(data string, s *Span) error {
+	attrs, over, err := w.attributes(data, 9, false)
+	if err != nil {
+		return err
+	}
+	s.Attributes, s.DroppedAttributes = attrs, over
+	c, f := cursor{s: data}, field{}
+	events, links := 0, 0
+	for c.next(&f) {
+		switch f.num {
+		case 11:
+			events++
+		case 13:
+			links++
+		}
+	}
+	if events > w.limits.MaxEvents {
+		s.DroppedEvents, events = uint32(events-w.limits.MaxEvents), w.limits.MaxEvents
+	}
+	if links > w.limits.MaxEvents {
+		s.DroppedLinks, links = uint32(links-w.limits.MaxEvents), w.limits.MaxEvents
+	}
+	s.Events, s.Links = w.events.alloc(events), w.links.alloc(links)
+	return c.err
+}
+
+func (w *walker) event(data string, e *Event) error {
+	attrs, over, err := w.attributes(data, 3, false)
+	if err != nil {
+		return err
+	}
+	e.Attributes, e.DroppedAttributesCount = attrs, over
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if c.want(&f, wireFixed64) {
+				e.Time = f.val
+			}
+		case 2:
+			if c.want(&f, wireBytes) {
+				e.Name = w.text(f.data)
+			}
+		case 4:
+			if c.want(&f, wireVarint) {
+				e.DroppedAttributesCount = addSaturated(e.DroppedAttributesCount, uint32(f.val))
+			}
+		}
+	}
+	return c.err
+}
+
+func (w *walker) link(data string, l *Link) error {
+	attrs, over, err := w.attributes(data, 4, false)
+	if err != nil {
+		return err
+	}
+	l.Attributes, l.DroppedAttributesCount = attrs, over
+	c, f := cursor{s: data}, field{}
+	var bad error
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if c.want(&f, wireBytes) {
+				bad = firstError(bad, readID(l.TraceID[:], f.data, "invalid_link", "trace ID of a link"))
+			}
+		case 2:
+			if c.want(&f, wireBytes) {
+				bad = firstError(bad, readID(l.SpanID[:], f.data, "invalid_link", "span ID of a link"))
+			}
+		case 3:
+			if c.want(&f, wireBytes) {
+				l.TraceState = w.text(f.data)
+			}
+		case 5:
+			if c.want(&f, wireVarint) {
+				l.DroppedAttributesCount = addSaturated(l.DroppedAttributesCount, uint32(f.val))
+			}
+		case 6:
+			if c.want(&f, wireFixed32) {
+				l.Flags = uint32(f.val)
+			}
+		}
+	}
+	if c.err != nil {
+		return c.err
+	}
+	return bad
+}
+
+func (w *walker) status(data string, s *Span) error {
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		switch f.num {
+		case 2:
+			if c.want(&f, wireBytes) {
+				s.StatusMessage = w.text(f.data)
+			}
+		case 3:
+			if c.want(&f, wireVarint) {
+				if s.Status = StatusUnset; f.val <= uint64(StatusError) {
+					s.Status = Status(f.val)
+				}
+			}
+		}
+	}
+	return c.err
+}
+
+// attributes reads all KeyValue fields numbered num. Resources and scopes outlive the span: heap.
+func (w *walker) attributes(data string, num uint32, heap bool) (attrs []Attribute, over uint32, err error) {
+	n := 0
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		if f.num == num {
+			n++
+		}
+	}
+	if c.err != nil {
+		return nil, 0, c.err
+	}
+	if n == 0 {
+		return nil, 0, nil
+	}
+	if n > w.limits.MaxAttributes {
+		over, n = uint32(n-w.limits.MaxAttributes), w.limits.MaxAttributes
+	}
+	if heap {
+		attrs = make([]Attribute, n)
+	} else {
+		attrs = w.attrs.alloc(n)
+	}
+	c = cursor{s: data}
+	i, kept := 0, 0
+	for c.next(&f) {
+		if f.num != num {
+			continue
+		}
+		if !c.want(&f, wireBytes) {
+			break
+		}
+		if i < n {
+			switch err := w.keyValue(f.data, &attrs[kept], heap); {
+			case errors.Is(err, errTooDeep):
+				over++
+			case err != nil:
+				return nil, 0, fmt.Errorf("attributes[%d]: %w", i, err)
+			default:
+				kept++
+			}
+		}
+		i++
+	}
+	if kept == 0 {
+		attrs = nil
+	}
+	return attrs[:kept], over, c.err
+}
+
+func (w *walker) keyValue(data string, a *Attribute, heap bool) error {
+	a.Type = TypeOpaque // a key without a value
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			if c.want(&f, wireBytes) {
+				a.Key = w.cut(w.text(f.data))
+			}
+		case 2:
+			if !c.want(&f, wireBytes) {
+				break
+			}
+			*a = Attribute{Key: a.Key}
+			if err := w.value(f.data, a, heap); err != nil {
+				return err
+			}
+		}
+	}
+	return c.err
+}
+
+// value reads an AnyValue. The last of several values wins, as in generated code.
+func (w *walker) value(data string, a *Attribute, heap bool) error {
+	f, err := lastValue(data)
+	if err != nil {
+		return err
+	}
+	if err := scalar(&f, a); err == nil {
+		if a.Type == TypeString {
+			a.Str = w.cut(w.text(a.Str))
+		}
+		return nil
+	}
+	if f.num == 5 {
+		ok, err := w.array(f.data, a, heap)
+		if ok || err != nil {
+			return err
+		}
+	}
+	return w.opaque(data, a)
+}
+
+// lastValue returns the field of an AnyValue that counts, with number 0 if none is set.
+func lastValue(data string) (field, error) {
+	c, f, last := cursor{s: data}, field{}, field{}
+	for c.next(&f) {
+		typ := uint8(wireBytes)
+		switch f.num {
+		case 1, 5, 6, 7:
+		case 2, 3:
+			typ = wireVarint
+		case 4:
+			typ = wireFixed64
+		default:
+			continue // a newer kind of value
+		}
+		if c.want(&f, typ) {
+			last = f
+		}
+	}
+	return last, c.err
+}
+
+// scalar sets a to the string, bool, int or double of f; else it returns errWireType.
+func scalar(f *field, a *Attribute) error {
+	switch f.num {
+	case 1:
+		a.Type, a.Str = TypeString, f.data
+	case 2:
+		a.Type, a.Int = TypeBool, 0
+		if f.val != 0 {
+			a.Int = 1
+		}
+	case 3:
+		a.Type, a.Int = TypeInt, int64(f.val)
+	case 4:
+		a.Type, a.Float = TypeFloat, math.Float64frombits(f.val)
+	default:
+		return errWireType
+	}
+	return nil
+}
+
+// array reads an ArrayValue whose elements are scalars of one type. Any other is not for the
+// columns: ok is false and a unchanged.
+func (w *walker) array(data string, a *Attribute, heap bool) (ok bool, err error) {
+	var first Attribute
+	n := 0
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		if f.num != 1 || !c.want(&f, wireBytes) {
+			continue
+		}
+		v, err := lastValue(f.data)
+		if err != nil {
+			return false, err
+		}
+		var e Attribute
+		if scalar(&v, &e) != nil || n > 0 && e.Type != first.Type {
+			return false, nil
+		}
+		if n == 0 {
+			first = e
+		}
+		n++
+	}
+	if c.err != nil {
+		return false, c.err
+	}
+	// An element can be two bytes, its struct is a hundred: longer arrays stay bytes.
+	if n == 0 || n > w.limits.MaxAttributes {
+		return false, nil
+	}
+	var elements []Attribute
+	if heap {
+		elements = make([]Attribute, n)
+	} else {
+		elements = w.attrs.alloc(n)
+	}
+	c = cursor{s: data}
+	for i := 0; c.next(&f); {
+		if f.num != 1 {
+			continue
+		}
+		v, err := lastValue(f.data)
+		if err != nil {
+			return false, err
+		}
+		_ = scalar(&v, &elements[i])
+		if elements[i].Type == TypeString {
+			elements[i].Str = w.cut(w.text(elements[i].Str))
+		}
+		i++
+	}
+	a.Type, a.Array = arrayOf(first.Type), elements
+	return true, nil
+}
+
+func arrayOf(t ValueType) ValueType { return t - TypeString + TypeStringArray }
+
+// elementOf is the type of the elements of an array type.
+func elementOf(t ValueType) ValueType { return t - TypeStringArray + TypeString }
+
+func (w *walker) opaque(data string, a *Attribute) error {
+	dirty, err := checkValue(data, 0)
+	if err != nil {
+		return err
+	}
+	a.Type = TypeOpaque
+	switch {
+	case dirty:
+		w.repaired = true
+		a.Raw = repairValue(nil, data)
+	case data != "":
+		a.Raw = []byte(data)
+	}
+	return nil
+}
+
+// checkValue walks an AnyValue that is kept as bytes, so that no reader finds it malformed later.
+func checkValue(data string, depth int) (dirty bool, err error) {
+	if depth > maxValueDepth {
+		return false, errTooDeep
+	}
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		var d bool
+		switch f.num {
+		case 1:
+			c.want(&f, wireBytes)
+			d = !utf8.ValidString(f.data)
+		case 2, 3:
+			c.want(&f, wireVarint)
+		case 4:
+			c.want(&f, wireFixed64)
+		case 5, 6:
+			c.want(&f, wireBytes)
+			d, err = checkList(f.data, f.num == 6, depth)
+		case 7:
+			c.want(&f, wireBytes)
+		default:
+			d = true // unknown to us, but maybe not to who reads the answer
+		}
+		if err != nil {
+			return false, err
+		}
+		dirty = dirty || d
+	}
+	return dirty, c.err
+}
+
+// checkList walks an ArrayValue, or a KeyValueList.
+func checkList(data string, pairs bool, depth int) (dirty bool, err error) {
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		if f.num != 1 || !c.want(&f, wireBytes) {
+			dirty = true
+			continue
+		}
+		var d bool
+		if pairs {
+			d, err = checkPair(f.data, depth)
+		} else {
+			d, err = checkValue(f.data, depth+1)
+		}
+		if err != nil {
+			return false, err
+		}
+		dirty = dirty || d
+	}
+	return dirty, c.err
+}
+
+func checkPair(data string, depth int) (dirty bool, err error) {
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		var d bool
+		switch f.num {
+		case 1:
+			c.want(&f, wireBytes)
+			d = !utf8.ValidString(f.data)
+		case 2:
+			if c.want(&f, wireBytes) {
+				d, err = checkValue(f.data, depth+1)
+			}
+		default:
+			d = true
+		}
+		if err != nil {
+			return false, err
+		}
+		dirty = dirty || d
+	}
+	return dirty, c.err
+}
+
+// repairValue appends a checked AnyValue with only what we know and all text made valid UTF-8; repairList and repairPair
+// do the same for what it holds.
+func repairValue(dst []byte, data string) []byte {
+	f, _ := lastValue(data)
+	switch f.num {
+	case 1:
+		dst = appendBytesField(dst, 1, []byte(strings.ToValidUTF8(f.data, "\uFFFD")))
+	case 5, 6:
+		var at int
+		dst, at = beginMessage(dst, int(f.num))
+		dst = endMessage(repairList(dst, f.data, f.num == 6), at)
+	case 2, 3, 4, 7:
+		dst = append(dst, data...)
+	}
+	return dst
+}
+
+func repairList(dst []byte, data string, pairs bool) []byte {
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		if f.num != 1 {
+			continue
+		}
+		var at int
+		dst, at = beginMessage(dst, 1)
+		if pairs {
+			dst = repairPair(dst, f.data)
+		} else {
+			dst = repairValue(dst, f.data)
+		}
+		dst = endMessage(dst, at)
+	}
+	return dst
+}
+
+func repairPair(dst []byte, data string) []byte {
+	c, f := cursor{s: data}, field{}
+	for c.next(&f) {
+		switch f.num {
+		case 1:
+			dst = appendStringField(dst, 1, strings.ToValidUTF8(f.data, "\uFFFD"))
+		case 2:
+			var at int
+			dst, at = beginMessage(dst, 2)
+			dst = endMessage(repairValue(dst, f.data), at)
+		}
+	}
+	return dst
+}
+
+// text returns s as valid UTF-8.
+func (w *walker) text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	w.repaired = true
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// cut shortens s to the limit for attributes, at the start of a rune.
+func (w *walker) cut(s string) string {
+	n := w.limits.MaxAttributeBytes
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// readID copies an ID of the right length. An empty one is left zero, as if it was not sent.
+func readID(dst []byte, data, reason, what string) error {
+	clear(dst)
+	if len(data) == 0 {
+		return nil
+	}
+	if len(data) != len(dst) {
+		return refusef(reason, "%s has %d bytes, must have %d", what, len(data), len(dst))
+	}
+	copy(dst, data)
+	return nil
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// addSaturated adds without wrapping around.
+func addSaturated(a, b uint32) uint32 {
+	if a > math.MaxUint32-b {
+		return math.MaxUint32
+	}
+	return a + b
+}
