@@ -94,13 +94,18 @@ type TracesLimits struct {
 	MaxTraceBytes units.Base2Bytes `yaml:"max_trace_bytes"`
 	// MaxTraceSpans bounds the spans of one trace in the head. Default 100000.
 	MaxTraceSpans int `yaml:"max_trace_spans"`
-	// MaxSpanBytes bounds one span with its events and links, in bytes of OTLP. Default 1MiB.
+	// MaxSpanBytes bounds one span with its events and links, in bytes of OTLP; larger ones are
+	// rejected. Default 4MiB, which 0 also means.
 	MaxSpanBytes units.Base2Bytes `yaml:"max_span_bytes"`
-	// MaxAttributeBytes bounds the key and the value of one attribute, each. Default 128KiB.
+	// MaxAttributeBytes is where the key and the text value of an attribute are cut, each. Default
+	// 2KiB, which 0 also means.
 	MaxAttributeBytes units.Base2Bytes `yaml:"max_attribute_bytes"`
 	// MaxAttributesPerSpan counts the attributes of a span, an event, a link, a scope or a resource,
-	// each alone. Default 1024.
+	// each alone; the rest is dropped and counted as OTLP does. Default 1024, which 0 also means.
 	MaxAttributesPerSpan int `yaml:"max_attributes_per_span"`
+	// MaxEventsPerSpan counts events, and as many links; the rest is dropped and counted as OTLP
+	// does. Default 10000, which 0 also means.
+	MaxEventsPerSpan int `yaml:"max_events_per_span"`
 }
 
 // QueryLimits bound reads.
@@ -142,8 +147,8 @@ func DefaultConfig() Limits {
 			DiscoverServiceName: true, DiscoverLogLevels: true,
 		},
 		Traces: TracesLimits{
-			MaxTraceBytes: 50 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: units.MiB,
-			MaxAttributeBytes: 128 * units.KiB, MaxAttributesPerSpan: 1024,
+			MaxTraceBytes: 50 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
+			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000,
 		},
 		Queries: QueryLimits{
 			Timeout: model.Duration(2 * time.Minute), MaxSeries: 500, MaxEntries: 5000,
@@ -187,6 +192,7 @@ func (l *Limits) Validate() error {
 	check("traces.max_span_bytes", t.MaxSpanBytes < 0)
 	check("traces.max_attribute_bytes", t.MaxAttributeBytes < 0)
 	check("traces.max_attributes_per_span", t.MaxAttributesPerSpan < 0)
+	check("traces.max_events_per_span", t.MaxEventsPerSpan < 0)
 	check("queries.timeout", q.Timeout < 0)
 	check("queries.max_query_length", q.MaxLength < 0)
 	check("queries.max_query_lookback", q.MaxLookback < 0)
