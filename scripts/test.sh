@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Runs every test of the project on a Debian machine with Go and git.
+#
+# What a test needs beyond Go is installed with apt-get when this runs as root (or sudo asks for no
+# password). What can't be installed is named, and the part that needs it is left out, unless CI=true:
+# then nothing may be left out.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+strict=${CI:-false}
+skipped=()
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif sudo -n true 2>/dev/null; then sudo "$@"; else return 1; fi
+}
+
+updated=false
+need() { # need PROGRAM PACKAGE... : have the program, installing the packages if it is missing
+  local program=$1; shift
+  command -v "$program" >/dev/null && return 0
+  command -v apt-get >/dev/null || return 1
+  if ! $updated; then as_root apt-get update -qq >/dev/null 2>&1 || true; updated=true; fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null 2>&1 || true
+  command -v "$program" >/dev/null
+}
+
+leave_out() {
+  echo "SKIPPED: $1"
+  skipped+=("$1")
+}
+
+failed=()
+step() { # step NAME COMMAND... : run it, go on after a failure, remember it
+  local name=$1; shift
+  echo "== $name"
+  local start=$SECONDS
+  if "$@"; then echo "== $name: ok ($((SECONDS - start)) s)"; else echo "== $name: FAILED"; failed+=("$name"); fi
+}
+
+need gcc gcc libc6-dev && race=(-race) || { race=(); leave_out "race detector: no C compiler"; }
+
+formatted() {
+  local files
+  files=$(gofmt -l cmd internal conformance bench web/ui/*.go 2>/dev/null)
+  [ -z "$files" ] || { echo "not gofmt'ed: $files"; return 1; }
+}
+
+step "gofmt" formatted
+step "go vet" go vet ./...
+step "build" go build -o bin/hune ./cmd/hune
+step "tests" go test -timeout 20m ./...
+if [ ${#race[@]} -gt 0 ]; then
+  step "tests of concurrent packages with the race detector" go test -race -short -timeout 20m \
+    ./internal/wal/... ./internal/cache/... ./internal/scheduler/... ./internal/frontend/... ./internal/ingester/... \
+    ./internal/store/... ./internal/distributor/... ./internal/telemetry/... ./internal/scraper/...
+fi
+
+if need node nodejs npm && need npm npm; then
+  ui() { (cd web/ui && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check && npm test --silent); }
+  step "UI: types and unit tests" ui
+  if need chromium chromium; then
+    step "UI: end to end in Chromium" scripts/ui-e2e.sh
+  else
+    leave_out "UI end-to-end tests: chromium can't be installed"
+  fi
+else
+  leave_out "UI tests: node can't be installed"
+fi
+
+echo
+for s in "${skipped[@]}"; do echo "left out: $s"; done
+if [ ${#failed[@]} -gt 0 ]; then
+  printf 'FAILED: %s\n' "${failed[@]}"
+  exit 1
+fi
+if [ "$strict" = true ] && [ ${#skipped[@]} -gt 0 ]; then
+  echo "FAILED: parts were left out, which CI does not allow"
+  exit 1
+fi
+echo "all tests passed"
