@@ -145,10 +145,7 @@ func appendMetadata(dst, md []Label) []Label {
 		if name == "" {
 			continue
 		}
-		value := l.Value
-		if !utf8.ValidString(value) {
-			value = strings.ToValidUTF8(value, string(utf8.RuneError))
-		}
+		value := valid(l.Value)
 		if sorted && len(dst) > from && dst[len(dst)-1].Name >= name {
 			sorted = false
 		}
@@ -167,6 +164,14 @@ func appendMetadata(dst, md []Label) []Label {
 		keep++
 	}
 	return dst[:from+keep]
+}
+
+// valid replaces what is not UTF-8: label values go into JSON answers.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, string(utf8.RuneError))
 }
 
 // SanitizeName makes a valid label name: runes other than ASCII letters, digits and underscore
