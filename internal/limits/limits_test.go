@@ -115,7 +115,7 @@ func TestValidateKnowsEveryNumber(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal(text, &back))
 	require.Equal(t, d, back, "limits survive their own YAML")
 
-	for path, set := range numbers(&d) {
+	for path, set := range numericFields(&d) {
 		bad := DefaultConfig()
 		set(&bad)
 		require.ErrorContains(t, bad.Validate(), path+":")

@@ -5,8 +5,8 @@ import (
 	"reflect"
 )
 
-// numbers yields the path of every numeric field of l and a function that makes it negative.
-func numbers(l *Limits) iter.Seq2[string, func(*Limits)] {
+// numericFields yields the path of every numeric field of l and a function that makes it negative.
+func numericFields(l *Limits) iter.Seq2[string, func(*Limits)] {
 	return func(yield func(string, func(*Limits)) bool) {
 		var walk func(t reflect.Type, path string, index []int) bool
 		walk = func(t reflect.Type, path string, index []int) bool {
