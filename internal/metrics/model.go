@@ -154,5 +154,6 @@ type Result struct {
 // QueryStats says what a query cost.
 type QueryStats struct {
 	Samples, PeakSamples int64
+	PerStep              []int64 // samples read for each step, when Query.PerStepStats asks for it
 	Blocks               []ulid.ULID
 }

@@ -1,0 +1,278 @@
+package metrics
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/thanos-io/objstore"
+	"github.com/thanos-io/thanos/pkg/block/metadata"
+
+	"github.com/hune-io/hune/internal/tenant"
+)
+
+// BlockStoreOptions are what the program gives NewBlockStore.
+type BlockStoreOptions struct {
+	Dir        string // of the cache of downloaded blocks
+	Config     StoreConfig
+	Bucket     objstore.Bucket // the root of the bucket
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time // nil: time.Now
+}
+
+// BlockStore answers from the TSDB blocks in the bucket. It learns of blocks by listing the bucket
+// (Refresh, Run) and downloads those that a query needs to a bounded cache. A block that is
+// damaged is set aside with a reason and a warning in the answers; the others answer. It is safe for
+// concurrent use.
+type BlockStore struct {
+	opts    BlockStoreOptions
+	logger  *slog.Logger
+	cache   *blockCache
+	metrics *storeMetrics
+
+	refreshing sync.Mutex
+
+	mu     sync.RWMutex
+	blocks map[string][]*metadata.Meta // by tenant, by start
+	bad    map[blockKey]badBlock
+}
+
+type badBlock struct {
+	reason string
+	since  time.Time
+}
+
+type storeMetrics struct {
+	refreshes       prometheus.Counter
+	refreshFailures prometheus.Counter
+	quarantined     prometheus.Counter
+}
+
+// BlockInfo describes one block for status pages.
+type BlockInfo struct {
+	Tenant string
+	Meta   metadata.Meta
+	Bad    string // why the block is set aside; empty for a good one
+	Cached bool   // on the local disk
+}
+
+// NewBlockStore opens the cache. Call Refresh or Run to learn of blocks.
+func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	cache, err := openBlockCache(opts.Dir, int64(opts.Config.CacheSize), opts.Logger)
+	if err != nil {
+		return nil, err
+	}
+	f := promauto.With(opts.Registerer)
+	s := &BlockStore{opts: opts, logger: opts.Logger, cache: cache, blocks: map[string][]*metadata.Meta{}, bad: map[blockKey]badBlock{},
+		metrics: &storeMetrics{
+			refreshes: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_refreshes_total",
+				Help: "Listings of the bucket for metric blocks."}),
+			refreshFailures: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_refresh_failures_total",
+				Help: "Listings of the bucket for metric blocks that failed."}),
+			quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_blocks_quarantined_total",
+				Help: "Metric blocks set aside because they are damaged."}),
+		}}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_blocks", Help: "Metric blocks known in the bucket."},
+		func() float64 { return float64(s.count()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_cache_bytes", Help: "Size of the downloaded metric blocks."},
+		func() float64 { return float64(s.cacheSize()) })
+	return s, nil
+}
+
+func (s *BlockStore) count() (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, b := range s.blocks {
+		n += len(b)
+	}
+	return n
+}
+
+func (s *BlockStore) cacheSize() int64 {
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	return s.cache.size
+}
+
+// Run refreshes now and then until ctx ends. A failure is logged and tried again.
+func (s *BlockStore) Run(ctx context.Context) error {
+	ticker := time.NewTicker(time.Duration(s.opts.Config.RefreshInterval))
+	defer ticker.Stop()
+	for {
+		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("listing of metric blocks failed, will be tried again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// Refresh lists the bucket: afterwards the store answers from every block that was whole when it
+// began. What is known stays when a tenant can't be listed.
+func (s *BlockStore) Refresh(ctx context.Context) error {
+	s.refreshing.Lock()
+	defer s.refreshing.Unlock()
+	s.metrics.refreshes.Inc()
+	var tenants []string
+	err := s.opts.Bucket.Iter(ctx, "", func(name string) error {
+		if id := strings.TrimSuffix(name, "/"); id != name && tenant.Validate(id) == nil {
+			tenants = append(tenants, id)
+		}
+		return nil
+	})
+	if err != nil {
+		s.metrics.refreshFailures.Inc()
+		return fmt.Errorf("list tenants: %w", err)
+	}
+	var errs []error
+	for _, id := range tenants {
+		if err := s.refreshTenant(ctx, id); err != nil {
+			s.metrics.refreshFailures.Inc()
+			errs = append(errs, fmt.Errorf("list metric blocks of tenant %s: %w", id, err))
+		}
+	}
+	s.forgetTenants(tenants)
+	return errors.Join(errs...)
+}
+
+func (s *BlockStore) refreshTenant(ctx context.Context, id string) error {
+	bkt := tenantBucket(s.opts.Bucket, id)
+	ids, err := listBlocks(ctx, bkt)
+	if err != nil {
+		return err
+	}
+	known := map[ulid.ULID]*metadata.Meta{}
+	s.mu.RLock()
+	for _, m := range s.blocks[id] {
+		known[m.ULID] = m
+	}
+	s.mu.RUnlock()
+	present := make(map[ulid.ULID]bool, len(ids))
+	metas := make([]*metadata.Meta, 0, len(ids))
+	for _, block := range ids {
+		present[block] = true
+		meta := known[block]
+		if meta == nil {
+			if s.isBad(blockKey{id, block}) {
+				continue
+			}
+			meta, err = readMeta(ctx, bkt, block)
+			switch {
+			case err == nil:
+			case bkt.IsObjNotFoundErr(err):
+				continue // being uploaded, or being deleted
+			case errors.Is(err, errDamaged):
+				s.quarantine(blockKey{id, block}, err)
+				continue
+			default:
+				return fmt.Errorf("read meta.json of block %s: %w", block, err)
+			}
+		}
+		metas = append(metas, meta)
+	}
+	slices.SortFunc(metas, func(a, b *metadata.Meta) int {
+		return cmp.Or(cmp.Compare(a.MinTime, b.MinTime), a.ULID.Compare(b.ULID))
+	})
+	s.mu.Lock()
+	s.blocks[id] = metas
+	for key := range s.bad {
+		if key.tenant == id && !present[key.id] {
+			delete(s.bad, key)
+		}
+	}
+	s.mu.Unlock()
+	for block := range known {
+		if !present[block] {
+			s.cache.drop(blockKey{id, block})
+		}
+	}
+	return nil
+}
+
+func (s *BlockStore) forgetTenants(present []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, metas := range s.blocks {
+		if slices.Contains(present, id) {
+			continue
+		}
+		for _, m := range metas {
+			s.cache.drop(blockKey{id, m.ULID})
+		}
+		delete(s.blocks, id)
+	}
+}
+
+func (s *BlockStore) isBad(key blockKey) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.bad[key]
+	return ok
+}
+
+// quarantine sets a block aside until it is gone from the bucket or the store is restarted.
+func (s *BlockStore) quarantine(key blockKey, cause error) {
+	s.mu.Lock()
+	_, known := s.bad[key]
+	s.bad[key] = badBlock{reason: cause.Error(), since: s.opts.Now()}
+	s.mu.Unlock()
+	s.cache.drop(key)
+	if !known {
+		s.metrics.quarantined.Inc()
+		s.logger.Error("metric block is damaged and was set aside", "tenant", key.tenant, "block", key.id, "err", cause)
+	}
+}
+
+// Blocks lists the blocks that are known, good and bad, by tenant and start. An empty tenant means
+// all tenants.
+func (s *BlockStore) Blocks(tenant string) []BlockInfo {
+	s.mu.RLock()
+	var out []BlockInfo
+	for id, metas := range s.blocks {
+		for _, m := range metas {
+			if tenant == "" || tenant == id {
+				out = append(out, BlockInfo{Tenant: id, Meta: *m, Bad: s.bad[blockKey{id, m.ULID}].reason})
+			}
+		}
+	}
+	for key, b := range s.bad {
+		listed := slices.ContainsFunc(s.blocks[key.tenant], func(m *metadata.Meta) bool { return m.ULID == key.id })
+		if !listed && (tenant == "" || tenant == key.tenant) {
+			info := BlockInfo{Tenant: key.tenant, Bad: b.reason}
+			info.Meta.ULID = key.id
+			out = append(out, info)
+		}
+	}
+	s.mu.RUnlock()
+	s.cache.mu.Lock()
+	for i := range out {
+		_, out[i].Cached = s.cache.entries[blockKey{out[i].Tenant, out[i].Meta.ULID}]
+	}
+	s.cache.mu.Unlock()
+	slices.SortFunc(out, func(a, b BlockInfo) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Meta.MinTime, b.Meta.MinTime), a.Meta.ULID.Compare(b.Meta.ULID))
+	})
+	return out
+}
+
+// Close closes all blocks. No query may run any more.
+func (s *BlockStore) Close() error { return s.cache.close() }

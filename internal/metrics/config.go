@@ -1,0 +1,123 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/units"
+	"github.com/prometheus/common/model"
+)
+
+// Config is the "metrics" section of the configuration.
+type Config struct {
+	// OutOfOrderWindow is how far behind the newest sample of its tenant a sample may be and still
+	// be stored. Default 1h. Zero refuses every sample that is not newer than its series.
+	OutOfOrderWindow model.Duration `yaml:"out_of_order_window"`
+	// MaxFuture is how far ahead of the clock a sample may be. Default 10m. Zero sets no bound.
+	MaxFuture model.Duration `yaml:"max_future"`
+	// BlockRange is the time range of the blocks that are cut from the head. Default 2h.
+	BlockRange model.Duration `yaml:"block_range"`
+	// MaxExemplars is how many exemplars each tenant keeps in memory, the newest of all series.
+	// Default 10000 (some 1 MB when full). Zero stores none.
+	MaxExemplars int `yaml:"max_exemplars"`
+	// MaxSeries is how many series a tenant may have in its head. Default 0: no limit.
+	MaxSeries int `yaml:"max_series"`
+	// MaxMetadata is how many metric names each tenant keeps type, help and unit of. Default 20000.
+	// Zero keeps none.
+	MaxMetadata int `yaml:"max_metadata"`
+	// StartTimestampZero writes a zero sample at the start timestamp of a counter, as Prometheus
+	// does with its feature flag created-timestamp-zero-ingestion. Default false.
+	StartTimestampZero bool `yaml:"start_timestamp_zero"`
+	// ShipInterval is how often cut blocks are looked for and uploaded. Default 1m.
+	ShipInterval model.Duration `yaml:"ship_interval"`
+	// KeepLocal is how long an uploaded and verified block stays on the local disk, so that
+	// every store has seen it. Default 1h. The newest block always stays.
+	KeepLocal model.Duration `yaml:"keep_local"`
+	// IdleFlush cuts the head of a tenant that has sent nothing for this long. Default 3h. Zero
+	// leaves it in memory.
+	IdleFlush model.Duration `yaml:"idle_flush"`
+	// ExternalLabels are added to the Thanos section of each block, beside tenant and replica.
+	ExternalLabels map[string]string `yaml:"external_labels"`
+
+	// Store reads the blocks of the bucket.
+	Store StoreConfig `yaml:"store"`
+	// Query bounds PromQL.
+	Query QueryConfig `yaml:"query"`
+	// OTLP says how OTLP metrics become series.
+	OTLP OTLPConfig `yaml:"otlp"`
+}
+
+// StoreConfig configures BlockStore.
+type StoreConfig struct {
+	// RefreshInterval is how often the bucket is listed for new and deleted blocks. Default 1m.
+	RefreshInterval model.Duration `yaml:"refresh_interval"`
+	// CacheSize bounds the disk space of downloaded blocks. Default 10GiB. Blocks in use by
+	// queries are never removed, so that it can be exceeded for a while.
+	CacheSize units.Base2Bytes `yaml:"cache_size"`
+}
+
+// QueryConfig configures Engine.
+type QueryConfig struct {
+	// MaxSamples is how many samples one query may hold in memory. Default 50000000.
+	MaxSamples int `yaml:"max_samples"`
+	// MaxBytes is how many bytes of chunks one query may fetch. Default 1GiB. Zero sets no bound.
+	MaxBytes units.Base2Bytes `yaml:"max_bytes"`
+	// Timeout is how long one query may run. Default 2m.
+	Timeout model.Duration `yaml:"timeout"`
+	// LookbackDelta is how long a sample counts as current. Default 5m.
+	LookbackDelta model.Duration `yaml:"lookback_delta"`
+}
+
+// DefaultConfig returns the defaults named at the fields.
+func DefaultConfig() Config {
+	return Config{
+		OutOfOrderWindow: model.Duration(time.Hour),
+		MaxFuture:        model.Duration(10 * time.Minute),
+		BlockRange:       model.Duration(2 * time.Hour),
+		MaxExemplars:     10_000,
+		MaxMetadata:      20_000,
+		ShipInterval:     model.Duration(time.Minute),
+		KeepLocal:        model.Duration(time.Hour),
+		IdleFlush:        model.Duration(3 * time.Hour),
+		Store:            StoreConfig{RefreshInterval: model.Duration(time.Minute), CacheSize: 10 * units.GiB},
+		Query: QueryConfig{
+			MaxSamples: 50_000_000, MaxBytes: units.GiB,
+			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
+		},
+		OTLP: DefaultOTLPConfig(),
+	}
+}
+
+// Validate reports every fault with its path below "metrics".
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.OutOfOrderWindow >= 0, "metrics.out_of_order_window: must not be negative")
+	check(c.MaxFuture >= 0, "metrics.max_future: must not be negative")
+	check(time.Duration(c.BlockRange) >= time.Minute, "metrics.block_range: %s is shorter than 1m", c.BlockRange)
+	check(c.MaxExemplars >= 0, "metrics.max_exemplars: must not be negative")
+	check(c.MaxSeries >= 0, "metrics.max_series: must not be negative")
+	check(c.MaxMetadata >= 0, "metrics.max_metadata: must not be negative")
+	check(time.Duration(c.ShipInterval) >= time.Second, "metrics.ship_interval: %s is shorter than 1s", c.ShipInterval)
+	check(c.KeepLocal >= 0, "metrics.keep_local: must not be negative")
+	check(c.IdleFlush >= 0, "metrics.idle_flush: must not be negative")
+	for name := range c.ExternalLabels {
+		check(name != "" && name != labelTenant && name != labelReplica,
+			"metrics.external_labels: the name %q can't be used", name)
+	}
+	check(time.Duration(c.Store.RefreshInterval) >= time.Second, "metrics.store.refresh_interval: %s is shorter than 1s", c.Store.RefreshInterval)
+	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
+	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
+	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
+	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")
+	check(c.Query.LookbackDelta > 0, "metrics.query.lookback_delta: must be positive")
+	if err := c.OTLP.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
+	}
+	return errors.Join(errs...)
+}

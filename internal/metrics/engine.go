@@ -1,0 +1,386 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hune-io/hune/internal/fault"
+)
+
+// EngineOptions are what the program gives NewEngine.
+type EngineOptions struct {
+	Config     QueryConfig
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Engine answers queries from sources. It keeps no data and is safe for concurrent use.
+type Engine struct {
+	cfg    QueryConfig
+	promql *promql.Engine
+}
+
+// NewEngine returns an engine. PromQL has the @ modifier and negative offsets.
+func NewEngine(opts EngineOptions) *Engine {
+	return &Engine{cfg: opts.Config, promql: promql.NewEngine(promql.EngineOpts{
+		Logger:               opts.Logger,
+		Reg:                  opts.Registerer,
+		MaxSamples:           opts.Config.MaxSamples,
+		Timeout:              time.Duration(opts.Config.Timeout),
+		LookbackDelta:        time.Duration(opts.Config.LookbackDelta),
+		EnableAtModifier:     true,
+		EnableNegativeOffset: true,
+		EnablePerStepStats:   true,
+		// The interval of subqueries without one: Prometheus's default evaluation interval.
+		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
+	})}
+}
+
+// Run answers a query of a tenant from the union of the sources. The result is plain data that
+// refers to nothing of the sources. Errors are classed: Invalid for what can't be parsed,
+// Unprocessable for what can't be executed within the limits, Timeout and Canceled.
+func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
+	ctx, left := WithWarnings(ctx)
+	run := &querier{engine: e, tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), mint: q.Start, maxt: q.End}
+	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
+		run.budget = q.MaxSamplesBytes
+	}
+	var (
+		r   *Result
+		err error
+	)
+	switch q.Kind {
+	case Instant, Range:
+		r, err = e.eval(ctx, q, run)
+	case SeriesKind:
+		r, err = run.seriesOf(ctx, q)
+	case LabelNames, LabelValues:
+		r, err = run.labelsOf(ctx, q)
+	case Read:
+		r, err = run.read(ctx, q)
+	case Exemplars:
+		r, err = run.exemplars(ctx, q)
+	case Metadata:
+		r, err = run.metadata(ctx, q)
+	default:
+		return nil, fault.Invalidf("unknown kind of metrics query %q", q.Kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Warnings.Merge(left())
+	return r, nil
+}
+
+// eval runs PromQL. The query is not closed: closing would give the points of the result back to
+// a pool, and nothing else is held once it has been executed.
+func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, error) {
+	opts := promql.NewPrometheusQueryOpts(q.PerStepStats, time.Duration(q.LookbackDelta)*time.Millisecond)
+	var (
+		query promql.Query
+		err   error
+	)
+	start, end := time.UnixMilli(q.Start), time.UnixMilli(q.End)
+	if q.Kind == Instant {
+		query, err = e.promql.NewInstantQuery(ctx, run, opts, q.Expr, start)
+	} else {
+		if q.Step <= 0 {
+			return nil, fault.Invalidf("the step of a range query must be positive, not %d ms", q.Step)
+		}
+		query, err = e.promql.NewRangeQuery(ctx, run, opts, q.Expr, start, end, time.Duration(q.Step)*time.Millisecond)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err)
+	}
+	res := query.Exec(ctx)
+	if res.Err != nil {
+		return nil, classify(res.Err)
+	}
+	stats := query.Stats().Samples
+	return &Result{Value: truncate(res.Value, q.Limit), Warnings: res.Warnings, Stats: QueryStats{
+		Samples: stats.TotalSamples, PeakSamples: int64(stats.PeakSamples), PerStep: slices.Clone(stats.TotalSamplesPerStep),
+	}}, nil
+}
+
+// truncate keeps limit series of a result (0: all).
+func truncate(v parser.Value, limit int) parser.Value {
+	switch v := v.(type) {
+	case promql.Vector:
+		if limit > 0 && len(v) > limit {
+			return v[:limit]
+		}
+	case promql.Matrix:
+		if limit > 0 && len(v) > limit {
+			return v[:limit]
+		}
+	}
+	return v
+}
+
+// classify gives errors of the PromQL engine their class.
+func classify(err error) error {
+	var (
+		canceled promql.ErrQueryCanceled
+		timeout  promql.ErrQueryTimeout
+		store    promql.ErrStorage
+		classed  *fault.Error
+	)
+	switch {
+	case errors.As(err, &timeout):
+		return fault.New(fault.Timeout, err)
+	case errors.As(err, &canceled):
+		return fault.New(fault.Canceled, err)
+	case errors.As(err, &store):
+		// The engine hides what the sources said behind a type without Unwrap.
+		return store.Err
+	case errors.As(err, &classed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return fault.New(fault.Unprocessable, err)
+}
+
+// seriesOf answers SeriesKind: the labels of series that match any of the sets.
+func (r *querier) seriesOf(ctx context.Context, q *Query) (*Result, error) {
+	var lists [][]ChunkSeries
+	for _, set := range q.Matchers {
+		found, err := r.fetch(ctx, Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit, SkipChunks: true})
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, found)
+	}
+	merged := mergeSeries(lists)
+	if q.Limit > 0 && len(merged) > q.Limit {
+		merged = merged[:q.Limit]
+	}
+	out := make([]labels.Labels, len(merged))
+	for i, s := range merged {
+		out[i] = s.Labels
+	}
+	return &Result{Series: out}, nil
+}
+
+// labelsOf answers LabelNames and LabelValues.
+func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
+	sets := q.Matchers
+	if len(sets) == 0 {
+		sets = [][]Matcher{nil}
+	}
+	answers := make([][]string, len(sets)*len(r.sources))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, set := range sets {
+		for j, src := range r.sources {
+			g.Go(func() (err error) {
+				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit}
+				slot := &answers[i*len(r.sources)+j]
+				if q.Kind == LabelNames {
+					*slot, err = src.LabelNames(gctx, r.tenant, s)
+				} else {
+					*slot, err = src.LabelValues(gctx, r.tenant, q.Label, s)
+				}
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	all := slices.Concat(answers...)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if q.Limit > 0 && len(all) > q.Limit {
+		all = all[:q.Limit]
+	}
+	return &Result{Strings: all}, nil
+}
+
+// read answers Read: the chunks of series that match any of the sets.
+func (r *querier) read(ctx context.Context, q *Query) (*Result, error) {
+	var lists [][]ChunkSeries
+	for _, set := range q.Matchers {
+		found, err := r.fetch(ctx, Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit})
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, found)
+	}
+	merged := mergeSeries(lists)
+	if q.Limit > 0 && len(merged) > q.Limit {
+		merged = merged[:q.Limit]
+	}
+	return &Result{Raw: merged}, nil
+}
+
+// exemplars answers Exemplars: those of every series that the expression selects.
+func (r *querier) exemplars(ctx context.Context, q *Query) (*Result, error) {
+	expr, err := parser.ParseExpr(q.Expr)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err)
+	}
+	sets := q.Matchers
+	for _, s := range parser.ExtractSelectors(expr) {
+		sets = append(sets, FromMatchers(s))
+	}
+	if len(sets) == 0 {
+		return &Result{}, nil
+	}
+	type group struct {
+		labels    labels.Labels
+		exemplars []exemplar.Exemplar
+	}
+	found := map[string]*group{}
+	for _, src := range r.sources {
+		answer, err := src.Exemplars(ctx, r.tenant, q.Start, q.End, sets)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range answer {
+			key := string(a.Labels.Bytes(nil))
+			if found[key] == nil {
+				found[key] = &group{labels: a.Labels}
+			}
+			found[key].exemplars = append(found[key].exemplars, a.Exemplars...)
+		}
+	}
+	out := make([]ExemplarSeries, 0, len(found))
+	for _, g := range found {
+		slices.SortStableFunc(g.exemplars, exemplar.Compare)
+		g.exemplars = slices.CompactFunc(g.exemplars, func(a, b exemplar.Exemplar) bool { return a.Equals(b) })
+		out = append(out, ExemplarSeries{Labels: g.labels, Exemplars: g.exemplars})
+	}
+	slices.SortFunc(out, func(a, b ExemplarSeries) int { return labels.Compare(a.Labels, b.Labels) })
+	return &Result{Exemplars: out}, nil
+}
+
+// metadata answers Metadata.
+func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
+	all := map[string][]metadata.Metadata{}
+	for _, src := range r.sources {
+		answer, err := src.Metadata(ctx, r.tenant, q.Metric, q.Limit)
+		if err != nil {
+			return nil, err
+		}
+		for name, ms := range answer {
+			for _, m := range ms {
+				if !slices.Contains(all[name], m) {
+					all[name] = append(all[name], m)
+				}
+			}
+		}
+	}
+	names := make([]string, 0, len(all))
+	for name, ms := range all {
+		if q.LimitPerMetric > 0 && len(ms) > q.LimitPerMetric {
+			all[name] = ms[:q.LimitPerMetric]
+		}
+		names = append(names, name)
+	}
+	if q.Limit > 0 && len(names) > q.Limit {
+		slices.Sort(names)
+		for _, name := range names[q.Limit:] {
+			delete(all, name)
+		}
+	}
+	return &Result{Metadata: all}, nil
+}
+
+// fetch collects a selection from all sources, copied and merged.
+func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
+	lists := make([][]ChunkSeries, len(r.sources))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, src := range r.sources {
+		g.Go(func() (err error) {
+			lists[i], err = r.collect(gctx, src, s)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return mergeSeries(lists), nil
+}
+
+// collect copies one source's answer: its bytes are valid until the sequence moves on only.
+func (r *querier) collect(ctx context.Context, src Source, s Select) ([]ChunkSeries, error) {
+	var out []ChunkSeries
+	var bytes arena[byte]
+	var metas arena[Chunk]
+	for cs, err := range src.SelectSeries(ctx, r.tenant, s) {
+		if err != nil {
+			return nil, err
+		}
+		copied := ChunkSeries{Labels: cs.Labels}
+		if len(cs.Chunks) > 0 {
+			copied.Chunks = metas.copy(cs.Chunks)
+			size := 0
+			for i := range copied.Chunks {
+				c := &copied.Chunks[i]
+				size += len(c.Data)
+				c.Data = bytes.copy(c.Data)
+			}
+			if err := r.spend(int64(size)); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, copied)
+	}
+	return out, nil
+}
+
+// spend takes from the query's budget of chunk bytes.
+func (r *querier) spend(n int64) error {
+	if used := r.used.Add(n); r.budget > 0 && used > r.budget {
+		return fault.Errorf(fault.Unprocessable, "the query needs more than %d bytes of chunks (metrics.query.max_bytes): select fewer series or a shorter range", r.budget)
+	}
+	return nil
+}
+
+// arena hands out slices of larger ones: a query copies hundreds of thousands of small chunks.
+type arena[T any] struct{ free []T }
+
+const arenaSize = 16 << 10 // elements
+
+func (a *arena[T]) copy(src []T) []T {
+	if len(src) > len(a.free) {
+		if len(src) > arenaSize/4 {
+			return slices.Clone(src)
+		}
+		a.free = make([]T, arenaSize)
+	}
+	n := copy(a.free, src)
+	out := a.free[:n:n]
+	a.free = a.free[n:]
+	return out
+}
+
+// ParseQuery reports what is wrong with a PromQL expression, as an Invalid error.
+func ParseQuery(expr string) (parser.Expr, error) {
+	e, err := parser.ParseExpr(expr)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err)
+	}
+	return e, nil
+}
+
+// All of time, in milliseconds, for questions without a range.
+const (
+	MinTime = math.MinInt64
+	MaxTime = math.MaxInt64
+)
+
+func (r *querier) String() string {
+	return fmt.Sprintf("%d sources of tenant %s", len(r.sources), r.tenant)
+}

@@ -1,0 +1,250 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// append commits a batch to the TSDB. What it refuses is in the result. The records are with the
+// kernel when it returns; the caller syncs.
+func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
+	t.gate.RLock()
+	defer t.gate.RUnlock()
+	if err := t.failure.Load(); err != nil {
+		return PushResult{}, *err
+	}
+	now := t.opts.Now()
+	t.lastAppend.Store(now.UnixMilli())
+	w := batchWriter{head: t, app: t.db.Appender(ctx), maxT: math.MaxInt64, window: t.opts.Config.OutOfOrderWindow}
+	if ahead := time.Duration(t.opts.Config.MaxFuture); ahead > 0 {
+		w.maxT = now.Add(ahead).UnixMilli()
+	}
+	for i := range b.Series {
+		w.series(&b.Series[i])
+	}
+	if err := w.app.Commit(); err != nil {
+		return PushResult{}, fmt.Errorf("write metrics of tenant %s to the log: %w", t.tenant, err)
+	}
+	w.result.Rejected = w.rejected.List()
+	return w.result, nil
+}
+
+// batchWriter appends one batch.
+type batchWriter struct {
+	head     *head
+	app      storage.Appender
+	maxT     int64
+	window   model.Duration
+	result   PushResult
+	rejected Rejections
+}
+
+func (w *batchWriter) series(s *Series) {
+	if s.Metadata != nil {
+		w.head.meta.put(s.Labels.Get(labels.MetricName), *s.Metadata)
+	}
+	var ref storage.SeriesRef
+	ref = w.samples(ref, s)
+	ref = w.histograms(ref, s)
+	if len(s.Exemplars) > 0 {
+		w.exemplars(ref, s)
+	}
+}
+
+func (w *batchWriter) samples(ref storage.SeriesRef, s *Series) storage.SeriesRef {
+	var prev *Sample
+	for i := range s.Samples {
+		p := &s.Samples[i]
+		if err := w.checkTime(p.T); err != nil {
+			w.reject(err, s.Labels, p.T)
+			continue
+		}
+		// The TSDB compares with what is committed, so order within the batch is ours to check:
+		// at the commit it would drop such samples without a word.
+		if prev != nil && p.T <= prev.T {
+			if err := w.checkOrder(prev, p); err != nil {
+				w.reject(err, s.Labels, p.T)
+				continue
+			}
+		}
+		if p.Start != 0 && w.head.opts.Config.StartTimestampZero {
+			// Best effort, as in Prometheus: most of these repeat a start that is known.
+			if r, err := w.app.AppendSTZeroSample(ref, s.Labels, p.T, p.Start); err == nil {
+				ref = r
+			}
+		}
+		r, err := w.app.Append(ref, s.Labels, p.T, p.V)
+		if err != nil {
+			w.reject(err, s.Labels, p.T)
+			continue
+		}
+		ref = r
+		if prev == nil || p.T > prev.T {
+			prev = p
+		}
+		w.result.Samples++
+	}
+	return ref
+}
+
+// checkOrder compares a sample with the newest one of the same series in the batch.
+func (w *batchWriter) checkOrder(newest, p *Sample) error {
+	switch {
+	case p.T == newest.T && math.Float64bits(p.V) != math.Float64bits(newest.V):
+		return storage.NewDuplicateFloatErr(p.T, newest.V, p.V)
+	case p.T < newest.T && w.window == 0:
+		return storage.ErrOutOfOrderSample
+	}
+	return nil
+}
+
+func (w *batchWriter) histograms(ref storage.SeriesRef, s *Series) storage.SeriesRef {
+	newest := int64(math.MinInt64)
+	for i := range s.Histograms {
+		p := &s.Histograms[i]
+		err := w.checkTime(p.T)
+		if err == nil && p.T < newest && w.window == 0 {
+			err = storage.ErrOutOfOrderSample
+		}
+		if err == nil && p.T == newest {
+			err = storage.ErrDuplicateSampleForTimestamp
+		}
+		if err == nil && p.H == nil && p.FH == nil {
+			err = errors.New("histogram sample without a histogram")
+		}
+		if err != nil {
+			w.reject(err, s.Labels, p.T)
+			continue
+		}
+		if p.Start != 0 && w.head.opts.Config.StartTimestampZero && !staleHistogram(p.H, p.FH) {
+			if r, err := w.app.AppendHistogramSTZeroSample(ref, s.Labels, p.T, p.Start, p.H, p.FH); err == nil {
+				ref = r
+			}
+		}
+		r, err := w.app.AppendHistogram(ref, s.Labels, p.T, p.H, p.FH)
+		if err != nil {
+			w.reject(err, s.Labels, p.T)
+			continue
+		}
+		ref, newest = r, max(newest, p.T)
+		w.result.Histograms++
+	}
+	return ref
+}
+
+func staleHistogram(h *histogram.Histogram, fh *histogram.FloatHistogram) bool {
+	return h != nil && value.IsStaleNaN(h.Sum) || fh != nil && value.IsStaleNaN(fh.Sum)
+}
+
+func (w *batchWriter) exemplars(ref storage.SeriesRef, s *Series) {
+	if w.head.opts.Config.MaxExemplars == 0 {
+		return
+	}
+	if ref == 0 {
+		if g, ok := w.app.(storage.GetRef); ok {
+			ref, _ = g.GetRef(s.Labels, s.Labels.Hash())
+		}
+	}
+	for _, e := range s.Exemplars {
+		var err error
+		switch {
+		case ref == 0:
+			err = errExemplarSeries
+		case e.Ts > w.maxT:
+			err = errFuture
+		default:
+			_, err = w.app.AppendExemplar(ref, labels.EmptyLabels(), e)
+		}
+		switch {
+		case err == nil:
+			w.result.Exemplars++
+		case errors.Is(err, storage.ErrDuplicateExemplar):
+			// Every scrape and push repeats the current exemplar.
+		default:
+			w.rejectExemplar(err, s.Labels, e)
+		}
+	}
+}
+
+var (
+	errFuture         = errors.New("timestamp is too far in the future")
+	errExemplarSeries = errors.New("exemplar of a series that has no sample")
+)
+
+func (w *batchWriter) checkTime(ts int64) error {
+	if ts > w.maxT {
+		return errFuture
+	}
+	return nil
+}
+
+func (w *batchWriter) reject(err error, ls labels.Labels, ts int64) {
+	reason := sampleReason(err)
+	w.rejected.Add(reason, 1, func() string {
+		switch reason {
+		case "too_old":
+			return fmt.Sprintf("%s: series %s, timestamp %s: older than the out-of-order window of %s (metrics.out_of_order_window), send it as blocks",
+				err, ls, formatMillis(ts), w.window)
+		case "too_far_in_future":
+			return fmt.Sprintf("%s: series %s, timestamp %s: more than %s ahead of the clock (metrics.max_future)",
+				err, ls, formatMillis(ts), w.head.opts.Config.MaxFuture)
+		}
+		return fmt.Sprintf("%s: series %s, timestamp %s", err, ls, formatMillis(ts))
+	})
+}
+
+func (w *batchWriter) rejectExemplar(err error, ls labels.Labels, e exemplar.Exemplar) {
+	reason := ExemplarReason + "_invalid"
+	switch {
+	case errors.Is(err, storage.ErrOutOfOrderExemplar):
+		reason = ExemplarReason + "_out_of_order"
+	case errors.Is(err, storage.ErrExemplarLabelLength):
+		reason = ExemplarReason + "_labels_too_long"
+	case errors.Is(err, errFuture):
+		reason = ExemplarReason + "_too_far_in_future"
+	case errors.Is(err, errExemplarSeries):
+		reason = ExemplarReason + "_without_series"
+	}
+	w.rejected.Add(reason, 1, func() string {
+		return fmt.Sprintf("%s: series %s, exemplar %s, timestamp %s", err, ls, e.Labels, formatMillis(e.Ts))
+	})
+}
+
+// sampleReason is the short word for an error of the TSDB's appender.
+func sampleReason(err error) string {
+	var invalid histogram.Error
+	switch {
+	case errors.Is(err, storage.ErrTooOldSample):
+		return "too_old"
+	case errors.Is(err, storage.ErrOutOfBounds):
+		return "out_of_bounds"
+	case errors.Is(err, storage.ErrOutOfOrderSample):
+		return "out_of_order"
+	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		return "duplicate_timestamp"
+	case errors.Is(err, errFuture):
+		return "too_far_in_future"
+	case errors.Is(err, errSeriesLimit):
+		return "series_limit"
+	case errors.Is(err, tsdb.ErrInvalidSample):
+		return "invalid_labels"
+	case errors.As(err, &invalid):
+		return "invalid_histogram"
+	}
+	return "invalid_sample"
+}
+
+func formatMillis(ts int64) string {
+	return time.UnixMilli(ts).UTC().Format("2006-01-02T15:04:05.999Z07:00")
+}

@@ -1,0 +1,123 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/storage"
+)
+
+var _ Source = (*Heads)(nil)
+
+// SelectSeries implements Source: head, out-of-order head and local blocks of the tenant.
+func (h *Heads) SelectSeries(ctx context.Context, id string, s Select) iter.Seq2[*ChunkSeries, error] {
+	return func(yield func(*ChunkSeries, error) bool) {
+		if err := h.selectSeries(ctx, id, s, yield); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield func(*ChunkSeries, error) bool) error {
+	t, err := h.head(id, false)
+	if err != nil || t == nil {
+		return err
+	}
+	matchers, err := ToMatchers(s.Matchers)
+	if err != nil {
+		return err
+	}
+	if s.SkipChunks {
+		q, err := t.db.Querier(s.Start, s.End)
+		if err != nil {
+			return fmt.Errorf("open head: %w", err)
+		}
+		defer q.Close()
+		return yieldLabels(ctx, q.Select(ctx, true, hintsOf(s), matchers...), s.Limit, yield)
+	}
+	q, err := t.db.ChunkQuerier(s.Start, s.End)
+	if err != nil {
+		return fmt.Errorf("open head: %w", err)
+	}
+	defer q.Close()
+	return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), s.Limit, yield)
+}
+
+// LabelNames implements Source.
+func (h *Heads) LabelNames(ctx context.Context, id string, s Select) ([]string, error) {
+	return h.labels(id, s, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
+		names, _, err := q.LabelNames(ctx, &storage.LabelHints{Limit: s.Limit}, ms...)
+		return names, err
+	})
+}
+
+// LabelValues implements Source.
+func (h *Heads) LabelValues(ctx context.Context, id, name string, s Select) ([]string, error) {
+	return h.labels(id, s, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
+		values, _, err := q.LabelValues(ctx, name, &storage.LabelHints{Limit: s.Limit}, ms...)
+		return values, err
+	})
+}
+
+func (h *Heads) labels(id string, s Select, ask func(storage.Querier, []*labels.Matcher) ([]string, error)) ([]string, error) {
+	t, err := h.head(id, false)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	ms, err := ToMatchers(s.Matchers)
+	if err != nil {
+		return nil, err
+	}
+	q, err := t.db.Querier(s.Start, s.End)
+	if err != nil {
+		return nil, fmt.Errorf("open head: %w", err)
+	}
+	found, err := ask(q, ms)
+	found = cloneStrings(found)
+	slices.Sort(found)
+	return found, errors.Join(err, q.Close())
+}
+
+// Exemplars implements Source. Exemplars are in the head only.
+func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matchers [][]Matcher) ([]ExemplarSeries, error) {
+	t, err := h.head(id, false)
+	if err != nil || t == nil || h.opts.Config.MaxExemplars == 0 {
+		return nil, err
+	}
+	sets := make([][]*labels.Matcher, 0, len(matchers))
+	for _, ms := range matchers {
+		set, err := ToMatchers(ms)
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, set)
+	}
+	q, err := t.db.ExemplarQuerier(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open exemplars: %w", err)
+	}
+	found, err := q.Select(start, end, sets...)
+	if err != nil {
+		return nil, fmt.Errorf("select exemplars: %w", err)
+	}
+	out := make([]ExemplarSeries, len(found))
+	for i, f := range found {
+		out[i] = ExemplarSeries{Labels: f.SeriesLabels, Exemplars: f.Exemplars}
+	}
+	return out, nil
+}
+
+// Metadata implements Source.
+func (h *Heads) Metadata(_ context.Context, id, metric string, limit int) (map[string][]metadata.Metadata, error) {
+	t, err := h.head(id, false)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	return maps.Clone(t.meta.get(metric, limit)), nil
+}

@@ -1,0 +1,242 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/otlptranslator"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/multierr"
+)
+
+// OTLPConfig says how OTLP metrics become series. The keys and defaults are those of the "otlp"
+// section of prometheus.yml.
+type OTLPConfig struct {
+	// TranslationStrategy makes metric and label names: UnderscoreEscapingWithSuffixes (default),
+	// UnderscoreEscapingWithoutSuffixes, NoUTF8EscapingWithSuffixes or NoTranslation.
+	TranslationStrategy string `yaml:"translation_strategy"`
+	// PromoteResourceAttributes become labels of every series of the resource. Default none: all
+	// of them are on the series target_info, to be joined.
+	PromoteResourceAttributes []string `yaml:"promote_resource_attributes"`
+	// PromoteAllResourceAttributes promotes all but IgnoreResourceAttributes. Default false.
+	PromoteAllResourceAttributes bool `yaml:"promote_all_resource_attributes"`
+	// IgnoreResourceAttributes are left out by PromoteAllResourceAttributes.
+	IgnoreResourceAttributes []string `yaml:"ignore_resource_attributes"`
+	// KeepIdentifyingResourceAttributes keeps service.name, service.namespace and
+	// service.instance.id on target_info, beside job and instance. Default false.
+	KeepIdentifyingResourceAttributes bool `yaml:"keep_identifying_resource_attributes"`
+	// ConvertHistogramsToNHCB stores explicit-bucket histograms as native histograms with custom
+	// buckets, one series instead of one a bucket. Default false.
+	ConvertHistogramsToNHCB bool `yaml:"convert_histograms_to_nhcb"`
+	// PromoteScopeMetadata adds name, version and attributes of the instrumentation scope as
+	// labels. Default false.
+	PromoteScopeMetadata bool `yaml:"promote_scope_metadata"`
+}
+
+// DefaultOTLPConfig returns Prometheus's defaults.
+func DefaultOTLPConfig() OTLPConfig {
+	return OTLPConfig{TranslationStrategy: string(promconfig.DefaultOTLPConfig.TranslationStrategy)}
+}
+
+var translationStrategies = []string{
+	"UnderscoreEscapingWithSuffixes", "UnderscoreEscapingWithoutSuffixes", "NoUTF8EscapingWithSuffixes", "NoTranslation",
+}
+
+// Validate reports every fault.
+func (c OTLPConfig) Validate() error {
+	var errs []error
+	if !slices.Contains(translationStrategies, c.TranslationStrategy) {
+		errs = append(errs, fmt.Errorf("translation_strategy: %q is not one of %q", c.TranslationStrategy, translationStrategies))
+	}
+	if c.PromoteAllResourceAttributes && len(c.PromoteResourceAttributes) > 0 {
+		errs = append(errs, errors.New("promote_all_resource_attributes and promote_resource_attributes exclude each other"))
+	}
+	if !c.PromoteAllResourceAttributes && len(c.IgnoreResourceAttributes) > 0 {
+		errs = append(errs, errors.New("ignore_resource_attributes needs promote_all_resource_attributes"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c OTLPConfig) settings() prometheusremotewrite.Settings {
+	prom := promconfig.DefaultOTLPConfig
+	strategy := otlptranslator.TranslationStrategyOption(c.TranslationStrategy)
+	prom.PromoteResourceAttributes = c.PromoteResourceAttributes
+	prom.PromoteAllResourceAttributes = c.PromoteAllResourceAttributes
+	prom.IgnoreResourceAttributes = c.IgnoreResourceAttributes
+	return prometheusremotewrite.Settings{
+		AddMetricSuffixes:                    strategy.ShouldAddSuffixes(),
+		AllowUTF8:                            !strategy.ShouldEscape(),
+		PromoteResourceAttributes:            prometheusremotewrite.NewPromoteResourceAttributes(prom),
+		KeepIdentifyingResourceAttributes:    c.KeepIdentifyingResourceAttributes,
+		ConvertHistogramsToNHCB:              c.ConvertHistogramsToNHCB,
+		PromoteScopeMetadata:                 c.PromoteScopeMetadata,
+		LookbackDelta:                        5 * time.Minute,
+		LabelNameUnderscoreSanitization:      prom.LabelNameUnderscoreSanitization,
+		LabelNamePreserveMultipleUnderscores: prom.LabelNamePreserveMultipleUnderscores,
+	}
+}
+
+// FromOTLP turns OTLP metrics into a batch. What can't be turned is in the rejections (one bad
+// metric never loses the others); an error means that ctx has ended. Delta temporality is refused by
+// name: it wants the collector's deltatocumulative processor. md is not changed and may be reused
+// afterwards.
+func FromOTLP(ctx context.Context, md pmetric.Metrics, cfg OTLPConfig) (*Batch, []Rejection, error) {
+	a := newBatchAppender(min(md.DataPointCount(), 1<<16))
+	rejectNotCumulative(md, &a.rejected)
+	_, err := prometheusremotewrite.NewPrometheusConverter(a).FromMetrics(ctx, md, cfg.settings())
+	if ctx.Err() != nil {
+		return nil, nil, ctx.Err()
+	}
+	for _, err := range multierr.Errors(err) {
+		switch text := err.Error(); {
+		case errors.Is(err, errTargetInfo): // the metrics themselves are all there
+		case strings.HasPrefix(text, "invalid temporality"): // counted by points above
+		case strings.HasPrefix(text, "empty data points"): // nothing was lost
+		default:
+			a.rejected.Add("invalid_metric", 1, func() string { return text })
+		}
+	}
+	return &Batch{Series: a.series}, a.rejected.List(), nil
+}
+
+// rejectNotCumulative counts the data points of metrics that the converter will leave out because
+// of their temporality.
+func rejectNotCumulative(md pmetric.Metrics, rejected *Rejections) {
+	for _, rm := range md.ResourceMetrics().All() {
+		for _, sm := range rm.ScopeMetrics().All() {
+			for _, m := range sm.Metrics().All() {
+				temporality, points := pmetric.AggregationTemporalityCumulative, 0
+				switch m.Type() {
+				case pmetric.MetricTypeSum:
+					temporality, points = m.Sum().AggregationTemporality(), m.Sum().DataPoints().Len()
+				case pmetric.MetricTypeHistogram:
+					temporality, points = m.Histogram().AggregationTemporality(), m.Histogram().DataPoints().Len()
+				case pmetric.MetricTypeExponentialHistogram:
+					temporality, points = m.ExponentialHistogram().AggregationTemporality(), m.ExponentialHistogram().DataPoints().Len()
+				}
+				if temporality != pmetric.AggregationTemporalityCumulative && points > 0 {
+					rejected.Add("temporality", points, func() string {
+						return fmt.Sprintf("metric %q has %s temporality: only cumulative metrics can be stored, "+
+							"convert them with the deltatocumulative processor or in the SDK", m.Name(), strings.ToLower(temporality.String()))
+					})
+				}
+			}
+		}
+	}
+}
+
+// batchAppender collects what the converter makes. It never fails for one series, so that the
+// converter goes on with the next data point.
+type batchAppender struct {
+	series   []Series
+	byHash   map[uint64]int // label hash to index; on a collision a second entry is made, which is allowed
+	rejected Rejections
+	meta     *metadata.Metadata // the last one: all series of a metric share it
+	newest   int64              // of the resource at hand
+	target   targetRun
+}
+
+// targetRun is the target_info samples of one resource.
+type targetRun struct {
+	active bool
+	series int // index
+	first  int // its samples before the run
+}
+
+// maxTargetInfo bounds the target_info samples of one resource in one batch. The converter makes one
+// for every 2.5 minutes between the oldest and the newest data point, so that one point without a
+// timestamp would make ten million.
+const maxTargetInfo = 100
+
+const targetInfo = "target_info"
+
+var errTargetInfo = errors.New("too many samples of target_info")
+
+func newBatchAppender(points int) *batchAppender {
+	return &batchAppender{series: make([]Series, 0, points), byHash: make(map[uint64]int, points), newest: MinTime}
+}
+
+// AppendSample implements prometheusremotewrite.CombinedAppender.
+func (a *batchAppender) AppendSample(ls labels.Labels, meta prometheusremotewrite.Metadata, st, t int64, v float64, es []exemplar.Exemplar) error {
+	i, ok := a.get(ls, meta)
+	if !ok {
+		return nil
+	}
+	s := &a.series[i]
+	if meta.MetricFamilyName == targetInfo {
+		return a.targetInfo(i, t, v)
+	}
+	a.seen(t)
+	s.Samples = append(s.Samples, Sample{Start: st, T: t, V: v})
+	s.Exemplars = append(s.Exemplars, es...)
+	return nil
+}
+
+// AppendHistogram implements prometheusremotewrite.CombinedAppender.
+func (a *batchAppender) AppendHistogram(ls labels.Labels, meta prometheusremotewrite.Metadata, st, t int64, h *histogram.Histogram, es []exemplar.Exemplar) error {
+	i, ok := a.get(ls, meta)
+	if !ok {
+		return nil
+	}
+	a.seen(t)
+	s := &a.series[i]
+	s.Histograms = append(s.Histograms, HistogramSample{Start: st, T: t, H: h})
+	s.Exemplars = append(s.Exemplars, es...)
+	return nil
+}
+
+// seen notes a data point that is not target_info's.
+func (a *batchAppender) seen(t int64) {
+	if a.target.active { // the converter has gone on to the next resource
+		a.target, a.newest = targetRun{}, MinTime
+	}
+	a.newest = max(a.newest, t)
+}
+
+// targetInfo appends a sample of target_info, or replaces those of the resource by one at its
+// newest data point when there are too many.
+func (a *batchAppender) targetInfo(i int, t int64, v float64) error {
+	s := &a.series[i]
+	if !a.target.active || a.target.series != i {
+		a.target = targetRun{active: true, series: i, first: len(s.Samples)}
+	}
+	if len(s.Samples)-a.target.first < maxTargetInfo {
+		s.Samples = append(s.Samples, Sample{T: t, V: v})
+		return nil
+	}
+	s.Samples = append(s.Samples[:a.target.first], Sample{T: a.newest, V: v})
+	return errTargetInfo
+}
+
+// get returns the index of the series, false when its labels can't be stored.
+func (a *batchAppender) get(ls labels.Labels, meta prometheusremotewrite.Metadata) (int, bool) {
+	hash := ls.Hash()
+	i, ok := a.byHash[hash]
+	if ok && labels.Equal(a.series[i].Labels, ls) {
+		return i, true
+	}
+	if !ls.IsValid(model.UTF8Validation) || ls.Get(labels.MetricName) == "" {
+		a.rejected.Add("invalid_labels", 1, func() string {
+			return fmt.Sprintf("invalid metric name or labels of metric %q: %q", meta.MetricFamilyName, ls.String())
+		})
+		return 0, false
+	}
+	if a.meta == nil || *a.meta != meta.Metadata {
+		m := meta.Metadata
+		a.meta = &m
+	}
+	a.series = append(a.series, Series{Labels: ls, Metadata: a.meta})
+	a.byHash[hash] = len(a.series) - 1
+	return len(a.series) - 1, true
+}
