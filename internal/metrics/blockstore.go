@@ -31,7 +31,7 @@ type BlockStoreOptions struct {
 }
 
 // BlockStore answers from the TSDB blocks in the bucket. It learns of blocks by listing the bucket
-// (Refresh, Run) and downloads those that a query needs to a bounded cache. A block that is
+// (Refresh) and downloads those that a query needs to a bounded cache. A block that is
 // damaged is set aside with a reason and a warning in the answers; the others answer. It is safe for
 // concurrent use.
 type BlockStore struct {
@@ -66,7 +66,7 @@ type BlockInfo struct {
 	Cached bool   // on the local disk
 }
 
-// NewBlockStore opens the cache. Call Refresh or Run to learn of blocks.
+// NewBlockStore opens the cache. Call Refresh to learn of blocks.
 func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -108,22 +108,6 @@ func (s *BlockStore) cacheSize() int64 {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	return s.cache.size
-}
-
-// Run refreshes now and then until ctx ends. A failure is logged and tried again.
-func (s *BlockStore) Run(ctx context.Context) error {
-	ticker := time.NewTicker(time.Duration(s.opts.Config.RefreshInterval))
-	defer ticker.Stop()
-	for {
-		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
-			s.logger.Error("listing of metric blocks failed, will be tried again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
 }
 
 // Refresh lists the bucket: afterwards the store answers from every block that was whole when it

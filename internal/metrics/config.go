@@ -50,8 +50,6 @@ type Config struct {
 
 // StoreConfig configures BlockStore.
 type StoreConfig struct {
-	// RefreshInterval is how often the bucket is listed for new and deleted blocks. Default 1m.
-	RefreshInterval model.Duration `yaml:"refresh_interval"`
 	// CacheSize bounds the disk space of downloaded blocks. Default 10GiB. Blocks in use by
 	// queries are never removed, so that it can be exceeded for a while.
 	CacheSize units.Base2Bytes `yaml:"cache_size"`
@@ -80,7 +78,7 @@ func DefaultConfig() Config {
 		ShipInterval:     model.Duration(time.Minute),
 		KeepLocal:        model.Duration(time.Hour),
 		IdleFlush:        model.Duration(3 * time.Hour),
-		Store:            StoreConfig{RefreshInterval: model.Duration(time.Minute), CacheSize: 10 * units.GiB},
+		Store:            StoreConfig{CacheSize: 10 * units.GiB},
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
@@ -110,7 +108,6 @@ func (c Config) Validate() error {
 		check(name != "" && name != labelTenant && name != labelReplica,
 			"metrics.external_labels: the name %q can't be used", name)
 	}
-	check(time.Duration(c.Store.RefreshInterval) >= time.Second, "metrics.store.refresh_interval: %s is shorter than 1s", c.Store.RefreshInterval)
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")

@@ -2,12 +2,12 @@ package metrics
 
 import "strings"
 
-// ExemplarReason begins the reason of every Rejection of exemplars. A sender is not told to drop
-// or repeat samples because of them.
+// ExemplarReason is part of the reason of every Rejection of exemplars. A sender is not told to
+// drop or repeat samples because of them.
 const ExemplarReason = "exemplar"
 
 // OfExemplars reports whether the rejection is about exemplars, not samples.
-func (r Rejection) OfExemplars() bool { return strings.HasPrefix(r.Reason, ExemplarReason) }
+func (r Rejection) OfExemplars() bool { return strings.Contains(r.Reason, ExemplarReason) }
 
 // Rejections groups refused samples by reason, keeping the message of the first of each. The zero
 // value is ready to use. There are a dozen reasons, so that a list is enough.

@@ -217,16 +217,16 @@ func listBlocks(ctx context.Context, bkt objstore.BucketReader) ([]ulid.ULID, er
 	return ids, err
 }
 
-// DeleteOlder deletes the tenant's blocks that end at or before the given time, and says which. A
+// DeleteOlder deletes the tenant's blocks that end at or before the given time, and counts them. A
 // block that can't be read is left alone. meta.json goes first, so that an interrupted deletion
 // leaves no block that looks whole.
-func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before time.Time) ([]ulid.ULID, error) {
+func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before time.Time) (int, error) {
 	b := tenantBucket(bkt, tenant)
 	ids, err := listBlocks(ctx, b)
 	if err != nil {
-		return nil, fmt.Errorf("list metric blocks of tenant %s: %w", tenant, err)
+		return 0, fmt.Errorf("list metric blocks of tenant %s: %w", tenant, err)
 	}
-	var deleted []ulid.ULID
+	deleted := 0
 	var errs []error
 	for _, id := range ids {
 		meta, err := readMeta(ctx, b, id)
@@ -249,7 +249,7 @@ func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before
 			errs = append(errs, fmt.Errorf("delete block %s: %w", id, err))
 			continue
 		}
-		deleted = append(deleted, id)
+		deleted++
 	}
 	return deleted, errors.Join(errs...)
 }
