@@ -40,6 +40,9 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: the metrics are not registered
 	Now        func() time.Time      // nil: time.Now
+
+	OTLPMetrics metrics.OTLPConfig // how OTLP metrics become series; the zero value is the default
+	OTLPLogs    logs.OTLPOptions   // how OTLP logs become streams; Now is set for each push
 }
 
 // Distributor checks and forwards writes. Safe for concurrent use.
@@ -52,6 +55,9 @@ type Distributor struct {
 	metrics   *instruments
 	buckets   map[signal.Signal]*buckets
 	enrichers enrichers
+
+	otlpMetrics metrics.OTLPConfig
+	otlpLogs    logs.OTLPOptions
 }
 
 // New returns a Distributor.
@@ -62,12 +68,17 @@ func New(o Options) *Distributor {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.OTLPMetrics.TranslationStrategy == "" {
+		o.OTLPMetrics.TranslationStrategy = metrics.DefaultOTLPConfig().TranslationStrategy
+	}
 	d := &Distributor{
 		limits: o.Limits, ingester: o.Ingester, logger: o.Logger, now: o.Now,
 		discarded: limits.NewDiscarded(o.Registerer),
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),
+
+		otlpMetrics: o.OTLPMetrics, otlpLogs: o.OTLPLogs,
 	}
 	for _, s := range signal.All {
 		d.buckets[s] = newBuckets()
