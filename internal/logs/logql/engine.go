@@ -1,0 +1,200 @@
+package logql
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// Limits bound what one query of a tenant may cost. Zero means no limit, but for MaxSeries,
+// MaxEntries and MaxPoints, which take their defaults then.
+type Limits struct {
+	MaxSeries  int           // series of an answer; default 500
+	MaxEntries int           // entries of an answer; default 5000
+	MaxPoints  int           // points of a series of a range query; default 11000
+	MaxSamples int           // samples held while computing, of all series together; default 50 million
+	MaxLength  time.Duration // end - start
+	MaxBytes   int64         // of lines looked at
+}
+
+func (l Limits) orDefault() Limits {
+	if l.MaxSeries <= 0 {
+		l.MaxSeries = 500
+	}
+	if l.MaxEntries <= 0 {
+		l.MaxEntries = 5000
+	}
+	if l.MaxPoints <= 0 {
+		l.MaxPoints = 11000
+	}
+	if l.MaxSamples <= 0 {
+		l.MaxSamples = 50_000_000
+	}
+	return l
+}
+
+// Options are the parts of an Engine.
+type Options struct {
+	// Limits returns the limits of a tenant. Nil means the defaults for everyone.
+	Limits func(tenant string) Limits
+}
+
+// Engine answers queries. It is stateless and safe for concurrent use.
+type Engine struct {
+	limits func(tenant string) Limits
+}
+
+// NewEngine returns an engine.
+func NewEngine(o Options) *Engine {
+	e := &Engine{limits: o.Limits}
+	if e.limits == nil {
+		e.limits = func(string) Limits { return Limits{} }
+	}
+	return e
+}
+
+// Run answers q from src. Errors are classed: the user's are Invalid or Unprocessable.
+func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs.Source) (*logs.Result, error) {
+	started := time.Now()
+	r := &run{ctx: ctx, tenant: tenant, q: q, src: src, limits: e.limits(tenant).orDefault(), res: &logs.Result{}}
+	if err := r.answer(); err != nil {
+		return nil, classed(err)
+	}
+	r.res.Stats.ExecNanoseconds = time.Since(started).Nanoseconds()
+	return r.res, nil
+}
+
+// run is one query on its way.
+type run struct {
+	ctx     context.Context
+	tenant  string
+	q       *logs.Query
+	src     logs.Source
+	limits  Limits
+	res     *logs.Result
+	samples int // held
+}
+
+func (r *run) answer() error {
+	if err := r.checkLength(); err != nil {
+		return err
+	}
+	switch r.q.Kind {
+	case logs.Range, logs.Instant:
+		return r.query()
+	case logs.LabelNames, logs.LabelValues, logs.SeriesKind, logs.DetectedLabels:
+		return r.labelsQuery()
+	case logs.StatsKind, logs.VolumeKind, logs.VolumeRange:
+		return r.volumeQuery()
+	case logs.DetectedFields, logs.DetectedFieldValues:
+		return r.detectFields()
+	case logs.Patterns:
+		return r.findPatterns()
+	}
+	return fault.Errorf(fault.NotYet, "logs query kind %q is not supported yet", r.q.Kind)
+}
+
+func (r *run) checkLength() error {
+	length := time.Duration(r.q.End - r.q.Start)
+	if length < 0 {
+		return errorString("end timestamp must not be before or equal to start time")
+	}
+	if r.limits.MaxLength > 0 && length > r.limits.MaxLength {
+		return fmt.Errorf("the query time range exceeds the limit (query length: %s, limit: %s)",
+			length, model.Duration(r.limits.MaxLength))
+	}
+	return nil
+}
+
+const instantLogText = "log queries are not supported as an instant query type, please change your query to a range query type"
+
+func (r *run) query() error {
+	expr, err := Parse(r.q.Expr)
+	if err != nil {
+		return err
+	}
+	if r.q.Limit > r.limits.MaxEntries {
+		return fmt.Errorf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)",
+			r.q.Limit, r.limits.MaxEntries)
+	}
+	if lq, ok := expr.(*LogQuery); ok {
+		if r.q.Kind == logs.Instant {
+			return errorString(instantLogText)
+		}
+		return r.logQuery(lq)
+	}
+	return r.sampleQuery(expr)
+}
+
+// anyStream reports whether a stream matches in the time of sel. A stage that does not compile is
+// only a fault where there is something for it to work on.
+func (r *run) anyStream(sel logs.Select) (bool, error) {
+	found, err := r.src.Series(r.ctx, r.tenant, sel.Start, sel.End, [][]logs.Matcher{sel.Matchers})
+	return len(found) > 0, err
+}
+
+// rowReader walks the rows of a selection and finds each row's stream.
+type rowReader struct {
+	r       *run
+	streams map[string]*stream
+	current []*stream // by index in the batch
+	key     []byte
+}
+
+func newRowReader(r *run) *rowReader { return &rowReader{r: r, streams: map[string]*stream{}} }
+
+// each calls yield for every row of sel until it returns false.
+func (rr *rowReader) each(sel logs.Select, yield func(base *stream, ts int64, line []byte, md []logs.Label) (bool, error)) error {
+	stats := &rr.r.res.Stats
+	for rows, err := range rr.r.src.SelectRows(rr.r.ctx, rr.r.tenant, sel) {
+		if err != nil {
+			return err
+		}
+		if err := rr.r.ctx.Err(); err != nil {
+			return context.Cause(rr.r.ctx)
+		}
+		rr.current = append(rr.current[:0], make([]*stream, len(rows.Streams))...)
+		for i, line := range rows.Lines {
+			if i%1024 == 1023 && rr.r.ctx.Err() != nil {
+				return context.Cause(rr.r.ctx)
+			}
+			stats.LinesProcessed++
+			stats.BytesProcessed += int64(len(line))
+			var md []logs.Label
+			if rows.Metadata != nil {
+				md = rows.Metadata[i]
+			}
+			more, err := yield(rr.stream(rows, rows.Stream[i]), rows.Timestamps[i], line, md)
+			if err != nil || !more {
+				return err
+			}
+		}
+		if rr.r.limits.MaxBytes > 0 && stats.BytesProcessed > rr.r.limits.MaxBytes {
+			return fault.Errorf(fault.Unprocessable, "the query would read more than the limit of %d bytes; consider adding more specific stream selectors or reduce the time range of the query", rr.r.limits.MaxBytes)
+		}
+	}
+	// A source may end early and quietly when the query is cancelled.
+	if rr.r.ctx.Err() != nil {
+		return context.Cause(rr.r.ctx)
+	}
+	return nil
+}
+
+func (rr *rowReader) stream(rows *logs.Rows, i uint32) *stream {
+	if s := rr.current[i]; s != nil {
+		return s
+	}
+	rr.key = rows.Streams[i].Bytes(rr.key[:0])
+	s := rr.streams[string(rr.key)]
+	if s == nil {
+		s = newStream(uint32(len(rr.streams)), rows.Streams[i].Copy())
+		rr.streams[string(rr.key)] = s
+	}
+	rr.current[i] = s
+	return s
+}

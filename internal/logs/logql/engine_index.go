@@ -1,0 +1,258 @@
+package logql
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// labelsQuery answers the questions about labels of streams.
+func (r *run) labelsQuery() error {
+	sets, err := r.matcherSets()
+	if err != nil {
+		return err
+	}
+	end := r.q.End
+	if end == r.q.Start {
+		end++
+	}
+	found, err := r.src.Series(r.ctx, r.tenant, r.q.Start, end, sets)
+	if err != nil {
+		return err
+	}
+	switch r.q.Kind {
+	case logs.SeriesKind:
+		r.res.Series = found
+		return nil
+	case logs.DetectedLabels:
+		r.res.Fields = detectLabels(found)
+		return nil
+	}
+	seen := map[string]struct{}{}
+	for _, ls := range found {
+		if r.q.Kind == logs.LabelValues {
+			if v := ls.Get(r.q.Label); v != "" {
+				seen[v] = struct{}{}
+			}
+			continue
+		}
+		ls.Range(func(l labels.Label) { seen[l.Name] = struct{}{} })
+	}
+	for s := range seen {
+		r.res.Strings = append(r.res.Strings, s)
+	}
+	slices.Sort(r.res.Strings)
+	return nil
+}
+
+// matcherSets reads the selectors of the query. None means every stream.
+func (r *run) matcherSets() ([][]logs.Matcher, error) {
+	selectors := r.q.Match
+	if r.q.Expr != "" {
+		selectors = append(slices.Clone(selectors), r.q.Expr)
+	}
+	var sets [][]logs.Matcher
+	for _, s := range selectors {
+		ms, err := ParseMatchers(s, r.q.Kind == logs.SeriesKind)
+		if err != nil {
+			return nil, err
+		}
+		if len(ms) == 0 {
+			return nil, nil
+		}
+		sets = append(sets, ms)
+	}
+	return sets, nil
+}
+
+// alwaysShown are labels that tell sources apart, so they are listed whatever their values.
+var alwaysShown = []string{"cluster", "namespace", "instance", "pod"}
+
+// detectLabels counts the values of labels. Labels whose values are all numbers or UUIDs identify
+// single things and are of no use for choosing streams.
+func detectLabels(found []labels.Labels) []logs.DetectedField {
+	values := map[string]map[string]struct{}{}
+	for _, ls := range found {
+		ls.Range(func(l labels.Label) {
+			if values[l.Name] == nil {
+				values[l.Name] = map[string]struct{}{}
+			}
+			values[l.Name][l.Value] = struct{}{}
+		})
+	}
+	var out []logs.DetectedField
+	for name, vs := range values {
+		if !slices.Contains(alwaysShown, name) && allIDs(vs) {
+			continue
+		}
+		out = append(out, logs.DetectedField{Name: name, Cardinality: uint64(len(vs))})
+	}
+	slices.SortFunc(out, func(a, b logs.DetectedField) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func allIDs(values map[string]struct{}) bool {
+	for v := range values {
+		if !isUUID(v) && fieldType(v) != "int" && fieldType(v) != "float" {
+			return false
+		}
+	}
+	return true
+}
+
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case !isDigit(c) && (c|0x20 < 'a' || c|0x20 > 'f'):
+			return false
+		}
+	}
+	return true
+}
+
+// volumeQuery answers how much streams hold.
+func (r *run) volumeQuery() error {
+	var ms []logs.Matcher
+	var err error
+	if r.q.Expr != "" || r.q.Kind == logs.StatsKind {
+		if ms, err = ParseMatchers(r.q.Expr, r.q.Kind != logs.StatsKind); err != nil {
+			return err
+		}
+	}
+	if r.q.Kind == logs.StatsKind {
+		found, err := r.src.Volume(r.ctx, r.tenant, r.q.Start, r.q.End, ms)
+		for _, v := range found {
+			r.res.Index.Entries += v.Entries
+			r.res.Index.Bytes += v.Bytes
+			r.res.Index.Pages += v.Pages
+			r.res.StreamCount++
+		}
+		return err
+	}
+	for _, name := range r.q.TargetLabels {
+		if !slices.ContainsFunc(ms, func(m logs.Matcher) bool { return m.Name == name }) && !r.q.ByLabels {
+			ms = append(ms, logs.Matcher{Type: labels.MatchRegexp, Name: name, Value: ".+"})
+		}
+	}
+	step := r.q.End - r.q.Start
+	if r.q.Kind == logs.VolumeRange && r.q.Step > 0 {
+		step = min(step, r.q.Step)
+	}
+	if n := (r.q.End - r.q.Start) / max(step, 1); n > int64(r.limits.MaxPoints) {
+		return errorString("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
+	}
+	return r.volumes(ms, max(step, 1))
+}
+
+// volumeSum is one line of the answer.
+type volumeSum struct {
+	labels labels.Labels
+	total  float64
+	points []logs.Point
+}
+
+func (r *run) volumes(ms []logs.Matcher, step int64) error {
+	sums := map[string]*volumeSum{}
+	buckets := 0
+	for start := r.q.Start; start < r.q.End; start += step {
+		end := min(start+step, r.q.End)
+		buckets++
+		found, err := r.src.Volume(r.ctx, r.tenant, start, end, ms)
+		if err != nil {
+			return err
+		}
+		t := end / 1e6
+		if end < r.q.End {
+			t-- // the window ends just before the next one begins
+		}
+		r.addVolumes(sums, found, ms, t)
+	}
+	r.volumeResult(sums, buckets > 1)
+	return nil
+}
+
+// addVolumes adds what streams hold in one window to the lines they belong to.
+func (r *run) addVolumes(sums map[string]*volumeSum, found []logs.StreamVolume, ms []logs.Matcher, t int64) {
+	add := func(ls labels.Labels, bytes int64) {
+		key := string(ls.Bytes(nil))
+		s := sums[key]
+		if s == nil {
+			s = &volumeSum{labels: ls}
+			sums[key] = s
+		}
+		s.total += float64(bytes)
+		if n := len(s.points); n > 0 && s.points[n-1].T == t {
+			s.points[n-1].V += float64(bytes)
+			return
+		}
+		s.points = append(s.points, logs.Point{T: t, V: float64(bytes)})
+	}
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for _, v := range found {
+		if v.Bytes == 0 {
+			continue
+		}
+		if r.q.ByLabels {
+			v.Labels.Range(func(l labels.Label) {
+				if len(r.q.TargetLabels) == 0 || slices.Contains(r.q.TargetLabels, l.Name) {
+					add(emptyLabel(l.Name), v.Bytes)
+				}
+			})
+			continue
+		}
+		names := r.q.TargetLabels
+		if len(names) == 0 {
+			for _, m := range ms {
+				names = append(names, m.Name)
+			}
+		}
+		b.Reset(v.Labels)
+		if len(names) > 0 {
+			b.Keep(names...)
+		}
+		add(b.Labels(), v.Bytes)
+	}
+}
+
+// emptyLabel is {name=""}, which is how a volume by label names it.
+func emptyLabel(name string) labels.Labels {
+	b := labels.NewScratchBuilder(1)
+	b.Add(name, "")
+	return b.Labels()
+}
+
+// volumeResult keeps the largest, by bytes and then name. Several windows make a matrix.
+func (r *run) volumeResult(sums map[string]*volumeSum, matrix bool) {
+	all := make([]*volumeSum, 0, len(sums))
+	for _, s := range sums {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *volumeSum) int {
+		if c := cmp.Compare(b.total, a.total); c != 0 {
+			return c
+		}
+		return labels.Compare(a.labels, b.labels)
+	})
+	limit := r.q.Limit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	for _, s := range all[:min(limit, len(all))] {
+		if matrix {
+			r.res.Matrix = append(r.res.Matrix, logs.SampleSeries{Labels: s.labels, Points: s.points})
+			continue
+		}
+		r.res.Vector = append(r.res.Vector, logs.VectorSample{Labels: s.labels, Point: s.points[0]})
+	}
+}

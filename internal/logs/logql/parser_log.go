@@ -1,0 +1,358 @@
+package logql
+
+import (
+	"github.com/hune-io/hune/internal/logs"
+)
+
+func (p *parser) logQuery() *LogQuery {
+	q := &LogQuery{Matchers: p.matchers()}
+	for {
+		if p.is("|") && p.peekAt(1).kind == tokKey && p.peekAt(1).str == "unwrap" {
+			p.pos++
+			p.unexpected()
+		}
+		s := p.stage()
+		if s == nil {
+			return q
+		}
+		q.Stages = append(q.Stages, s)
+	}
+}
+
+// logRange reads a log query with its window, in any order and parentheses that the grammar allows.
+func (p *parser) logRange() LogRange {
+	var r LogRange
+	p.logRangePart(&r)
+	if r.Interval == 0 {
+		p.unexpected()
+	}
+	return r
+}
+
+// logRangePart reads a selector and what follows it. The window may be missing when the whole
+// stands in parentheses.
+func (p *parser) logRangePart(r *LogRange) {
+	if p.accept("(") {
+		p.enter()
+		defer p.leave()
+		p.logRangePart(r)
+		p.expect(")", []string{}...)
+		if r.Interval == 0 {
+			p.window(r)
+		}
+		return
+	}
+	if !p.is("{") {
+		p.unexpected("{", "(")
+	}
+	r.Query = &LogQuery{Matchers: p.matchers()}
+	p.window(r)
+	p.rangeStages(r)
+	if r.Interval == 0 {
+		p.window(r)
+	}
+}
+
+// window reads [5m] offset 1h, if it is there.
+func (p *parser) window(r *LogRange) {
+	if p.peek().kind != tokRange {
+		return
+	}
+	r.Interval = p.advance().dur
+	if p.accept("offset") {
+		r.Offset = p.take(tokDuration, "DURATION").dur
+	}
+}
+
+// rangeStages reads stages that may end in an unwrap.
+func (p *parser) rangeStages(r *LogRange) {
+	for {
+		if p.is("|") && p.peekAt(1).kind == tokKey && p.peekAt(1).str == "unwrap" {
+			p.pos += 2
+			r.Unwrap = p.unwrap()
+			return
+		}
+		s := p.stage()
+		if s == nil {
+			return
+		}
+		r.Query.Stages = append(r.Query.Stages, s)
+	}
+}
+
+func (p *parser) unwrap() *Unwrap {
+	u := &Unwrap{}
+	t := p.peek()
+	switch {
+	case t.kind == tokIdent:
+		u.Label = p.advance().str
+	case t.kind == tokKey && (t.str == "bytes" || t.str == "duration" || t.str == "duration_seconds"):
+		u.Conversion = p.advance().str
+		p.expect("(")
+		u.Label = p.take(tokIdent, "IDENTIFIER").str
+		p.expect(")")
+	default:
+		p.unexpected()
+	}
+	for p.is("|") {
+		p.pos++
+		if p.peek().kind != tokIdent && !p.is("(") {
+			p.unexpected("IDENTIFIER", "(")
+		}
+		u.Filters = append(u.Filters, p.labelFilter(0))
+	}
+	return u
+}
+
+// stage reads one stage, or returns nil where none starts.
+func (p *parser) stage() Stage {
+	for m, op := range lineOperators {
+		if p.accept(op) {
+			return p.lineFilter(LineMatch(m))
+		}
+	}
+	if !p.accept("|") {
+		return nil
+	}
+	t := p.peek()
+	switch t.kind {
+	case tokIdent:
+		if t.str == "distinct" && p.peekAt(1).kind == tokIdent {
+			p.pos++
+			return &Distinct{Labels: p.names()}
+		}
+		return p.labelFilter(0)
+	case tokKey:
+		if s := p.keywordStage(t.str); s != nil {
+			return s
+		}
+	}
+	p.unexpected()
+	return nil
+}
+
+func (p *parser) keywordStage(word string) Stage {
+	if word == "(" {
+		return p.labelFilter(0)
+	}
+	p.pos++
+	switch word {
+	case "json":
+		return &Parser{Kind: ParseJSON, Exprs: p.extractions()}
+	case "logfmt":
+		s := &Parser{Kind: ParseLogfmt}
+		for p.peek().kind == tokFlag {
+			if p.advance().str == "--strict" {
+				s.Strict = true
+			} else {
+				s.KeepEmpty = true
+			}
+		}
+		s.Exprs = p.extractions()
+		return s
+	case "regexp", "pattern":
+		s := &Parser{Kind: ParserKind(word), Text: p.take(tokString, "STRING").str}
+		var err error
+		if s.Kind == ParseRegexp {
+			_, err = newRegexpStage(s.Text)
+		} else {
+			_, err = compilePattern(s.Text, true)
+		}
+		if err != nil {
+			p.failf("invalid %s parser: %s", word, err)
+		}
+		return s
+	case "unpack":
+		return &Parser{Kind: ParseUnpack}
+	case "line_format":
+		return &LineFormat{Template: p.take(tokString, "STRING").str}
+	case "label_format":
+		return p.labelFormat()
+	case "decolorize":
+		return &Decolorize{}
+	case "drop", "keep":
+		return p.dropKeep(word == "keep")
+	}
+	p.pos--
+	return nil
+}
+
+func (p *parser) lineFilter(m LineMatch) Stage {
+	s := &LineFilter{Match: m}
+	for {
+		switch t := p.peek(); {
+		case t.kind == tokString:
+			p.pos++
+			s.Terms = append(s.Terms, LineTerm{Text: t.str})
+		case p.is("ip") && (m == LineContains || m == LineNotContains):
+			s.Terms = append(s.Terms, LineTerm{Text: p.ip(), IP: true})
+		default:
+			p.unexpected("STRING", "ip")
+		}
+		if !p.accept("or") {
+			return s
+		}
+	}
+}
+
+// ip reads ip("…").
+func (p *parser) ip() string {
+	p.pos++
+	p.expect("(")
+	s := p.take(tokString, "STRING").str
+	p.expect(")")
+	return s
+}
+
+func (p *parser) names() []string {
+	var out []string
+	for {
+		out = append(out, p.take(tokIdent, "IDENTIFIER").str)
+		if !p.accept(",") {
+			return out
+		}
+	}
+}
+
+// extractions reads a, b="path", if any are there.
+func (p *parser) extractions() []Extraction {
+	if p.peek().kind != tokIdent {
+		return nil
+	}
+	var out []Extraction
+	for {
+		x := Extraction{Label: p.take(tokIdent, "IDENTIFIER").str}
+		x.Path = x.Label
+		if p.accept("=") {
+			x.Path = p.take(tokString, "STRING").str
+		}
+		out = append(out, x)
+		if !p.accept(",") {
+			return out
+		}
+	}
+}
+
+func (p *parser) labelFormat() Stage {
+	s := &LabelFormat{}
+	for {
+		f := Format{Dst: p.take(tokIdent, "IDENTIFIER").str}
+		p.expect("=")
+		switch t := p.peek(); t.kind {
+		case tokIdent:
+			f.Value, f.Rename = t.str, true
+		case tokString:
+			f.Value = t.str
+		default:
+			p.unexpected("IDENTIFIER", "STRING")
+		}
+		p.pos++
+		s.Formats = append(s.Formats, f)
+		if !p.accept(",") {
+			return s
+		}
+	}
+}
+
+func (p *parser) dropKeep(keep bool) Stage {
+	s := &DropKeep{Keep: keep}
+	for {
+		n := NamedMatcher{Matcher: logs.Matcher{Name: p.take(tokIdent, "IDENTIFIER").str}}
+		if t := p.peek(); t.kind == tokKey {
+			if mt, ok := matchTypes[t.str]; ok && p.peekAt(1).kind != tokNumber {
+				p.pos++
+				n.Type, n.Value, n.HasValue = mt, p.take(tokString, "STRING").str, true
+				p.checkMatcher(n.Matcher)
+			}
+		}
+		s.Names = append(s.Names, n)
+		if !p.accept(",") {
+			return s
+		}
+	}
+}
+
+// labelFilter reads label filters joined by or (which binds least), and, a comma or nothing.
+func (p *parser) labelFilter(minPrecedence int) LabelFilter {
+	p.enter()
+	defer p.leave()
+	left := p.oneLabelFilter()
+	for {
+		switch t := p.peek(); {
+		case p.is("or") && minPrecedence < 1:
+			p.pos++
+			left = &BinaryFilter{Or: true, Left: left, Right: p.labelFilter(1)}
+		case (p.is("and") || p.is(",")) && minPrecedence < 2:
+			p.pos++
+			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
+		case (t.kind == tokIdent || p.is("(")) && minPrecedence < 2:
+			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
+		default:
+			return left
+		}
+	}
+}
+
+func (p *parser) oneLabelFilter() LabelFilter {
+	if p.accept("(") {
+		f := p.labelFilter(0)
+		p.expect(")", []string{}...)
+		return f
+	}
+	label := p.take(tokIdent, "IDENTIFIER", "(").str
+	op := p.peek()
+	if op.kind != tokKey {
+		p.unexpected()
+	}
+	switch op.str {
+	case "=", "!=", "=~", "!~":
+		p.pos++
+		return p.equality(label, op.str)
+	case "==", ">", ">=", "<", "<=":
+		p.pos++
+		if f := p.comparison(label, op.str); f != nil {
+			return f
+		}
+	}
+	p.unexpected()
+	return nil
+}
+
+// equality reads what may stand after = != =~ and !~.
+func (p *parser) equality(label, op string) LabelFilter {
+	t := p.peek()
+	isRegexp := op == "=~" || op == "!~"
+	switch {
+	case t.kind == tokString:
+		p.pos++
+		m := logs.Matcher{Type: matchTypes[op], Name: label, Value: t.str}
+		p.checkMatcher(m)
+		return &StringFilter{m}
+	case isRegexp:
+		p.unexpected("STRING")
+	case p.is("ip"):
+		return &IPFilter{Label: label, Negate: op == "!=", Pattern: p.ip()}
+	}
+	if op == "=" {
+		op = "=="
+	}
+	f := p.comparison(label, op)
+	if f == nil {
+		p.unexpected()
+	}
+	return f
+}
+
+func (p *parser) comparison(label, op string) LabelFilter {
+	switch t := p.peek(); {
+	case t.kind == tokDuration:
+		p.pos++
+		return &DurationFilter{label, op, t.dur}
+	case t.kind == tokBytes:
+		p.pos++
+		return &BytesFilter{label, op, t.bytes}
+	case t.kind == tokNumber, p.is("-"), p.is("+"):
+		return &NumberFilter{label, op, p.signedNumber()}
+	}
+	return nil
+}
