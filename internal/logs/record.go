@@ -183,7 +183,7 @@ func decodeChunks(in []byte) ([]byte, error) {
 // maxLabelPart is what package labels can hold in a name or a value.
 const maxLabelPart = 1<<24 - 1
 
-// recordDecoder reads a payload.
+// recordDecoder reads the payload of a record, and the section of streams of a block, which is alike.
 type recordDecoder struct {
 	*block.Decoder
 	symbols []string
@@ -194,7 +194,7 @@ type recordDecoder struct {
 // maxCount bounds counts beyond what the bytes that are left bound already.
 const maxCount = math.MaxInt32
 
-func (d *recordDecoder) batch() *Batch {
+func (d *recordDecoder) readSymbols() {
 	d.symbols = make([]string, d.Count(maxCount, 1))
 	for i := range d.symbols {
 		d.symbols[i] = view(d.Prefixed())
@@ -202,6 +202,10 @@ func (d *recordDecoder) batch() *Batch {
 			d.Failf("symbol of %d bytes", len(d.symbols[i]))
 		}
 	}
+}
+
+func (d *recordDecoder) batch() *Batch {
+	d.readSymbols()
 	b := &Batch{Streams: make([]Stream, d.Count(maxCount, 2))}
 	last := int64(0)
 	for i := range b.Streams {

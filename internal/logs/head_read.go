@@ -1,0 +1,216 @@
+package logs
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// headView is what a select needs of one stream, copied under the lock.
+type headView struct {
+	labels labels.Labels
+	sealed []*headChunk
+	open   headChunk
+	times  timeRange
+}
+
+// chunks calls f for each chunk of v that overlaps [start, end), in order of arrival.
+func (v *headView) chunks(start, end int64, f func(seq int, c *headChunk)) {
+	for i, c := range v.sealed {
+		if c.overlaps(start, end) {
+			f(i, c)
+		}
+	}
+	if v.open.overlaps(start, end) {
+		f(len(v.sealed), &v.open)
+	}
+}
+
+// candidates returns the streams among which those that match ms are: all, or those that have the
+// rarest of the label values that ms asks for.
+func (h *Head) candidates(ms matcherSet) []*headStream {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	all := h.streams[:len(h.streams):len(h.streams)]
+	var numbers []uint32
+	found := false
+	for _, m := range ms {
+		if m.Type != labels.MatchEqual || m.Value == "" {
+			continue
+		}
+		list := h.postings[Label{m.Name, m.Value}]
+		if !found || len(list) < len(numbers) {
+			numbers, found = list, true
+		}
+	}
+	if !found {
+		return all
+	}
+	out := make([]*headStream, len(numbers))
+	for i, n := range numbers {
+		out[i] = all[n]
+	}
+	return out
+}
+
+// views returns the streams that match any of the sets and may have entries in [start, end), sorted
+// by labels, and the names of metadata that they use.
+func (h *Head) views(sets []matcherSet, start, end int64) ([]headView, []string) {
+	// Matching runs without the lock: labels never change, and a regular expression over many
+	// streams takes long.
+	var matched []*headStream
+	for i, set := range sets {
+		for _, st := range h.candidates(set) {
+			if set.matches(st.labels) && !matchesAny(sets[:i], st.labels) {
+				matched = append(matched, st)
+			}
+		}
+	}
+	return h.snapshot(matched, func(t timeRange) bool { return t.overlaps(start, end) })
+}
+
+// snapshot copies the state of those of the streams whose times are wanted, sorted by labels. It
+// sorts streams.
+func (h *Head) snapshot(streams []*headStream, wanted func(timeRange) bool) ([]headView, []string) {
+	slices.SortFunc(streams, func(a, b *headStream) int { return labels.Compare(a.labels, b.labels) })
+	views := make([]headView, 0, len(streams))
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, st := range streams {
+		if wanted(st.times) {
+			views = append(views, headView{st.labels, st.sealed[:len(st.sealed):len(st.sealed)], st.open, st.times})
+		}
+	}
+	return views, h.names.list[:len(h.names.list):len(h.names.list)]
+}
+
+func matchesAny(sets []matcherSet, ls labels.Labels) bool {
+	return slices.ContainsFunc(sets, func(set matcherSet) bool { return set.matches(ls) })
+}
+
+// SelectRows implements Part.
+func (h *Head) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error] {
+	return func(yield func(*Rows, error) bool) {
+		q, err := compileSelect(ctx, s)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		views, names := h.views([]matcherSet{q.matchers}, q.start, q.end)
+		streams := make([]labels.Labels, len(views))
+		var pieces []piece
+		for i := range views {
+			streams[i] = views[i].labels
+			views[i].chunks(q.start, q.end, func(seq int, c *headChunk) {
+				pieces = append(pieces, c.piece(uint32(i), uint32(seq), names))
+			})
+		}
+		mergePieces(ctx, q, streams, pieces, yield)
+	}
+}
+
+// piece makes the snapshot c a piece of a select.
+func (c *headChunk) piece(stream, seq uint32, names []string) piece {
+	return piece{timeRange: c.timeRange, open: func(_ context.Context, q *selection) ([]run, error) {
+		r := c.run(stream, seq, names)
+		lo, hi := q.window(r.ts)
+		r.ts = r.ts[lo:hi]
+		if r.rows != nil {
+			r.rows = r.rows[lo:hi]
+		} else {
+			r.first = lo
+		}
+		if !q.filter(&r) {
+			return nil, nil
+		}
+		return []run{r}, nil
+	}}
+}
+
+// run returns all rows of c in order of time, then of arrival.
+func (c *headChunk) run(stream, seq uint32, names []string) run {
+	data := &columns{ends: c.ends, lines: c.lines}
+	if len(c.metadataAt) > 0 {
+		data.metadata = &packedMetadata{c.metadataAt, c.metadata, names}
+	}
+	r := run{stream: stream, seq: seq, ts: c.ts, data: data}
+	if !c.unsorted {
+		return r
+	}
+	r.rows = make([]uint32, len(c.ts))
+	for i := range r.rows {
+		r.rows[i] = uint32(i)
+	}
+	slices.SortStableFunc(r.rows, func(a, b uint32) int { return compareInt64(c.ts[a], c.ts[b]) })
+	r.ts = make([]int64, len(c.ts))
+	for i, row := range r.rows {
+		r.ts[i] = c.ts[row]
+	}
+	return r
+}
+
+// count returns how many rows of c lie in [start, end).
+func (c *headChunk) count(start, end int64) int {
+	if c.inside(start, end) {
+		return len(c.ts)
+	}
+	n := 0
+	for _, t := range c.ts {
+		if t >= start && t < end {
+			n++
+		}
+	}
+	return n
+}
+
+// Series implements Part.
+func (h *Head) Series(_ context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
+	sets, err := compileMatcherSets(matchers)
+	if err != nil {
+		return nil, err
+	}
+	views, _ := h.views(sets, start, end)
+	out := make([]labels.Labels, 0, len(views))
+	for i := range views {
+		if views[i].hasRows(start, end) {
+			out = append(out, views[i].labels)
+		}
+	}
+	return out, nil
+}
+
+func (v *headView) hasRows(start, end int64) bool {
+	if v.times.touches(start, end) {
+		return true
+	}
+	n := 0
+	v.chunks(start, end, func(_ int, c *headChunk) { n += c.count(start, end) })
+	return n > 0
+}
+
+// Volume implements Part. The entries are exact; the bytes of a chunk that is partly in the range
+// are taken in proportion.
+func (h *Head) Volume(_ context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
+	set, err := compileMatchers(matchers)
+	if err != nil {
+		return nil, err
+	}
+	views, _ := h.views([]matcherSet{set}, start, end)
+	out := make([]StreamVolume, 0, len(views))
+	for i := range views {
+		v := StreamVolume{Labels: views[i].labels}
+		views[i].chunks(start, end, func(_ int, c *headChunk) {
+			if n := c.count(start, end); n > 0 {
+				v.Entries += int64(n)
+				v.Bytes += (int64(len(c.lines)) + c.metadataSize) * int64(n) / int64(len(c.ts))
+				v.Pages++
+			}
+		})
+		if v.Entries > 0 {
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}

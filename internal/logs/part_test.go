@@ -1,0 +1,379 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// model is the plainest implementation of a Part: a list. It is what the others are compared with.
+type model struct{ rows []modelRow }
+
+type modelRow struct {
+	stream labels.Labels
+	Entry
+}
+
+func (m *model) append(b *Batch) {
+	for _, s := range b.Streams {
+		for _, e := range s.Entries {
+			same := func(r modelRow) bool {
+				return labels.Equal(r.stream, s.Labels) && r.Timestamp == e.Timestamp && r.Line == e.Line && slices.Equal(r.Metadata, e.Metadata)
+			}
+			if !slices.ContainsFunc(m.rows, same) {
+				m.rows = append(m.rows, modelRow{s.Labels, e})
+			}
+		}
+	}
+}
+
+func modelMatches(ms []Matcher, ls labels.Labels) bool {
+	for _, m := range ms {
+		if !labels.MustNewMatcher(m.Type, m.Name, m.Value).Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *model) selectRows(s Select) []modelRow {
+	var out []modelRow
+	for _, r := range m.rows {
+		ok := r.Timestamp >= s.Start && r.Timestamp < s.End && modelMatches(s.Matchers, r.stream)
+		for _, f := range s.Filters {
+			hit := slices.ContainsFunc(f.Match, func(n string) bool {
+				if f.Regexp {
+					fs, err := compileFilters([]LineFilter{{Regexp: true, Match: []string{n}}})
+					return err == nil && fs[0].regexps[0].MatchString(r.Line)
+				}
+				return strings.Contains(r.Line, n)
+			})
+			ok = ok && hit != f.Negate
+		}
+		if ok {
+			out = append(out, r)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		if a, b := out[i].Timestamp, out[j].Timestamp; a != b {
+			return (a < b) == (s.Direction == Forward)
+		}
+		return labels.Compare(out[i].stream, out[j].stream) < 0
+	})
+	if s.Limit > 0 && len(out) > s.Limit {
+		out = out[:s.Limit]
+	}
+	return out
+}
+
+func (m *model) volume(start, end int64, ms []Matcher) map[string]int64 {
+	out := map[string]int64{}
+	for _, r := range m.selectRows(Select{Matchers: ms, Start: start, End: end}) {
+		out[r.stream.String()]++
+	}
+	return out
+}
+
+// collect copies rows out of a sequence, and checks their shape.
+func collect(t require.TestingT, seq iter.Seq2[*Rows, error]) []modelRow {
+	var out []modelRow
+	for rows, err := range seq {
+		require.NoError(t, err)
+		n := len(rows.Timestamps)
+		require.NotZero(t, n)
+		require.Len(t, rows.Stream, n)
+		require.Len(t, rows.Lines, n)
+		if rows.Metadata != nil {
+			require.Len(t, rows.Metadata, n)
+		}
+		for i := range n {
+			r := modelRow{rows.Streams[rows.Stream[i]], Entry{Timestamp: rows.Timestamps[i], Line: string(rows.Lines[i])}}
+			if rows.Metadata != nil {
+				for _, l := range rows.Metadata[i] {
+					r.Metadata = append(r.Metadata, Label{strings.Clone(l.Name), strings.Clone(l.Value)})
+				}
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+func printRows(rows []modelRow) string {
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%d %s %q %v\n", r.Timestamp, r.stream, r.Line, r.Metadata)
+	}
+	return b.String()
+}
+
+// memoryObject is an object store of one object.
+type memoryObject struct {
+	data  []byte
+	reads atomic.Int64
+	bytes atomic.Int64
+}
+
+func (m *memoryObject) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
+	m.reads.Add(1)
+	m.bytes.Add(n)
+	if off < 0 || off > int64(len(m.data)) {
+		return nil, fmt.Errorf("offset %d of %d", off, len(m.data))
+	}
+	return m.data[off:min(int64(len(m.data)), off+n)], nil
+}
+
+func testMeta() *block.Meta {
+	return &block.Meta{ULID: ulid.MustParse("01J00000000000000000000000"), Tenant: "t", Producer: "test", Created: time.Unix(1, 0)}
+}
+
+// blockOf writes a head to a block and opens it.
+func blockOf(t require.TestingT, h *Head, o BlockOptions) (*Block, *memoryObject) {
+	h.options.Block = o
+	var buf bytes.Buffer
+	meta := testMeta()
+	require.NoError(t, h.writeData(context.Background(), &buf, meta))
+	_, err := meta.Encode()
+	require.NoError(t, err)
+	obj := &memoryObject{data: buf.Bytes()}
+	return openObject(t, obj), obj
+}
+
+func openObject(t require.TestingT, obj *memoryObject) *Block {
+	r, err := block.Open(context.Background(), obj, "test", int64(len(obj.data)), block.ReaderOptions{SuffixLen: 64})
+	require.NoError(t, err)
+	b, err := OpenBlock(context.Background(), r)
+	require.NoError(t, err)
+	return b
+}
+
+func headOf(batches ...*Batch) *Head {
+	h := NewHead(HeadOptions{})
+	for _, b := range batches {
+		h.Append(b)
+	}
+	return h
+}
+
+func genSelect(t *rapid.T) Select {
+	s := Select{
+		Start:     rapid.Int64Range(-1, 40).Draw(t, "start"),
+		Direction: rapid.SampledFrom([]Direction{Forward, Backward}).Draw(t, "direction"),
+		Limit:     rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit"),
+		Matchers:  genMatchers(t),
+	}
+	s.End = s.Start + rapid.Int64Range(0, 45).Draw(t, "length")
+	for range rapid.IntRange(0, 2).Draw(t, "filters") {
+		f := LineFilter{Negate: rapid.Bool().Draw(t, "negate"), Regexp: rapid.Bool().Draw(t, "regexp")}
+		f.Match = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"", "error", "o", "long", "rror o", "^e", "a|b"}), 1, 2, rapid.ID).Draw(t, "match")
+		s.Filters = append(s.Filters, f)
+	}
+	return s
+}
+
+func genMatchers(t *rapid.T) []Matcher {
+	var ms []Matcher
+	for range rapid.IntRange(0, 2).Draw(t, "matchers") {
+		ms = append(ms, Matcher{
+			Type:  rapid.SampledFrom([]labels.MatchType{labels.MatchEqual, labels.MatchNotEqual, labels.MatchRegexp, labels.MatchNotRegexp}).Draw(t, "type"),
+			Name:  rapid.SampledFrom([]string{"app", "env", "pod", "none"}).Draw(t, "name"),
+			Value: rapid.SampledFrom([]string{"", "a", "b", "ünï", "a|b", ".*", ".+"}).Draw(t, "value"),
+		})
+	}
+	return ms
+}
+
+// checkPart compares a part with the model on random questions.
+func checkPart(t *rapid.T, name string, want *model, got Source) {
+	ctx := context.Background()
+	for range 4 {
+		s := genSelect(t)
+		w, g := want.selectRows(s), collect(t, got.SelectRows(ctx, "t", s))
+		if s.Limit > 0 && strings.HasSuffix(name, "mixture") && len(g) > s.Limit {
+			g = g[:s.Limit] // a merge goes on as long as its caller wants
+		}
+		require.Equal(t, printRows(w), printRows(g), "%s: %+v", name, s)
+	}
+	sets := [][]Matcher{genMatchers(t), genMatchers(t)}[:rapid.IntRange(0, 2).Draw(t, "sets")]
+	start := rapid.Int64Range(-1, 40).Draw(t, "start")
+	end := start + rapid.Int64Range(0, 45).Draw(t, "length")
+
+	wantSeries := map[string]bool{}
+	if len(sets) == 0 {
+		for k := range want.volume(start, end, nil) {
+			wantSeries[k] = true
+		}
+	}
+	for _, ms := range sets {
+		for k := range want.volume(start, end, ms) {
+			wantSeries[k] = true
+		}
+	}
+	series, err := got.Series(ctx, "t", start, end, sets)
+	require.NoError(t, err)
+	require.True(t, slices.IsSortedFunc(series, labels.Compare))
+	gotSeries := map[string]bool{}
+	for _, ls := range series {
+		require.False(t, gotSeries[ls.String()])
+		gotSeries[ls.String()] = true
+	}
+	require.Equal(t, wantSeries, gotSeries, "%s: series %v", name, sets)
+}
+
+func checkVolume(t *rapid.T, name string, want *model, got Source) {
+	ms := genMatchers(t)
+	start := rapid.Int64Range(-1, 40).Draw(t, "start")
+	end := start + rapid.Int64Range(0, 45).Draw(t, "length")
+	volumes, err := got.Volume(context.Background(), "t", start, end, ms)
+	require.NoError(t, err)
+	entries := map[string]int64{}
+	for _, v := range volumes {
+		require.Positive(t, v.Entries)
+		require.Positive(t, v.Pages)
+		entries[v.Labels.String()] = v.Entries
+	}
+	require.Equal(t, want.volume(start, end, ms), entries, "%s: volume %v", name, ms)
+	if start < 0 && end > 40 {
+		size := int64(0)
+		for _, v := range volumes {
+			size += v.Bytes
+		}
+		for _, r := range want.selectRows(Select{Matchers: ms, Start: start, End: end}) {
+			size -= int64(len(r.Line)) + metadataSize(r.Metadata)
+		}
+		require.Zero(t, size, "%s: bytes", name)
+	}
+}
+
+func sourceOf(parts ...Part) Source {
+	return NewSource(func(context.Context, string, int64, int64) ([]Part, error) { return parts, nil })
+}
+
+// Head, block, and any mixture of heads and blocks that hold the same rows give the same answers.
+func TestPartsAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		batches := rapid.SliceOfN(rapid.Custom(genBatch), 1, 6).Draw(t, "batches")
+		want := &model{}
+		for _, b := range batches {
+			want.append(b)
+		}
+		head := headOf(batches...)
+		require.Equal(t, len(want.rows), head.Rows())
+		checkPart(t, "head", want, sourceOf(head))
+		checkVolume(t, "head", want, sourceOf(head))
+
+		options := BlockOptions{PageRows: rapid.SampledFrom([]int{0, 1, 3, 7}).Draw(t, "page rows"), PageBytes: rapid.SampledFrom([]int{0, 1, 100}).Draw(t, "page bytes")}
+		if len(want.rows) > 0 {
+			b, _ := blockOf(t, head, options)
+			require.Equal(t, int64(len(want.rows)), b.Rows())
+			checkPart(t, "block", want, sourceOf(b))
+			checkVolume(t, "block", want, sourceOf(b))
+		}
+
+		// Older parts first; each batch goes to one part, some to the next one too.
+		var parts []Part
+		for i := 0; i < len(batches); {
+			n := rapid.IntRange(1, len(batches)-i).Draw(t, "batches of a part")
+			h := headOf(batches[i : i+n]...)
+			if rapid.Bool().Draw(t, "again") {
+				h.Append(batches[max(0, i-1)])
+				h = headOf(append(slices.Clone(batches[max(0, i-1):i]), batches[i:i+n]...)...)
+			}
+			i += n
+			if h.Rows() > 0 && rapid.Bool().Draw(t, "as a block") {
+				b, _ := blockOf(t, h, options)
+				parts = append(parts, b)
+				continue
+			}
+			parts = append(parts, h)
+		}
+		checkPart(t, "mixture", want, sourceOf(parts...))
+		var remote []Part
+		for _, p := range parts {
+			oldest, newest := p.TimeRange()
+			remote = append(remote, NewRemotePart(sourceOf(p), "t", oldest-1, newest+1))
+		}
+		checkPart(t, "remote mixture", want, sourceOf(remote...))
+	})
+}
+
+func TestBadQuestions(t *testing.T) {
+	head := headOf(&Batch{Streams: []Stream{{Labels: labels.FromStrings("a", "b"), Entries: []Entry{{1, "x", nil}}}}})
+	b, _ := blockOf(t, head, BlockOptions{})
+	ctx := context.Background()
+	for name, src := range map[string]Source{"head": sourceOf(head), "block": sourceOf(b), "nothing": sourceOf()} {
+		bad := []Matcher{{labels.MatchRegexp, "a", "("}}
+		for _, s := range []Select{{End: 9, Matchers: bad}, {End: 9, Filters: []LineFilter{{Regexp: true, Match: []string{"["}}}}} {
+			for rows, err := range src.SelectRows(ctx, "t", s) {
+				require.Nil(t, rows)
+				require.Error(t, err, name)
+			}
+		}
+		_, err := src.Series(ctx, "t", 0, 9, [][]Matcher{bad})
+		require.Error(t, err, name)
+		_, err = src.Volume(ctx, "t", 0, 9, bad)
+		require.Error(t, err, name)
+	}
+	canceled, cancel := context.WithCancelCause(ctx)
+	cancel(fmt.Errorf("had enough"))
+	for _, p := range []Part{head, b} {
+		for _, err := range p.SelectRows(canceled, Select{End: 9}) {
+			require.ErrorContains(t, err, "had enough")
+		}
+	}
+}
+
+func TestWriteBlock(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	require.ErrorIs(t, NewHead(HeadOptions{}).WriteBlock(ctx, dir, testMeta()), ErrEmpty)
+
+	long := strings.Repeat("long line ", 1<<20) // more than a blob can hold
+	batch := &Batch{Streams: []Stream{
+		{Labels: labels.FromStrings("app", "a"), Entries: []Entry{{5, "one", []Label{{"k", "v"}}}, {3, long, nil}, {3, long, nil}}},
+		{Labels: labels.FromStrings("app", "b"), Entries: []Entry{{9, "", nil}, {1<<63 - 1, "the end of time", nil}}},
+	}}
+	head := headOf(batch)
+	meta := testMeta()
+	require.NoError(t, head.WriteBlock(ctx, dir, meta))
+	require.Equal(t, int64(3), meta.MinTime)
+	require.Equal(t, int64(1<<63-1), meta.MaxTime)
+	require.Equal(t, int64(4), meta.Rows)
+	require.Equal(t, int64(len("one")+len("k")+len("v")+len(long)+len("the end of time")), meta.RawBytes)
+
+	raw, err := os.ReadFile(filepath.Join(dir, block.MetaFile))
+	require.NoError(t, err)
+	read, err := block.DecodeMeta(raw)
+	require.NoError(t, err)
+	require.Equal(t, meta.Data, read.Data)
+	data, err := os.ReadFile(filepath.Join(dir, block.DataFile))
+	require.NoError(t, err)
+	require.Equal(t, meta.Data.Size, int64(len(data)))
+
+	b := openObject(t, &memoryObject{data: data})
+	rows := collect(t, b.SelectRows(ctx, Select{End: 1<<63 - 1, Direction: Forward}))
+	require.Len(t, rows, 3)
+	require.Equal(t, long, rows[0].Line)
+	require.Equal(t, []Label{{"k", "v"}}, rows[1].Metadata)
+
+	canceled, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, head.WriteBlock(canceled, t.TempDir(), testMeta()), context.Canceled)
+	require.Error(t, head.WriteBlock(ctx, filepath.Join(dir, "missing"), testMeta()))
+}

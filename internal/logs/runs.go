@@ -1,0 +1,437 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// The merge engine of Head and Block. Both keep rows in small sorted pieces, chunks and pages;
+// a select turns the pieces that can match into runs and merges the runs by time, opening a piece
+// only when the merge has come to its time. So a query for the newest hundred lines opens the
+// newest pieces and no more.
+
+// selection is a compiled Select.
+type selection struct {
+	matchers   matcherSet
+	filters    []lineFilter
+	start, end int64
+	direction  Direction
+	limit      int
+	stats      *Stats
+}
+
+func compileSelect(ctx context.Context, s Select) (*selection, error) {
+	ms, err := compileMatchers(s.Matchers)
+	if err != nil {
+		return nil, err
+	}
+	filters, err := compileFilters(s.Filters)
+	if err != nil {
+		return nil, err
+	}
+	return &selection{matchers: ms, filters: filters, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit, stats: StatsFrom(ctx)}, nil
+}
+
+// metadataReader gives the metadata of a row: it appends it to dst.
+type metadataReader interface {
+	appendMetadata(dst []Label, row int) []Label
+}
+
+// columns is the memory that runs point into. Line i ends at ends[i] in lines and begins where line
+// i-1 ends.
+type columns struct {
+	ends     []uint32
+	lines    []byte
+	metadata metadataReader // nil: no row has any
+}
+
+func (c *columns) line(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = c.ends[i-1]
+	}
+	end := c.ends[i]
+	return c.lines[start:end:end]
+}
+
+// run is rows of one stream in order of time, then of arrival.
+type run struct {
+	stream uint32 // rank in the order of labels
+	seq    uint32 // rank of arrival among the runs of the stream
+	ts     []int64
+	rows   []uint32 // row numbers in data; nil: they begin at first
+	first  int
+	data   *columns
+}
+
+func (r *run) row(i int) int {
+	if r.rows != nil {
+		return int(r.rows[i])
+	}
+	return r.first + i
+}
+
+// piece is a part of the data that opens to runs.
+type piece struct {
+	timeRange
+	open func(ctx context.Context, q *selection) ([]run, error)
+}
+
+// window returns the rows of ts, which ascends, that are in the selection's time range.
+func (q *selection) window(ts []int64) (lo, hi int) {
+	lo, _ = slices.BinarySearch(ts, q.start)
+	hi, _ = slices.BinarySearch(ts, q.end)
+	return lo, max(lo, hi)
+}
+
+// filter keeps of r the rows that pass the line filters, and no more than the limit needs. It
+// reports whether any are left.
+func (q *selection) filter(r *run) bool {
+	q.countLines(r)
+	for i := range q.filters {
+		if len(r.ts) == 0 {
+			return false
+		}
+		f := &q.filters[i]
+		if n := f.needle(); n != nil && r.rows == nil && len(r.ts) > 1 {
+			r.keepContaining(n)
+			continue
+		}
+		r.keep(f.passes)
+	}
+	if q.limit > 0 && len(r.ts) > q.limit {
+		r.cut(q.direction, q.limit)
+	}
+	return len(r.ts) > 0
+}
+
+func (q *selection) countLines(r *run) {
+	if q.stats == nil || len(r.ts) == 0 {
+		return
+	}
+	n := int64(0)
+	if r.rows == nil {
+		start := uint32(0)
+		if r.first > 0 {
+			start = r.data.ends[r.first-1]
+		}
+		n = int64(r.data.ends[r.first+len(r.ts)-1] - start)
+	} else {
+		for i := range r.ts {
+			n += int64(len(r.data.line(r.row(i))))
+		}
+	}
+	q.stats.lines.Add(int64(len(r.ts)))
+	q.stats.lineBytes.Add(n)
+}
+
+func (r *run) keep(passes func([]byte) bool) {
+	ts, rows := []int64(nil), []uint32(nil)
+	for i, t := range r.ts {
+		row := r.row(i)
+		if passes(r.data.line(row)) {
+			ts, rows = append(ts, t), append(rows, uint32(row))
+		}
+	}
+	r.ts, r.rows = ts, rows
+}
+
+// keepContaining searches all lines of a run without row numbers at once: most pieces of text hold
+// the needle rarely, and one search over 64 KiB is much faster than a thousand short ones.
+func (r *run) keepContaining(needle []byte) {
+	ends := r.data.ends
+	row, last := r.first, r.first+len(r.ts)
+	from := uint32(0)
+	if row > 0 {
+		from = ends[row-1]
+	}
+	all := r.data.lines[:ends[last-1]]
+	ts, rows := []int64(nil), []uint32(nil)
+	for row < last {
+		at := bytes.Index(all[from:], needle)
+		if at < 0 {
+			break
+		}
+		hit := from + uint32(at)
+		for ends[row] <= hit { // the line that the hit begins in
+			row++
+		}
+		if hit+uint32(len(needle)) > ends[row] {
+			from = hit + 1 // spans two lines: no hit
+			continue
+		}
+		ts, rows = append(ts, r.ts[row-r.first]), append(rows, uint32(row))
+		from = ends[row]
+		row++
+	}
+	r.ts, r.rows = ts, rows
+}
+
+// cut keeps the first limit rows in direction d, and those of the same instant as the last of them
+// where the order within an instant could prefer another.
+func (r *run) cut(d Direction, limit int) {
+	lo, hi := 0, limit
+	if d == Backward {
+		lo, hi = len(r.ts)-limit, len(r.ts)
+		for lo > 0 && r.ts[lo-1] == r.ts[lo] {
+			lo--
+		}
+	}
+	r.ts = r.ts[lo:hi]
+	if r.rows != nil {
+		r.rows = r.rows[lo:hi]
+	} else {
+		r.first += lo
+	}
+}
+
+// cursor walks a run in a direction. Within an instant it always walks forward.
+type cursor struct {
+	run
+	ts      int64 // of the row at pos
+	pos, hi int   // the instant at hand ends before hi
+	lo      int   // and begins at lo
+}
+
+func newCursor(r run, d Direction) *cursor {
+	c := &cursor{run: r}
+	if d == Forward {
+		c.hi = len(r.ts)
+		c.ts = r.ts[0]
+		return c
+	}
+	c.instant(len(r.ts))
+	return c
+}
+
+// instant moves to the instant whose rows end before hi.
+func (c *cursor) instant(hi int) {
+	all := c.run.ts
+	c.hi, c.ts = hi, all[hi-1]
+	for c.lo = hi - 1; c.lo > 0 && all[c.lo-1] == c.ts; {
+		c.lo--
+	}
+	c.pos = c.lo
+}
+
+// next moves on and reports whether there is a row.
+func (c *cursor) next(d Direction) bool {
+	c.pos++
+	if c.pos < c.hi {
+		if d == Forward {
+			c.ts = c.run.ts[c.pos]
+		}
+		return true
+	}
+	if d == Forward || c.lo == 0 {
+		return false
+	}
+	c.instant(c.lo)
+	return true
+}
+
+// before is the order of the answer: time in the direction, then labels, then arrival.
+func (c *cursor) before(o *cursor, d Direction) bool {
+	if c.ts != o.ts {
+		return (c.ts < o.ts) == (d == Forward)
+	}
+	if c.stream != o.stream {
+		return c.stream < o.stream
+	}
+	return c.seq < o.seq
+}
+
+// merger is the state of one select over pieces.
+type merger struct {
+	q       *selection
+	streams []labels.Labels
+	pieces  []piece // in the order in which they must be opened
+	heap    []*cursor
+	rows    Rows
+	labels  []Label
+	yielded int
+}
+
+// mergePieces yields the rows of the pieces in the order of the selection. streams are the label
+// sets that the runs' stream numbers point into, sorted. It sorts pieces.
+func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pieces []piece, yield func(*Rows, error) bool) {
+	m := &merger{q: q, streams: streams, pieces: pieces}
+	slices.SortStableFunc(pieces, func(a, b piece) int {
+		if q.direction == Forward {
+			return compareInt64(a.min, b.min)
+		}
+		return compareInt64(b.max, a.max)
+	})
+	for {
+		if err := ctx.Err(); err != nil {
+			yield(nil, context.Cause(ctx))
+			return
+		}
+		done, err := m.fill(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if len(m.rows.Timestamps) > 0 && !yield(&m.rows, nil) || done {
+			return
+		}
+	}
+}
+
+func compareInt64(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// A batch of rows is large enough to make the cost of yielding it small, and small enough for the
+// caller's work on it to stay in the processor's cache.
+const (
+	batchRows  = 1024
+	batchBytes = 1 << 20
+)
+
+// fill makes the next batch; done says that it is the last one.
+func (m *merger) fill(ctx context.Context) (done bool, err error) {
+	m.rows.Streams = m.streams
+	m.rows.Stream, m.rows.Timestamps = m.rows.Stream[:0], m.rows.Timestamps[:0]
+	m.rows.Lines, m.rows.Metadata, m.labels = m.rows.Lines[:0], m.rows.Metadata[:0], m.labels[:0]
+	size := 0
+	for len(m.rows.Timestamps) < batchRows && size < batchBytes {
+		if err := m.openDue(ctx); err != nil {
+			return false, err
+		}
+		if len(m.heap) == 0 {
+			return true, nil
+		}
+		// The top cursor goes on as long as it stays before the second one and no piece falls due.
+		top, second, due := m.heap[0], m.second(), m.dueTime()
+		more := true
+		for more && size < batchBytes && len(m.rows.Timestamps) < batchRows {
+			size += m.emit(top)
+			if m.yielded == m.q.limit && m.q.limit > 0 {
+				return true, nil
+			}
+			more = top.next(m.q.direction)
+			if more && (second != nil && !top.before(second, m.q.direction) || m.isDue(due, top.ts)) {
+				break
+			}
+		}
+		if !more {
+			m.pop()
+		} else {
+			m.siftDown(0)
+		}
+	}
+	return false, nil
+}
+
+func (m *merger) emit(c *cursor) int {
+	row := c.row(c.pos)
+	line := c.data.line(row)
+	m.rows.Stream = append(m.rows.Stream, c.stream)
+	m.rows.Timestamps = append(m.rows.Timestamps, c.ts)
+	m.rows.Lines = append(m.rows.Lines, line)
+	from := len(m.labels)
+	if c.data.metadata != nil {
+		m.labels = c.data.metadata.appendMetadata(m.labels, row)
+	}
+	m.rows.Metadata = append(m.rows.Metadata, m.labels[from:len(m.labels):len(m.labels)])
+	m.yielded++
+	return len(line)
+}
+
+// dueTime is the time at which the next piece must be open.
+func (m *merger) dueTime() int64 {
+	switch {
+	case m.q.direction == Forward && len(m.pieces) > 0:
+		return m.pieces[0].min
+	case m.q.direction == Forward:
+		return math.MaxInt64
+	case len(m.pieces) > 0:
+		return m.pieces[0].max
+	}
+	return math.MinInt64
+}
+
+func (m *merger) isDue(due, ts int64) bool {
+	if len(m.pieces) == 0 {
+		return false
+	}
+	if m.q.direction == Forward {
+		return due <= ts
+	}
+	return due >= ts
+}
+
+// openDue opens the pieces that may hold a row before or at the instant of the top cursor.
+func (m *merger) openDue(ctx context.Context) error {
+	for len(m.pieces) > 0 && (len(m.heap) == 0 || m.isDue(m.dueTime(), m.heap[0].ts)) {
+		p := m.pieces[0]
+		m.pieces = m.pieces[1:]
+		runs, err := p.open(ctx, m.q)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			m.push(newCursor(r, m.q.direction))
+		}
+	}
+	return nil
+}
+
+func (m *merger) second() *cursor {
+	switch {
+	case len(m.heap) < 2:
+		return nil
+	case len(m.heap) == 2 || m.heap[1].before(m.heap[2], m.q.direction):
+		return m.heap[1]
+	}
+	return m.heap[2]
+}
+
+func (m *merger) push(c *cursor) {
+	m.heap = append(m.heap, c)
+	i := len(m.heap) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !m.heap[i].before(m.heap[parent], m.q.direction) {
+			return
+		}
+		m.heap[i], m.heap[parent] = m.heap[parent], m.heap[i]
+		i = parent
+	}
+}
+
+func (m *merger) pop() {
+	last := len(m.heap) - 1
+	m.heap[0] = m.heap[last]
+	m.heap[last] = nil
+	m.heap = m.heap[:last]
+	m.siftDown(0)
+}
+
+func (m *merger) siftDown(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(m.heap) {
+			return
+		}
+		if child+1 < len(m.heap) && m.heap[child+1].before(m.heap[child], m.q.direction) {
+			child++
+		}
+		if !m.heap[child].before(m.heap[i], m.q.direction) {
+			return
+		}
+		m.heap[i], m.heap[child] = m.heap[child], m.heap[i]
+		i = child
+	}
+}
