@@ -75,4 +75,6 @@ func (t tee) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (t tee) WithAttrs(as []slog.Attr) slog.Handler { return tee{t.a.WithAttrs(as), t.b.WithAttrs(as)} }
-func (t tee) WithGroup(name string) slog.Handler    { return tee{t.a.WithGroup(name), t.b.WithGroup(name)} }
+func (t tee) WithGroup(name string) slog.Handler {
+	return tee{t.a.WithGroup(name), t.b.WithGroup(name)}
+}

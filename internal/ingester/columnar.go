@@ -1,0 +1,230 @@
+package ingester
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/thanos-io/objstore"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/wal"
+)
+
+// head is what the ingester asks of a signal's in-memory head. B is the signal's batch, P its
+// searchable part.
+type head[B, P any] interface {
+	// Append adds a batch that is already in the log. Rows that the head refuses are its own to count.
+	Append(b *B)
+	// Size is the memory held, in bytes. Rows is how many rows (entries, spans) there are.
+	Size() int64
+	Rows() int
+	// WriteBlock writes the block's data file into dir and fills in meta. The head is frozen by then.
+	WriteBlock(ctx context.Context, dir string, meta *block.Meta) error
+	Part() P
+}
+
+// kind is a signal as the ingester sees it.
+type kind[B, P any] struct {
+	signal    signal.Signal
+	newHead   func() head[B, P]
+	encode    func(dst []byte, tenant string, b *B) []byte
+	decode    func(rec []byte) (tenant string, b *B, err error)
+	openBlock func(ctx context.Context, r *block.Reader) (P, error)
+}
+
+// columnar keeps the recent rows of one signal for all tenants: a write-ahead log for all, a head
+// for each tenant, and the blocks that were cut from heads but are not yet safe in the bucket.
+//
+// A row's way: log (synced) → head → frozen head → local block (synced) → bucket (verified) →
+// forgotten here. It is answered from exactly one of these places at any time, and the log is
+// truncated only behind rows that reached a local block.
+type columnar[B, P any] struct {
+	kind   kind[B, P]
+	cfg    HeadConfig
+	opts   Options
+	logger *slog.Logger
+	wal    *wal.WAL
+	dir    string // of pending blocks
+
+	segment atomic.Int64 // the newest segment that a cut has opened
+	floor   atomic.Int64 // segments below were truncated in this run
+	records sync.Pool    // *[]byte, for encoding
+
+	mu      sync.Mutex
+	tenants map[string]*tenantState[B, P]
+
+	// shipped is told of each block that reached the bucket, before the ingester forgets it.
+	shipped func(ctx context.Context, m block.Meta)
+
+	cutMu   sync.Mutex   // one cut at a time, so that memory for building blocks is bounded
+	shipMu  sync.Mutex   // one round of uploads at a time
+	pending atomic.Int64 // bytes of local blocks
+	metrics *columnarMetrics
+}
+
+// tenantState is one tenant's rows.
+type tenantState[B, P any] struct {
+	tenant string
+
+	// mu is shared by writers, which hold it from the log to the head, and excludes them while a
+	// cut swaps the head: so every record in a segment before the cut is in the frozen head.
+	mu     sync.RWMutex
+	head   head[B, P]
+	first  atomic.Int64 // segment from which a replay would rebuild head; 0 while it is empty
+	since  atomic.Int64 // Unix nanoseconds of the first append, 0 while it is empty
+	frozen []*generation[B, P]
+}
+
+// generation is a head on its way to the bucket. Its fields are guarded by tenantState.mu.
+type generation[B, P any] struct {
+	id     ulid.ULID
+	head   head[B, P] // until the local block is open
+	part   P
+	first  int64 // like tenantState.first, 0 once the local block is written
+	before int   // rows of this tenant in segments < before are in this block or an older one
+	dir    string
+	size   int64     // of the local block, in bytes
+	sent   bool      // verified in the bucket
+	sentAt time.Time // when
+}
+
+func openColumnar[B, P any](ctx context.Context, k kind[B, P], cfg HeadConfig, opts Options, m *columnarMetrics) (*columnar[B, P], error) {
+	root := filepath.Join(opts.Dir, string(k.signal))
+	c := &columnar[B, P]{
+		kind: k, cfg: cfg, opts: opts, dir: filepath.Join(root, "pending"), metrics: m,
+		logger: opts.Logger.With("signal", k.signal), tenants: map[string]*tenantState[B, P]{},
+		records: sync.Pool{New: func() any { return new([]byte) }},
+		shipped: opts.OnShipped,
+	}
+	walOpts := opts.WAL.Options()
+	walOpts.Logger = c.logger
+	walOpts.Registerer = prometheus.WrapRegistererWith(prometheus.Labels{"signal": string(k.signal)}, opts.Registerer)
+	log, err := wal.Open(filepath.Join(root, "wal"), walOpts)
+	if err != nil {
+		return nil, fmt.Errorf("open write-ahead log of %s: %w", k.signal, err)
+	}
+	c.wal = log
+	if err := c.recover(ctx); err != nil {
+		_ = log.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// push logs b, waits until the log is synced, and makes it searchable.
+func (c *columnar[B, P]) push(ctx context.Context, tenant string, b *B) error {
+	t := c.tenant(tenant)
+	rec := c.records.Get().(*[]byte)
+	*rec = c.kind.encode((*rec)[:0], tenant, b)
+	defer func() {
+		if cap(*rec) <= maxPooledRecord {
+			c.records.Put(rec)
+		}
+	}()
+
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if err := c.roomFor(t); err != nil {
+		return err
+	}
+	// Before the append: the record may land in this segment or a later one, never an earlier.
+	t.first.CompareAndSwap(0, max(c.segment.Load(), 1))
+	if err := c.wal.Append(ctx, *rec); err != nil {
+		return fmt.Errorf("write-ahead log of %s: %w", c.kind.signal, err)
+	}
+	t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
+	t.head.Append(b)
+	return nil
+}
+
+// maxPooledRecord keeps one huge batch from pinning its buffer.
+const maxPooledRecord = 8 << 20
+
+// roomFor refuses a write while the tenant's heads wait to be written faster than the disk takes
+// them. t.mu must be held.
+func (c *columnar[B, P]) roomFor(t *tenantState[B, P]) error {
+	var waiting int64
+	for _, g := range t.frozen {
+		if g.head != nil {
+			waiting += g.head.Size()
+		}
+	}
+	if limit := maxHeadsInMemory * int64(c.cfg.MaxHeadBytes); waiting+t.head.Size() > limit {
+		c.metrics.refused.Inc()
+		return &fault.Error{Class: fault.Unavailable, Reason: "head_full", RetryAfter: time.Second,
+			Err: fmt.Errorf("recent %s of the tenant hold %d bytes of memory, more than the limit of %d: blocks are written slower than data arrives",
+				c.kind.signal, waiting+t.head.Size(), limit)}
+	}
+	if pending, limit := c.pending.Load(), int64(c.opts.Config.MaxPendingBytes); pending > limit {
+		c.metrics.refused.Inc()
+		return &fault.Error{Class: fault.Unavailable, Reason: "uploads_behind", RetryAfter: 10 * time.Second,
+			Err: fmt.Errorf("%d bytes of blocks wait to be uploaded, more than the limit of %d: the bucket can't be reached or is too slow", pending, limit)}
+	}
+	return nil
+}
+
+// maxHeadsInMemory bounds the memory of a tenant in units of a full head: one that fills, one that
+// is being written, and slack for writes between two looks of the cutter.
+const maxHeadsInMemory = 4
+
+func (c *columnar[B, P]) tenant(id string) *tenantState[B, P] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.tenants[id]
+	if t == nil {
+		t = &tenantState[B, P]{tenant: id, head: c.kind.newHead()}
+		c.tenants[id] = t
+	}
+	return t
+}
+
+func (c *columnar[B, P]) lookup(id string) *tenantState[B, P] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tenants[id]
+}
+
+func (c *columnar[B, P]) all() []*tenantState[B, P] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make([]*tenantState[B, P], 0, len(c.tenants))
+	for _, t := range c.tenants {
+		out = append(out, t)
+	}
+	return out
+}
+
+// parts returns what there is of a tenant: its head and the blocks that stores may not know yet.
+func (c *columnar[B, P]) parts(tenant string) []P {
+	t := c.lookup(tenant)
+	if t == nil {
+		return nil
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out := make([]P, 0, len(t.frozen)+1)
+	for _, g := range t.frozen {
+		out = append(out, g.part)
+	}
+	if t.head.Rows() > 0 {
+		out = append(out, t.head.Part())
+	}
+	return out
+}
+
+// close stops the log. Heads are not cut: a restart replays them.
+func (c *columnar[B, P]) close() error {
+	return c.wal.Close()
+}
+
+// bucket is a short name for the destination of blocks.
+func (c *columnar[B, P]) bucket() objstore.Bucket { return c.opts.Bucket }

@@ -1,0 +1,202 @@
+package ingester
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// cutFile stands beside a pending block and says which part of the log the block replaces.
+const cutFile = "cut.json"
+
+type cutInfo struct {
+	// Before is the first segment that a replay must read for this tenant.
+	Before int `json:"before"`
+}
+
+// due lists the tenants whose head is full or old.
+func (c *columnar[B, P]) due(now time.Time) []*tenantState[B, P] {
+	var out []*tenantState[B, P]
+	for _, t := range c.all() {
+		t.mu.RLock()
+		size, since := t.head.Size(), t.since.Load()
+		t.mu.RUnlock()
+		full := size >= int64(c.cfg.MaxHeadBytes)
+		old := since != 0 && now.UnixNano()-since >= int64(c.cfg.MaxHeadAge)
+		if since != 0 && (full || old) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// cut freezes a tenant's head and writes it as a local block. It returns nil when there is nothing
+// to cut. On error the frozen head stays in memory, is still answered from, and is tried again by
+// the next cut.
+func (c *columnar[B, P]) cut(ctx context.Context, t *tenantState[B, P]) error {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if err := c.freeze(t); err != nil {
+		return err
+	}
+	t.mu.RLock()
+	waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P]) bool { return g.head == nil })
+	t.mu.RUnlock()
+	for _, g := range waiting {
+		if err := c.writeLocal(ctx, t, g); err != nil {
+			c.metrics.cutFailures.Inc()
+			return fmt.Errorf("cut %s block %s of tenant %s: %w", c.kind.signal, g.id, t.tenant, err)
+		}
+		c.metrics.cuts.Inc()
+	}
+	return c.truncate()
+}
+
+// freeze swaps the head for an empty one.
+func (c *columnar[B, P]) freeze(t *tenantState[B, P]) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head.Rows() == 0 {
+		return nil
+	}
+	before, err := c.wal.NextSegment()
+	if err != nil {
+		return fmt.Errorf("start a new segment of the %s log: %w", c.kind.signal, err)
+	}
+	c.segment.Store(int64(before))
+	g := &generation[B, P]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: before}
+	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
+	t.frozen = append(t.frozen, g)
+	t.head = c.kind.newHead()
+	t.first.Store(0)
+	t.since.Store(0)
+	return nil
+}
+
+func (c *columnar[B, P]) newULID() ulid.ULID {
+	return ulid.MustNew(ulid.Timestamp(c.opts.Now()), c.opts.Entropy)
+}
+
+// writeLocal turns a frozen head into a block in the pending folder, synced, and answers from the
+// block from then on.
+func (c *columnar[B, P]) writeLocal(ctx context.Context, t *tenantState[B, P], g *generation[B, P]) error {
+	tmp := g.dir + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(tmp, 0o750); err != nil {
+		return err
+	}
+	meta := &block.Meta{ULID: g.id, Tenant: t.tenant, Signal: c.kind.signal, Producer: "ingester", Created: c.opts.Now()}
+	if err := g.head.WriteBlock(ctx, tmp, meta); err != nil {
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	if err := writeCut(tmp, cutInfo{Before: g.before}); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, g.dir); err != nil {
+		return err
+	}
+	if err := errors.Join(syncDir(filepath.Dir(g.dir)), syncDir(c.dir)); err != nil {
+		return err
+	}
+	return c.answerFromBlock(ctx, t, g)
+}
+
+// answerFromBlock opens the local block of g and lets go of its head.
+func (c *columnar[B, P]) answerFromBlock(ctx context.Context, t *tenantState[B, P], g *generation[B, P]) error {
+	r, err := openLocal(ctx, g.dir)
+	if err != nil {
+		return fmt.Errorf("open local block: %w", err)
+	}
+	part, err := c.kind.openBlock(ctx, r)
+	if err != nil {
+		return fmt.Errorf("open local block: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g.part, g.head, g.first, g.size = part, nil, 0, r.Size()
+	c.pending.Add(g.size)
+	return nil
+}
+
+// truncate drops the segments that no head needs any more.
+func (c *columnar[B, P]) truncate() error {
+	floor := c.segment.Load()
+	for _, t := range c.all() {
+		floor = min(floor, t.needs(floor))
+	}
+	if floor <= 0 {
+		return nil
+	}
+	if err := c.wal.Truncate(int(floor)); err != nil {
+		return fmt.Errorf("truncate the %s log before segment %d: %w", c.kind.signal, floor, err)
+	}
+	c.floor.Store(floor)
+	c.metrics.walFloor.Set(float64(floor))
+	return nil
+}
+
+// needs returns the first segment that t's heads would be rebuilt from, or none if they are empty.
+func (t *tenantState[B, P]) needs(none int64) int64 {
+	// Exclusive: with no writer between log and head, an empty head needs nothing, whatever a
+	// write that failed has left in first.
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head.Rows() == 0 {
+		t.first.Store(0)
+	}
+	floor := none
+	if first := t.first.Load(); first != 0 {
+		floor = min(floor, first)
+	}
+	for _, g := range t.frozen {
+		if g.first != 0 {
+			floor = min(floor, g.first)
+		}
+	}
+	return floor
+}
+
+func writeCut(dir string, info cutInfo) error {
+	data, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, cutFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close(), syncDir(dir))
+}
+
+func readCut(dir string) (cutInfo, error) {
+	var info cutInfo
+	data, err := os.ReadFile(filepath.Join(dir, cutFile))
+	if err != nil {
+		return info, err
+	}
+	if err := json.Unmarshal(data, &info); err != nil {
+		return info, fmt.Errorf("read %s: %w", cutFile, err)
+	}
+	return info, nil
+}
+
+// syncDir makes renames and new names in dir durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,46 @@
+package ingester
+
+import (
+	"context"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// This file is where the two columnar signals plug in.
+
+type logHead struct{ *logs.Head }
+
+func (h logHead) Append(b *logs.Batch) { h.Head.Append(b) }
+func (h logHead) Part() logs.Part      { return h.Head }
+
+func logsKind(opts Options) kind[logs.Batch, logs.Part] {
+	return kind[logs.Batch, logs.Part]{
+		signal:  signal.Logs,
+		newHead: func() head[logs.Batch, logs.Part] { return logHead{logs.NewHead(opts.LogHead)} },
+		encode:  logs.AppendRecord,
+		decode:  logs.DecodeRecord,
+		openBlock: func(ctx context.Context, r *block.Reader) (logs.Part, error) {
+			return logs.OpenBlock(ctx, r)
+		},
+	}
+}
+
+type traceHead struct{ *traces.Head }
+
+func (h traceHead) Append(b *traces.Batch) { h.Head.Append(b) }
+func (h traceHead) Part() traces.Part      { return h.Head }
+
+func tracesKind(opts Options) kind[traces.Batch, traces.Part] {
+	return kind[traces.Batch, traces.Part]{
+		signal:  signal.Traces,
+		newHead: func() head[traces.Batch, traces.Part] { return traceHead{traces.NewHead(opts.TraceHead)} },
+		encode:  traces.AppendRecord,
+		decode:  traces.DecodeRecord,
+		openBlock: func(ctx context.Context, r *block.Reader) (traces.Part, error) {
+			return traces.OpenBlock(ctx, r)
+		},
+	}
+}

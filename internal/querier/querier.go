@@ -1,0 +1,166 @@
+// Package querier is the querier role: it takes query jobs from the scheduler and runs each with its
+// signal's engine over everything there is: what ingesters still hold and the blocks in the bucket.
+//
+// Ingesters go on answering for a block for a while after it is in the bucket, longer than a query
+// may take, so nothing is missed between the two. What both answer is deduplicated by the signal.
+package querier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/grafana/dskit/services"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// Config is the user's settings of the querier.
+type Config struct {
+	// Concurrency is how many jobs run at once. Default 0: four for each processor, at least 8.
+	Concurrency int `yaml:"concurrency"`
+	// MaxOpenBlocks is how many blocks of each signal keep their index in memory. Default 512.
+	MaxOpenBlocks int `yaml:"max_open_blocks"`
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return Config{MaxOpenBlocks: 512} }
+
+// Validate reports what is wrong with c.
+func (c Config) Validate() error {
+	if c.Concurrency < 0 || c.MaxOpenBlocks <= 0 {
+		return errors.New("concurrency must not be negative and max_open_blocks must be positive")
+	}
+	return nil
+}
+
+// Ingester is what the querier asks of ingesters: recent data.
+type Ingester interface {
+	metrics.Source
+	logs.Source
+	traces.Source
+	// Pieces lists every trace of which ingesters have a piece, in order of ID, each ID once.
+	Pieces(ctx context.Context, tenant string, start, end uint64) iter.Seq2[traces.Piece, error]
+}
+
+// Store is what the querier asks of stores.
+type Store interface {
+	metrics.Source
+	// Blocks returns the blocks of logs or traces that overlap [start, end] in nanoseconds.
+	Blocks(ctx context.Context, tenant string, s signal.Signal, start, end int64) ([]block.Meta, error)
+}
+
+// BlockOpener reads the blocks that the store names.
+type BlockOpener interface {
+	Open(ctx context.Context, m block.Meta) (*block.Reader, error)
+	// IsGone reports whether an error of Open or of the reader says that the block was deleted.
+	IsGone(err error) bool
+}
+
+// MetricsEngine, LogsEngine and TracesEngine run the query languages over sources.
+type (
+	MetricsEngine interface {
+		Run(ctx context.Context, tenant string, q *metrics.Query, sources ...metrics.Source) (*metrics.Result, error)
+	}
+	LogsEngine interface {
+		Run(ctx context.Context, tenant string, q *logs.Query, src logs.Source) (*logs.Result, error)
+	}
+	TracesEngine interface {
+		Run(ctx context.Context, tenant string, q *traces.Query, src traces.Source) (*traces.Result, error)
+	}
+)
+
+// Options are what the program gives a querier; all are required.
+type Options struct {
+	Config     Config
+	Queue      job.Queue
+	Ingester   Ingester
+	Store      Store
+	Blocks     BlockOpener
+	Metrics    MetricsEngine
+	Logs       LogsEngine
+	Traces     TracesEngine
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Querier is the role.
+type Querier struct {
+	services.Service
+	opts   Options
+	logs   logs.Source
+	traces traces.Source
+	panics prometheus.Counter
+}
+
+// New returns a querier; starting it as a service starts its workers.
+func New(opts Options) *Querier {
+	q := &Querier{opts: opts, panics: promauto.With(opts.Registerer).NewCounter(prometheus.CounterOpts{
+		Name: "hune_querier_panics_total", Help: "Query jobs that ended in a panic: bugs of ours."})}
+	q.logs = q.logsSource()
+	q.traces = q.tracesSource()
+	q.Service = services.NewBasicService(nil, q.run, nil).WithName("querier")
+	return q
+}
+
+func (q *Querier) run(ctx context.Context) error {
+	workers := q.opts.Config.Concurrency
+	if workers == 0 {
+		workers = max(8, 4*runtime.GOMAXPROCS(0))
+	}
+	var g errgroup.Group
+	for range workers {
+		g.Go(func() error {
+			for {
+				jobCtx, ticket, err := q.opts.Queue.Take(ctx)
+				if err != nil {
+					return nil // stopping
+				}
+				r, err := q.Run(jobCtx, ticket.Job)
+				q.opts.Queue.Finish(ticket.ID, r, err)
+			}
+		})
+	}
+	return g.Wait()
+}
+
+// Run implements job.Runner. A panic of an engine fails its own query only.
+func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			q.panics.Inc()
+			q.opts.Logger.Error("query panicked", "tenant", j.Tenant, "panic", p, "stack", string(debug.Stack()))
+			r, err = job.Result{}, fmt.Errorf("internal error: the query panicked: %v", p)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return job.Result{}, err
+	}
+	started := time.Now()
+	switch {
+	case j.Metrics != nil:
+		r.Metrics, err = q.opts.Metrics.Run(ctx, j.Tenant, j.Metrics, q.opts.Ingester, q.opts.Store)
+	case j.Logs != nil:
+		if r.Logs, err = q.opts.Logs.Run(ctx, j.Tenant, j.Logs, q.logs); err == nil {
+			r.Logs.Stats.ExecNanoseconds = int64(time.Since(started))
+		}
+	case j.Traces != nil:
+		r.Traces, err = q.opts.Traces.Run(ctx, j.Tenant, j.Traces, q.traces)
+	default:
+		err = errors.New("empty query job")
+	}
+	return r, err
+}
