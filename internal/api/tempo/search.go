@@ -1,0 +1,183 @@
+package tempo
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/traceql"
+)
+
+// search answers TraceQL (q) or the older tags, minDuration and maxDuration, whose answers have no
+// span sets.
+func (a *API) search(w http.ResponseWriter, r *http.Request) error {
+	q, legacy, err := a.searchQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	res, err := a.run(r, q)
+	if err != nil {
+		return err
+	}
+	o := open(nil)
+	o.field("traces")
+	o.b = append(o.b, '[')
+	for i := range res.Found {
+		if i > 0 {
+			o.b = append(o.b, ',')
+		}
+		o.b = appendFound(o.b, &res.Found[i], !legacy)
+	}
+	o.b = append(o.b, ']')
+	appendSearchMetrics(&o, &res.Inspected)
+	return writeJSON(w, o.close())
+}
+
+func appendSearchMetrics(o *object, in *traces.Inspected) {
+	o.field("metrics")
+	m := open(o.b)
+	m.number("inspectedTraces", uint64(in.Traces))
+	m.long("inspectedBytes", uint64(in.Bytes))
+	m.number("totalBlocks", uint64(in.Blocks))
+	m.number("completedJobs", 1)
+	m.number("totalJobs", 1)
+	m.long("inspectedSpans", uint64(in.Spans))
+	o.b = m.close()
+}
+
+func (a *API) searchQuery(v url.Values) (q *traces.Query, legacy bool, err error) {
+	t, err := a.searchRange(v)
+	if err != nil {
+		return nil, false, err
+	}
+	q = &traces.Query{Kind: traces.Search, Start: t.start, End: t.end, Limit: traceql.DefaultLimit, SpansPerSpanSet: traceql.DefaultSpans}
+	if err := a.searchLimits(v, q); err != nil {
+		return nil, false, err
+	}
+	q.Expr = v.Get("q")
+	if q.Expr != "" && v.Get("tags") != "" {
+		return nil, false, fault.Invalidf("invalid request: can't specify tags and q in the same query")
+	}
+	lo, hi, err := durationBounds(v)
+	if err != nil {
+		return nil, false, err
+	}
+	if q.Expr == "" {
+		q.Expr, err = legacyQuery(v.Get("tags"), lo, hi)
+		return q, true, err
+	}
+	if _, err := traceql.Parse(q.Expr); err != nil {
+		return nil, false, prefixed("invalid TraceQL query: ", err)
+	}
+	return q, false, nil
+}
+
+// prefixed classes an error of a query's text, keeping the class it has.
+func prefixed(prefix string, err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	return fault.New(fault.Invalid, fmt.Errorf("%s%w", prefix, err))
+}
+
+func (a *API) searchLimits(v url.Values, q *traces.Query) error {
+	if v.Get("limit") != "" {
+		n, err := optionalUint(v, "limit", 32)
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return fault.Invalidf("invalid limit: must be a positive number")
+		case n > uint64(a.opts.MaxLimit):
+			return fault.Invalidf("limit %d exceeds max limit %d", n, a.opts.MaxLimit)
+		}
+		q.Limit = int(n)
+	}
+	n, err := optionalUint(v, "spss", 32)
+	switch {
+	case err != nil:
+		return err
+	case n > uint64(a.opts.MaxSpans):
+		return fault.Invalidf("spans per span set exceeds %d. received %d", a.opts.MaxSpans, n)
+	case n > 0:
+		q.SpansPerSpanSet = int(n)
+	}
+	return nil
+}
+
+// appendFound appends one trace of a search answer.
+func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
+	o := open(b)
+	o.field("traceID")
+	o.b = appendString(o.b, strings.TrimLeft(f.ID.String(), "0"))
+	o.text("rootServiceName", f.RootServiceName)
+	o.text("rootTraceName", f.RootTraceName)
+	o.long("startTimeUnixNano", f.Start)
+	o.number("durationMs", f.Duration/1e6)
+	if spanSets && len(f.SpanSets) > 0 {
+		o.field("spanSet")
+		o.b = appendSpanSet(o.b, &f.SpanSets[0])
+		o.field("spanSets")
+		o.b = append(o.b, '[')
+		for i := range f.SpanSets {
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
+			o.b = appendSpanSet(o.b, &f.SpanSets[i])
+		}
+		o.b = append(o.b, ']')
+		o.field("serviceStats")
+		o.b = appendServices(o.b, f.Services)
+	}
+	return o.close()
+}
+
+func appendServices(b []byte, services map[string]traces.ServiceStats) []byte {
+	names := make([]string, 0, len(services))
+	for n := range services {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	b = append(b, '{')
+	for i, n := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, n), ':')
+		st := open(b)
+		st.number("spanCount", uint64(services[n].Spans))
+		st.number("errorCount", uint64(services[n].Errors))
+		b = st.close()
+	}
+	return append(b, '}')
+}
+
+func appendSpanSet(b []byte, s *traces.SpanSet) []byte {
+	o := open(b)
+	if len(s.Spans) > 0 {
+		o.field("spans")
+		o.b = append(o.b, '[')
+		for i := range s.Spans {
+			if i > 0 {
+				o.b = append(o.b, ',')
+			}
+			sp := open(o.b)
+			sp.text("spanID", s.Spans[i].ID.String())
+			sp.text("name", s.Spans[i].Name)
+			sp.long("startTimeUnixNano", s.Spans[i].Start)
+			sp.long("durationNanos", s.Spans[i].Duration)
+			sp.attributes("attributes", s.Spans[i].Attributes)
+			o.b = sp.close()
+		}
+		o.b = append(o.b, ']')
+	}
+	o.number("matched", uint64(s.Matched))
+	o.attributes("attributes", s.Attributes)
+	return o.close()
+}

@@ -1,0 +1,99 @@
+package traceql
+
+import (
+	"bytes"
+	"context"
+	"sort"
+
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// search finds the newest traces that match. An empty expression matches all. The source yields
+// newest first, so the scan ends as soon as limit traces are found: nothing later can be newer.
+func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src traces.Source) (*traces.Result, error) {
+	expr := q.Expr
+	if expr == "" {
+		expr = "{ }"
+	}
+	p, err := parseProgram(expr)
+	if err != nil {
+		return nil, err
+	}
+	limit, spss := q.Limit, q.SpansPerSpanSet
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	if spss <= 0 {
+		spss = DefaultSpans
+	}
+	result := &traces.Result{}
+	answer := shownOf(p.query)
+	env := &spanEnv{}
+	err = e.scan(ctx, tenant, src, p.need, q.Start, q.End, &result.Inspected, func(v *traceView) (bool, error) {
+		sets, err := p.run(env, v)
+		if err != nil {
+			return false, evalError(err)
+		}
+		if len(sets) > 0 {
+			result.Found = append(result.Found, describe(v, sets, answer, env, spss))
+		}
+		return len(result.Found) < limit, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	SortFound(result.Found)
+	return result, nil
+}
+
+// SortFound puts traces newest first; traces of one start are in order of their IDs, so that an
+// answer is the same however its parts arrived.
+func SortFound(found []traces.FoundTrace) {
+	sort.Slice(found, func(i, j int) bool {
+		if found[i].Start != found[j].Start {
+			return found[i].Start > found[j].Start
+		}
+		return bytes.Compare(found[i].ID[:], found[j].ID[:]) < 0
+	})
+}
+
+func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss int) traces.FoundTrace {
+	f := traces.FoundTrace{
+		ID: v.trace.ID, Start: v.start, Duration: v.duration(),
+		RootServiceName: v.rootService, RootTraceName: v.rootName,
+		Services: make(map[string]traces.ServiceStats),
+	}
+	if v.root == nil {
+		f.RootServiceName = RootNotReceived
+	}
+	for _, s := range v.spans {
+		st := f.Services[serviceName(s)]
+		st.Spans++
+		if s.Status == traces.StatusError {
+			st.Errors++
+		}
+		f.Services[serviceName(s)] = st
+	}
+	f.SpanSets = make([]traces.SpanSet, len(sets))
+	for i, set := range sets {
+		out := &f.SpanSets[i]
+		out.Matched, out.Attributes = uint32(len(set.spans)), set.attrs
+		out.Spans = firstSpans(v, set.spans, answer, env, spss)
+	}
+	return f
+}
+
+// firstSpans describes the n earliest spans of a set.
+func firstSpans(v *traceView, set []int, answer *shown, env *spanEnv, n int) []traces.FoundSpan {
+	order := append([]int(nil), set...)
+	sort.SliceStable(order, func(i, j int) bool { return v.spans[order[i]].Start < v.spans[order[j]].Start })
+	if len(order) > n {
+		order = order[:n]
+	}
+	out := make([]traces.FoundSpan, len(order))
+	for k, i := range order {
+		env.set(v, i)
+		out[k] = answer.found(env)
+	}
+	return out
+}

@@ -1,0 +1,159 @@
+package traceql
+
+import (
+	"sort"
+
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// RootNotReceived stands for the root's service in answers about a trace without one.
+const RootNotReceived = "<root span not yet received>"
+
+// traceView is one trace with what the language can ask about it as a whole. The tree is built on
+// first use; most queries don't need it.
+type traceView struct {
+	trace       *traces.Trace
+	spans       []*traces.Span // in order of arrival
+	start, end  uint64         // earliest start and latest end
+	root        *traces.Span   // the last root that arrived, nil without one
+	tree        *tree
+	idText      string // lower-case hex without leading zeros
+	ordinal     []int  // positions 0…n-1, the first span set
+	rootService string
+	rootName    string
+}
+
+func newTraceView(t *traces.Trace) *traceView {
+	v := &traceView{trace: t, spans: t.Spans}
+	if !sort.SliceIsSorted(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order }) {
+		v.spans = append([]*traces.Span(nil), t.Spans...)
+		sort.SliceStable(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order })
+	}
+	v.ordinal = make([]int, len(v.spans))
+	for i, s := range v.spans {
+		v.ordinal[i] = i
+		if i == 0 || s.Start < v.start {
+			v.start = s.Start
+		}
+		v.end = max(v.end, s.End, s.Start)
+		if s.ParentID == (traces.SpanID{}) {
+			v.root = s
+		}
+	}
+	if v.root != nil {
+		v.rootName = v.root.Name
+		if v.root.Resource != nil {
+			v.rootService = v.root.Resource.ServiceName
+		}
+	}
+	return v
+}
+
+func (v *traceView) duration() uint64 { return v.end - v.start }
+
+// overlaps reports whether the trace was alive in [start, end]; two zeros mean any time.
+func (v *traceView) overlaps(start, end uint64) bool {
+	return start == 0 && end == 0 || v.start <= end && v.end >= start
+}
+
+func (v *traceView) getTree() *tree {
+	if v.tree == nil {
+		v.tree = buildTree(v.spans)
+	}
+	return v.tree
+}
+
+// tree numbers the spans of a trace as a nested set. A span has a place if a chain of parents leads
+// from it to a root; of several spans with one ID only the first to arrive has one. Spans without a
+// place have zeros everywhere.
+type tree struct {
+	left, right []int32
+	parent      []int32 // index of the parent, noParent for roots, noPlace
+	children    []int32 // spans that name this one as parent
+	order       []int32 // spans with a place, parents before children
+}
+
+const (
+	noParent = -1
+	noPlace  = -2
+)
+
+func buildTree(spans []*traces.Span) *tree {
+	n := len(spans)
+	t := &tree{left: make([]int32, n), right: make([]int32, n), parent: make([]int32, n), children: make([]int32, n), order: make([]int32, 0, n)}
+	byID := make(map[traces.SpanID]int32, n)
+	for i, s := range spans {
+		if _, ok := byID[s.ID]; !ok {
+			byID[s.ID] = int32(i)
+		}
+	}
+	// Children as linked lists in order of arrival: first child, next sibling.
+	first, next, last := make([]int32, n), make([]int32, n), make([]int32, n)
+	for i := range first {
+		first[i], next[i], last[i], t.parent[i] = -1, -1, -1, noPlace
+	}
+	var roots []int32
+	for i, s := range spans {
+		if s.ParentID == (traces.SpanID{}) {
+			if byID[s.ID] == int32(i) {
+				roots = append(roots, int32(i))
+			}
+			continue
+		}
+		p, ok := byID[s.ParentID]
+		if !ok || int(p) == i {
+			continue
+		}
+		t.children[p]++
+		if byID[s.ID] != int32(i) {
+			continue
+		}
+		if last[p] < 0 {
+			first[p] = int32(i)
+		} else {
+			next[last[p]] = int32(i)
+		}
+		last[p] = int32(i)
+	}
+	t.number(roots, first, next)
+	return t
+}
+
+// number walks depth first without recursion: a trace may be one chain of a million spans. Spans
+// on a cycle of parents are never reached and keep no place.
+func (t *tree) number(roots, first, next []int32) {
+	count := int32(0)
+	var stack []int32
+	enter := func(i, parent int32) {
+		count++
+		t.left[i], t.parent[i] = count, parent
+		t.order = append(t.order, i)
+		stack = append(stack, i)
+	}
+	for _, r := range roots {
+		enter(r, noParent)
+		for len(stack) > 0 {
+			top := stack[len(stack)-1]
+			if child := first[top]; child >= 0 {
+				first[top] = next[child]
+				enter(child, top)
+				continue
+			}
+			count++
+			t.right[top] = count
+			stack = stack[:len(stack)-1]
+		}
+	}
+}
+
+// parentLeft is nestedSetParent: the left of the parent, -1 for roots, 0 without a place.
+func (t *tree) parentLeft(i int) int64 {
+	switch p := t.parent[i]; p {
+	case noParent:
+		return -1
+	case noPlace:
+		return 0
+	default:
+		return int64(t.left[p])
+	}
+}
