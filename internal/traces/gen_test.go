@@ -127,6 +127,13 @@ func genTraces(t *rapid.T, n, m int) []*Trace {
 	return out
 }
 
+// arrived returns traces as they are after they were sent: spans numbered in their order on the wire.
+func arrived(t require.TestingT, traces []*Trace) []*Trace {
+	out, err := DecodeOTLP(encodeTraces(traces))
+	require.NoError(t, err)
+	return out
+}
+
 func encodeTraces(traces []*Trace) []byte {
 	var out []byte
 	for _, t := range traces {

@@ -186,6 +186,10 @@ type Select struct {
 	Start, End    uint64
 	Conditions    []Condition
 	AllConditions bool // a trace needs to meet every condition (somewhere), else any
+
+	// Also are traces to yield if they are there, whatever their time and conditions, sorted. It is
+	// how a reader of several sources gets all pieces of a trace that is spread over them.
+	Also []ID
 }
 
 // Condition is a simple test on one attribute or intrinsic of some span of a trace, as plain data:

@@ -117,8 +117,9 @@ func JoinTraces(pieces ...*Trace) *Trace {
 
 // Check walks a TracesData message as it came from a sender. Spans that can't be stored are refused
 // one by one, the others are the batch: data itself where nothing had to be changed, so nothing is
-// encoded again, else a new message without them and with text made valid UTF-8. The error is
-// Invalid, for a message that is malformed as a whole.
+// encoded again, else a new message without them, with text made valid UTF-8 and with what the
+// limits leave of attributes, events and links. The error is Invalid, for a message that is
+// malformed as a whole.
 func Check(data []byte, limits Limits) (Batch, []Rejection, error) {
 	c := checker{}
 	w := walkers.Get().(*walker)

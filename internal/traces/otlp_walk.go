@@ -24,8 +24,12 @@ const (
 	defaultMaxAttributeBytes = 2048
 	defaultMaxAttributes     = 1024
 	defaultMaxEvents         = 10000
-	maxValueDepth            = 64 // nesting of arrays and key/value lists in an attribute
+	maxElements              = 1024 // of an array that can be searched
+	maxValueDepth            = 64   // nesting of arrays and key/value lists in an attribute
 )
+
+// unlimited is for messages that were checked before: what Check let through is stored whole.
+var unlimited = Limits{MaxSpanBytes: math.MaxInt, MaxAttributeBytes: math.MaxInt, MaxAttributes: math.MaxInt, MaxEvents: math.MaxInt}
 
 func (l Limits) orDefault() Limits {
 	set := func(v *int, d int) {
@@ -55,7 +59,7 @@ type walker struct {
 	keep   bool // spans stay valid for ever
 	v      visitor
 
-	repaired bool // some string was not UTF-8 and was replaced
+	repaired bool // something was changed: text made UTF-8, or cut or dropped by a limit
 
 	spans  slab[Span]
 	attrs  slab[Attribute]
@@ -382,6 +386,9 @@ func (w *walker) spanLists(data string, s *Span) error {
 			links++
 		}
 	}
+	if max(events, links) > w.limits.MaxEvents {
+		w.repaired = true
+	}
 	if events > w.limits.MaxEvents {
 		s.DroppedEvents, events = uint32(events-w.limits.MaxEvents), w.limits.MaxEvents
 	}
@@ -519,6 +526,9 @@ func (w *walker) attributes(data string, num uint32, heap bool) (attrs []Attribu
 		}
 		i++
 	}
+	if over > 0 {
+		w.repaired = true
+	}
 	if kept == 0 {
 		attrs = nil
 	}
@@ -636,7 +646,7 @@ func (w *walker) array(data string, a *Attribute, heap bool) (ok bool, err error
 		return false, c.err
 	}
 	// An element can be two bytes, its struct is a hundred: longer arrays stay bytes.
-	if n == 0 || n > w.limits.MaxAttributes {
+	if n == 0 || n > maxElements {
 		return false, nil
 	}
 	var elements []Attribute
@@ -830,6 +840,7 @@ func (w *walker) cut(s string) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
+	w.repaired = true
 	return s[:n]
 }
 
