@@ -153,7 +153,7 @@ func (b *Block) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error
 		if q.stats != nil {
 			q.stats.blocks.Add(1)
 		}
-		mergePieces(ctx, q, b.streams, pieces, yield)
+		mergePieces(ctx, q, b.streams, pieces, pagesAtOnce, yield)
 	}
 }
 

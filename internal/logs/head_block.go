@@ -91,12 +91,12 @@ func (h *Head) writeRows(ctx context.Context, w *blockWriter) error {
 				continue
 			}
 			size += int64(len(c.lines)) + c.metadataSize
-			pieces = append(pieces, piece{c.timeRange, func(context.Context, *selection) ([]run, error) {
+			pieces = append(pieces, piece{timeRange: c.timeRange, open: func(context.Context, *selection) ([]run, error) {
 				return []run{c.run(0, uint32(seq), names)}, nil
 			}})
 		}
 		w.stream(v.labels, size)
-		mergePieces(ctx, all, []labels.Labels{v.labels}, pieces, func(rows *Rows, e error) bool {
+		mergePieces(ctx, all, []labels.Labels{v.labels}, pieces, 0, func(rows *Rows, e error) bool {
 			if err = e; err != nil {
 				return false
 			}

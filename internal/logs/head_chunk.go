@@ -33,12 +33,13 @@ func (c *headChunk) memory() int64 {
 	return int64(8*cap(c.ts) + 4*cap(c.ends) + cap(c.lines) + 4*cap(c.metadataAt) + cap(c.metadata))
 }
 
-// like makes room for about as much as the chunk before it took: streams are steady.
+// like makes room for a quarter of what the chunk before it took. Streams are steady, but a head of
+// ten thousand streams must not hold ten thousand chunks of room.
 func (c *headChunk) like(before *headChunk) {
-	c.ts = make([]int64, 0, len(before.ts))
-	c.ends = make([]uint32, 0, len(before.ts))
-	c.lines = make([]byte, 0, len(before.lines))
-	c.metadata = make([]byte, 0, len(before.metadata))
+	c.ts = make([]int64, 0, len(before.ts)/4)
+	c.ends = make([]uint32, 0, len(before.ts)/4)
+	c.lines = make([]byte, 0, len(before.lines)/4)
+	c.metadata = make([]byte, 0, len(before.metadata)/4)
 	c.timeRange = noTime
 }
 

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -107,7 +108,7 @@ func (h *Head) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error]
 				pieces = append(pieces, c.piece(uint32(i), uint32(seq), names))
 			})
 		}
-		mergePieces(ctx, q, streams, pieces, yield)
+		mergePieces(ctx, q, streams, pieces, 0, yield)
 	}
 }
 
@@ -143,7 +144,7 @@ func (c *headChunk) run(stream, seq uint32, names []string) run {
 	for i := range r.rows {
 		r.rows[i] = uint32(i)
 	}
-	slices.SortStableFunc(r.rows, func(a, b uint32) int { return compareInt64(c.ts[a], c.ts[b]) })
+	slices.SortStableFunc(r.rows, func(a, b uint32) int { return cmp.Compare(c.ts[a], c.ts[b]) })
 	r.ts = make([]int64, len(c.ts))
 	for i, row := range r.rows {
 		r.ts[i] = c.ts[row]

@@ -1,7 +1,7 @@
 package logs
 
 import (
-	"container/heap"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"slices"
@@ -59,14 +59,22 @@ type feed struct {
 	at    int
 	err   error
 
-	// Where the feed's streams are among the streams of the batch that is being filled.
-	outStream []uint32
-	batch     int
+	// Of the row at hand.
+	ts     int64
+	stream uint32 // in the merger's streams
+
+	// known leads from the numbers of streams in rows to those of the merger.
+	known []knownStream
+	batch uint32
 }
 
-func (f *feed) ts() int64 { return f.rows.Timestamps[f.at] }
-
-func (f *feed) stream() labels.Labels { return f.rows.Streams[f.rows.Stream[f.at]] }
+// knownStream is what a number of a stream meant in an earlier batch. Sources mostly keep their
+// numbers, but may give them another meaning with each batch.
+type knownStream struct {
+	labels labels.Labels
+	number uint32
+	batch  uint32 // in which this was found true; 0: never
+}
 
 func (f *feed) metadata() []Label {
 	if f.rows.Metadata == nil {
@@ -84,52 +92,26 @@ func (f *feed) pull() {
 			return
 		}
 		if len(rows.Timestamps) > 0 {
-			f.rows, f.at, f.batch = rows, 0, -1
+			f.rows, f.at = rows, 0
+			f.batch++
+			if n := len(rows.Streams); n > len(f.known) {
+				f.known = append(f.known, make([]knownStream, n-len(f.known))...)
+			}
 			return
 		}
 	}
 }
 
-// feedHeap orders feeds by their current rows.
-type feedHeap struct {
-	feeds     []*feed
-	direction Direction
-}
-
-func (h *feedHeap) Len() int { return len(h.feeds) }
-
-func (h *feedHeap) Less(i, j int) bool { return h.compare(h.feeds[i], h.feeds[j]) < 0 }
-
-func (h *feedHeap) compare(a, b *feed) int {
-	if ta, tb := a.ts(), b.ts(); ta != tb {
-		if (ta < tb) == (h.direction == Forward) {
-			return -1
-		}
-		return 1
-	}
-	if c := labels.Compare(a.stream(), b.stream()); c != 0 {
-		return c
-	}
-	return a.order - b.order
-}
-
-func (h *feedHeap) Swap(i, j int) { h.feeds[i], h.feeds[j] = h.feeds[j], h.feeds[i] }
-func (h *feedHeap) Push(x any)    { h.feeds = append(h.feeds, x.(*feed)) }
-
-func (h *feedHeap) Pop() any {
-	f := h.feeds[len(h.feeds)-1]
-	h.feeds = h.feeds[:len(h.feeds)-1]
-	return f
-}
-
 // sourceMerger is the state of one MergeRows.
 type sourceMerger struct {
-	waiting []waitingSource // in the order in which they fall due
-	heap    feedHeap
-	feeds   []*feed // all that were started, to be stopped
-	out     Rows
-	batch   int
-	group   instantGroup
+	direction Direction
+	waiting   []waitingSource // in the order in which they fall due
+	heap      []*feed         // by their current rows
+	feeds     []*feed         // all that were started, to be stopped
+	streams   []labels.Labels // all that were seen; streams of one labels have one number
+	numbers   map[uint64][]uint32
+	out       Rows
+	group     instantGroup
 }
 
 type waitingSource struct {
@@ -138,7 +120,7 @@ type waitingSource struct {
 }
 
 func newSourceMerger(d Direction, sources []RowSource) *sourceMerger {
-	m := &sourceMerger{heap: feedHeap{direction: d}}
+	m := &sourceMerger{direction: d, numbers: make(map[uint64][]uint32)}
 	for i, s := range sources {
 		if s.Oldest <= s.Newest {
 			m.waiting = append(m.waiting, waitingSource{s, i})
@@ -146,9 +128,9 @@ func newSourceMerger(d Direction, sources []RowSource) *sourceMerger {
 	}
 	slices.SortStableFunc(m.waiting, func(a, b waitingSource) int {
 		if d == Forward {
-			return compareInt64(a.Oldest, b.Oldest)
+			return cmp.Compare(a.Oldest, b.Oldest)
 		}
-		return compareInt64(b.Newest, a.Newest)
+		return cmp.Compare(b.Newest, a.Newest)
 	})
 	return m
 }
@@ -159,9 +141,49 @@ func (m *sourceMerger) stop() {
 	}
 }
 
+// arrive makes the row at f.at the one at hand.
+func (m *sourceMerger) arrive(f *feed) {
+	f.ts = f.rows.Timestamps[f.at]
+	i := f.rows.Stream[f.at]
+	k := &f.known[i]
+	if k.batch != f.batch {
+		ls := f.rows.Streams[i]
+		if k.batch == 0 || !labels.Equal(k.labels, ls) {
+			k.number = m.number(ls)
+			k.labels = m.streams[k.number]
+		}
+		k.batch = f.batch
+	}
+	f.stream = k.number
+}
+
+func (m *sourceMerger) number(ls labels.Labels) uint32 {
+	hash := ls.Hash()
+	for _, n := range m.numbers[hash] {
+		if labels.Equal(m.streams[n], ls) {
+			return n
+		}
+	}
+	n := uint32(len(m.streams))
+	m.streams = append(m.streams, ls.Copy())
+	m.numbers[hash] = append(m.numbers[hash], n)
+	return n
+}
+
+// before is the order of the answer: time in the direction, then labels, then the sources.
+func (m *sourceMerger) before(a, b *feed) bool {
+	if a.ts != b.ts {
+		return (a.ts < b.ts) == (m.direction == Forward)
+	}
+	if a.stream != b.stream {
+		return labels.Compare(m.streams[a.stream], m.streams[b.stream]) < 0
+	}
+	return a.order < b.order
+}
+
 // due reports whether a source must be open before a row of time ts is given out.
 func (m *sourceMerger) due(s *waitingSource, ts int64) bool {
-	if m.heap.direction == Forward {
+	if m.direction == Forward {
 		return s.Oldest <= ts
 	}
 	return s.Newest >= ts
@@ -171,14 +193,12 @@ func (m *sourceMerger) due(s *waitingSource, ts int64) bool {
 // feed left it starts those that share the first waiting source's first instant.
 func (m *sourceMerger) openDue() error {
 	for len(m.waiting) > 0 {
-		var ts int64
+		ts := m.waiting[0].Newest
 		switch {
-		case m.heap.Len() > 0:
-			ts = m.heap.feeds[0].ts()
-		case m.heap.direction == Forward:
+		case len(m.heap) > 0:
+			ts = m.heap[0].ts
+		case m.direction == Forward:
 			ts = m.waiting[0].Oldest
-		default:
-			ts = m.waiting[0].Newest
 		}
 		n := 0
 		for n < len(m.waiting) && m.due(&m.waiting[n], ts) {
@@ -200,7 +220,7 @@ func (m *sourceMerger) open(sources []waitingSource) error {
 	g.SetLimit(openAtOnce)
 	started := make([]*feed, len(sources))
 	for i, s := range sources {
-		f := &feed{order: s.order, batch: -1}
+		f := &feed{order: s.order}
 		f.next, f.stop = iter.Pull2(s.Rows)
 		started[i] = f
 		m.feeds = append(m.feeds, f)
@@ -214,7 +234,7 @@ func (m *sourceMerger) open(sources []waitingSource) error {
 	}
 	for _, f := range started {
 		if f.rows != nil {
-			heap.Push(&m.heap, f)
+			m.push(f)
 		}
 	}
 	return nil
@@ -222,24 +242,24 @@ func (m *sourceMerger) open(sources []waitingSource) error {
 
 // fill fills and yields one batch. ok says whether there may be more.
 func (m *sourceMerger) fill(yield func(*Rows, error) bool) (ok bool, err error) {
-	m.out.Streams, m.out.Stream, m.out.Timestamps = m.out.Streams[:0], m.out.Stream[:0], m.out.Timestamps[:0]
+	m.out.Stream, m.out.Timestamps = m.out.Stream[:0], m.out.Timestamps[:0]
 	m.out.Lines, m.out.Metadata = m.out.Lines[:0], m.out.Metadata[:0]
-	m.batch++
 	var drained *feed
 	for len(m.out.Timestamps) < batchRows && drained == nil {
 		if err := m.openDue(); err != nil {
 			return false, err
 		}
-		if m.heap.Len() == 0 {
+		if len(m.heap) == 0 {
 			break
 		}
 		drained = m.advance()
 	}
+	m.out.Streams = m.streams
 	if len(m.out.Timestamps) > 0 && !yield(&m.out, nil) {
 		return false, nil
 	}
 	if drained == nil {
-		return m.heap.Len() > 0 || len(m.waiting) > 0, nil
+		return len(m.heap) > 0 || len(m.waiting) > 0, nil
 	}
 	// The batch pointed into the feed's rows, which end here. What the group of duplicates remembers
 	// of them it has copied.
@@ -248,91 +268,149 @@ func (m *sourceMerger) fill(yield func(*Rows, error) bool) (ok bool, err error) 
 		return false, drained.err
 	}
 	if drained.rows != nil {
-		heap.Push(&m.heap, drained)
+		m.push(drained)
 	}
-	return m.heap.Len() > 0 || len(m.waiting) > 0, nil
+	return len(m.heap) > 0 || len(m.waiting) > 0, nil
 }
 
 // advance moves rows of the top feed to the batch, until another feed comes first. It returns the
 // feed, taken from the heap, if it has no rows left.
 func (m *sourceMerger) advance() *feed {
-	f := m.heap.feeds[0]
-	second := m.second()
+	f, second := m.heap[0], m.second()
 	for {
 		if !m.duplicate(f, second) {
 			m.emit(f)
 		}
 		if f.at++; f.at == len(f.rows.Timestamps) {
-			heap.Pop(&m.heap)
+			last := len(m.heap) - 1
+			m.heap[0] = m.heap[last]
+			m.heap = m.heap[:last]
+			m.siftDown()
 			return f
 		}
-		if len(m.out.Timestamps) >= batchRows || second != nil && m.heap.compare(f, second) > 0 ||
-			len(m.waiting) > 0 && m.due(&m.waiting[0], f.ts()) {
-			heap.Fix(&m.heap, 0)
+		m.arrive(f)
+		if len(m.out.Timestamps) >= batchRows || second != nil && m.before(second, f) ||
+			len(m.waiting) > 0 && m.due(&m.waiting[0], f.ts) {
+			m.siftDown()
 			return nil
 		}
 	}
 }
 
 func (m *sourceMerger) second() *feed {
-	switch n := m.heap.Len(); {
-	case n < 2:
+	switch {
+	case len(m.heap) < 2:
 		return nil
-	case n == 2 || m.heap.Less(1, 2):
-		return m.heap.feeds[1]
+	case len(m.heap) == 2 || m.before(m.heap[1], m.heap[2]):
+		return m.heap[1]
 	}
-	return m.heap.feeds[2]
+	return m.heap[2]
+}
+
+// push puts a feed with new rows on the heap.
+func (m *sourceMerger) push(f *feed) {
+	m.arrive(f)
+	m.heap = append(m.heap, f)
+	for i := len(m.heap) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !m.before(m.heap[i], m.heap[parent]) {
+			return
+		}
+		m.heap[i], m.heap[parent] = m.heap[parent], m.heap[i]
+		i = parent
+	}
+}
+
+// siftDown restores the heap's order after its first element has moved on.
+func (m *sourceMerger) siftDown() {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(m.heap) {
+			return
+		}
+		if child+1 < len(m.heap) && m.before(m.heap[child+1], m.heap[child]) {
+			child++
+		}
+		if !m.before(m.heap[child], m.heap[i]) {
+			return
+		}
+		m.heap[i], m.heap[child] = m.heap[child], m.heap[i]
+		i = child
+	}
 }
 
 func (m *sourceMerger) emit(f *feed) {
-	if f.batch != m.batch {
-		f.batch = m.batch
-		f.outStream = slices.Grow(f.outStream[:0], len(f.rows.Streams))[:len(f.rows.Streams)]
-		clear(f.outStream)
-	}
-	from := f.rows.Stream[f.at]
-	if f.outStream[from] == 0 {
-		m.out.Streams = append(m.out.Streams, f.rows.Streams[from])
-		f.outStream[from] = uint32(len(m.out.Streams))
-	}
-	m.out.Stream = append(m.out.Stream, f.outStream[from]-1)
-	m.out.Timestamps = append(m.out.Timestamps, f.ts())
+	m.out.Stream = append(m.out.Stream, f.stream)
+	m.out.Timestamps = append(m.out.Timestamps, f.ts)
 	m.out.Lines = append(m.out.Lines, f.rows.Lines[f.at])
 	m.out.Metadata = append(m.out.Metadata, f.metadata())
 }
 
 // instantGroup remembers the rows of one stream and instant while several sources have such rows.
 type instantGroup struct {
-	ts     int64
-	stream labels.Labels
-	seen   map[string]struct{}
-	key    []byte
 	active bool
+	ts     int64
+	stream uint32
+	keys   []byte // of the rows, one after the other
+	ends   []int
+	index  map[string]struct{} // of the keys, once they are many
+}
+
+// manyKeys is the size of a group from which on an index is faster than a look at every key.
+const manyKeys = 16
+
+func (g *instantGroup) begin(ts int64, stream uint32) {
+	g.active, g.ts, g.stream = true, ts, stream
+	g.keys, g.ends = g.keys[:0], g.ends[:0]
+	clear(g.index)
+}
+
+// add adds the row at which f stands and reports whether it is new.
+func (g *instantGroup) add(f *feed) bool {
+	start := len(g.keys)
+	g.keys = appendRowKey(g.keys, f)
+	key := g.keys[start:]
+	if g.has(key) {
+		g.keys = g.keys[:start]
+		return false
+	}
+	g.ends = append(g.ends, len(g.keys))
+	if len(g.ends) > manyKeys {
+		if g.index == nil {
+			g.index = make(map[string]struct{})
+		}
+		g.index[string(key)] = struct{}{}
+	}
+	return true
+}
+
+func (g *instantGroup) has(key []byte) bool {
+	if _, ok := g.index[string(key)]; ok {
+		return true
+	}
+	from := 0
+	for _, end := range g.ends[:min(len(g.ends), manyKeys)] { // later ones are in the index
+		if string(g.keys[from:end]) == string(key) {
+			return true
+		}
+		from = end
+	}
+	return false
 }
 
 // duplicate reports whether another source gave the row at which f stands already. Rows of one
 // instant and stream come source by source, so the row can have a twin only if the group at hand is
 // the row's own, or if the second feed (nil: none) is in it too.
 func (m *sourceMerger) duplicate(f, second *feed) bool {
-	ts := f.ts()
-	g := &m.group
-	if !g.active || g.ts != ts || !labels.Equal(g.stream, f.stream()) {
-		g.active = false
-		if second == nil || second.ts() != ts || !labels.Equal(second.stream(), f.stream()) {
-			return false
-		}
-		if g.seen == nil {
-			g.seen = make(map[string]struct{})
-		}
-		clear(g.seen)
-		g.ts, g.stream, g.active = ts, f.stream(), true
+	if g := &m.group; g.active && g.ts == f.ts && g.stream == f.stream {
+		return !g.add(f)
 	}
-	g.key = appendRowKey(g.key[:0], f)
-	if _, ok := g.seen[string(g.key)]; ok {
-		return true
+	if second == nil || second.ts != f.ts || second.stream != f.stream {
+		m.group.active = false
+		return false
 	}
-	g.seen[string(g.key)] = struct{}{}
-	return false
+	m.group.begin(f.ts, f.stream)
+	return !m.group.add(f)
 }
 
 // appendRowKey appends what makes a row distinct within its stream and instant. Lengths go first, so

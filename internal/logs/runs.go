@@ -2,9 +2,11 @@ package logs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -79,6 +81,14 @@ func (r *run) row(i int) int {
 type piece struct {
 	timeRange
 	open func(ctx context.Context, q *selection) ([]run, error)
+	*opening
+}
+
+// opening is a piece on its way: runs and err are valid once done is closed.
+type opening struct {
+	done chan struct{}
+	runs []run
+	err  error
 }
 
 // window returns the rows of ts, which ascends, that are in the selection's time range.
@@ -254,17 +264,35 @@ type merger struct {
 	rows    Rows
 	labels  []Label
 	yielded int
+
+	// Of pieces that are opened in parallel.
+	places  chan struct{} // nil: open in place
+	ahead   int           // pieces to open before they fall due
+	started int           // of pieces, from the front
+	wait    sync.WaitGroup
 }
 
 // mergePieces yields the rows of the pieces in the order of the selection. streams are the label
-// sets that the runs' stream numbers point into, sorted. It sorts pieces.
-func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pieces []piece, yield func(*Rows, error) bool) {
+// sets that the runs' stream numbers point into, sorted. It sorts pieces. With workers above zero,
+// pieces that take long to open are opened by so many goroutines, which end before it returns.
+func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pieces []piece, workers int, yield func(*Rows, error) bool) {
 	m := &merger{q: q, streams: streams, pieces: pieces}
+	if workers > 0 && len(pieces) > 1 {
+		m.places = make(chan struct{}, workers)
+		// A limit is mostly reached in the first pieces: what is opened ahead would be wasted.
+		if q.limit == 0 {
+			m.ahead = workers
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer m.wait.Wait()
+		defer cancel()
+	}
 	slices.SortStableFunc(pieces, func(a, b piece) int {
 		if q.direction == Forward {
-			return compareInt64(a.min, b.min)
+			return cmp.Compare(a.min, b.min)
 		}
-		return compareInt64(b.max, a.max)
+		return cmp.Compare(b.max, a.max)
 	})
 	for {
 		if err := ctx.Err(); err != nil {
@@ -280,16 +308,6 @@ func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pie
 			return
 		}
 	}
-}
-
-func compareInt64(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // A batch of rows is large enough to make the cost of yielding it small, and small enough for the
@@ -375,9 +393,8 @@ func (m *merger) isDue(due, ts int64) bool {
 // openDue opens the pieces that may hold a row before or at the instant of the top cursor.
 func (m *merger) openDue(ctx context.Context) error {
 	for len(m.pieces) > 0 && (len(m.heap) == 0 || m.isDue(m.dueTime(), m.heap[0].ts)) {
-		p := m.pieces[0]
-		m.pieces = m.pieces[1:]
-		runs, err := p.open(ctx, m.q)
+		m.start(ctx)
+		runs, err := m.take(ctx)
 		if err != nil {
 			return err
 		}
@@ -386,6 +403,54 @@ func (m *merger) openDue(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// start starts the pieces that are due, and those that will soon be.
+func (m *merger) start(ctx context.Context) {
+	if m.places == nil {
+		return
+	}
+	for m.started < len(m.pieces) {
+		p := &m.pieces[m.started]
+		due := m.started == 0
+		if len(m.heap) > 0 {
+			if m.q.direction == Forward {
+				due = m.isDue(p.min, m.heap[0].ts)
+			} else {
+				due = m.isDue(p.max, m.heap[0].ts)
+			}
+		}
+		if !due && m.started >= m.ahead {
+			return
+		}
+		o := &opening{done: make(chan struct{})}
+		p.opening = o
+		m.started++
+		m.wait.Go(func() {
+			defer close(o.done)
+			select {
+			case m.places <- struct{}{}:
+				o.runs, o.err = p.open(ctx, m.q)
+				<-m.places
+			case <-ctx.Done():
+				o.err = context.Cause(ctx)
+			}
+		})
+	}
+}
+
+// take takes the first piece and returns its runs.
+func (m *merger) take(ctx context.Context) ([]run, error) {
+	p := m.pieces[0]
+	m.pieces = m.pieces[1:]
+	if p.opening == nil {
+		return p.open(ctx, m.q)
+	}
+	m.started--
+	<-p.done
+	runs := p.runs
+	p.runs = nil // the goroutine's closure would keep them
+	return runs, p.err
 }
 
 func (m *merger) second() *cursor {
