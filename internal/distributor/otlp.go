@@ -3,6 +3,7 @@ package distributor
 import (
 	"context"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -33,11 +34,19 @@ func (d *Distributor) PushOTLPMetrics(ctx context.Context, md pmetric.Metrics) (
 	return result, nil
 }
 
+var nameless = labels.FromStrings(logs.ServiceName, logs.UnknownService)
+
 // PushOTLPLogs is PushLogs for OTLP logs. ld may be reused afterwards.
 func (d *Distributor) PushOTLPLogs(ctx context.Context, ld plog.Logs) (logs.PushResult, error) {
 	o := d.otlpLogs
 	o.Now = d.now()
 	b, refused, message := logs.FromOTLP(ld, o)
+	for i := range b.Streams {
+		// A resource that names nothing is legal in OTLP, a stream without labels is not.
+		if b.Streams[i].Labels.IsEmpty() {
+			b.Streams[i].Labels = nameless
+		}
+	}
 	result, err := d.PushLogs(ctx, b)
 	if err != nil {
 		return logs.PushResult{}, err

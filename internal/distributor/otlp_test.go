@@ -67,6 +67,12 @@ func TestPushOTLPLogs(t *testing.T) {
 	require.Equal(t, `{service_name="shop"}`, s.Labels.String())
 	require.Equal(t, now.UnixNano(), s.Entries[1].Timestamp)
 
+	rl.Resource().Attributes().Clear()
+	r, err = f.PushOTLPLogs(as("t1"), ld)
+	require.NoError(t, err)
+	require.Equal(t, 2, r.Entries)
+	require.Equal(t, `{service_name="unknown_service"}`, f.ingester.logs[1].Streams[0].Labels.String())
+
 	f.ingester.err = errors.New("disk")
 	_, err = f.PushOTLPLogs(as("t1"), ld)
 	require.ErrorContains(t, err, "disk")
