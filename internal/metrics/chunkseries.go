@@ -208,25 +208,89 @@ func (c *chunkIterator) AtT() int64 { return c.cur.AtT() }
 // Err implements chunkenc.Iterator.
 func (c *chunkIterator) Err() error { return c.err }
 
-// chunkSeriesSet is a list of ChunkSeries as storage.ChunkSeriesSet.
-type chunkSeriesSet struct {
+// rangeSet cuts a series set to the samples in [start, end]. PromQL needs no such thing, but who
+// reads raw series expects what was asked for.
+type rangeSet struct {
 	seriesSet
+	start, end int64
 }
 
-// NewChunkSeriesSet returns series as a storage.ChunkSeriesSet. Overlapping chunks are merged.
-func NewChunkSeriesSet(series []ChunkSeries, warnings annotations.Annotations) storage.ChunkSeriesSet {
-	return &chunkSeriesSet{seriesSet{series: series, i: -1, warnings: warnings}}
+// NewRangeSeriesSet is NewSeriesSet with only the samples in [start, end].
+func NewRangeSeriesSet(list []ChunkSeries, start, end int64, warnings annotations.Annotations) storage.SeriesSet {
+	return &rangeSet{seriesSet{series: list, i: -1, warnings: warnings}, start, end}
+}
+
+// At implements storage.SeriesSet.
+func (s *rangeSet) At() storage.Series { return rangeSeries{series{&s.series[s.i]}, s.start, s.end} }
+
+type rangeSeries struct {
+	series
+	start, end int64
+}
+
+// Iterator implements storage.Series.
+func (s rangeSeries) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
+	old, ok := it.(*rangeIterator)
+	if !ok {
+		old = &rangeIterator{}
+	}
+	*old = rangeIterator{Iterator: s.series.Iterator(old.Iterator), start: s.start, end: s.end}
+	return old
+}
+
+type rangeIterator struct {
+	chunkenc.Iterator
+	start, end int64
+	begun      bool
+}
+
+// Next implements chunkenc.Iterator.
+func (r *rangeIterator) Next() chunkenc.ValueType {
+	if !r.begun {
+		return r.Seek(r.start)
+	}
+	return r.bound(r.Iterator.Next())
+}
+
+// Seek implements chunkenc.Iterator.
+func (r *rangeIterator) Seek(t int64) chunkenc.ValueType {
+	r.begun = true
+	return r.bound(r.Iterator.Seek(max(t, r.start)))
+}
+
+func (r *rangeIterator) bound(v chunkenc.ValueType) chunkenc.ValueType {
+	if v != chunkenc.ValNone && r.Iterator.AtT() > r.end {
+		return chunkenc.ValNone
+	}
+	return v
+}
+
+// chunkSeriesSet is a list of ChunkSeries as storage.ChunkSeriesSet.
+type chunkSeriesSet struct {
+	rangeSet
+}
+
+// NewChunkSeriesSet returns series as a storage.ChunkSeriesSet with the samples in [start, end].
+// Chunks are passed on as they are unless they overlap or reach beyond the range.
+func NewChunkSeriesSet(list []ChunkSeries, start, end int64, warnings annotations.Annotations) storage.ChunkSeriesSet {
+	return &chunkSeriesSet{rangeSet{seriesSet{series: list, i: -1, warnings: warnings}, start, end}}
 }
 
 // At implements storage.ChunkSeriesSet.
 func (s *chunkSeriesSet) At() storage.ChunkSeries {
 	cs := &s.series[s.i]
-	if overlapping(cs.Chunks) {
-		return storage.NewSeriesToChunkEncoder(series{cs})
+	inside := func(c Chunk) bool { return s.start <= c.MinTime && c.MaxTime <= s.end && known(c.Encoding) }
+	if overlapping(cs.Chunks) || slices.ContainsFunc(cs.Chunks, func(c Chunk) bool { return !inside(c) }) {
+		return storage.NewSeriesToChunkEncoder(rangeSeries{series{cs}, s.start, s.end})
 	}
 	return chunkSeries{cs}
 }
 
+func known(e chunkenc.Encoding) bool {
+	return e == chunkenc.EncXOR || e == chunkenc.EncHistogram || e == chunkenc.EncFloatHistogram
+}
+
+// chunkSeries is a ChunkSeries whose chunks all have a known encoding.
 type chunkSeries struct{ s *ChunkSeries }
 
 func (s chunkSeries) Labels() labels.Labels { return s.s.Labels }
@@ -235,11 +299,9 @@ func (s chunkSeries) Labels() labels.Labels { return s.s.Labels }
 func (s chunkSeries) Iterator(chunks.Iterator) chunks.Iterator {
 	metas := make([]chunks.Meta, 0, len(s.s.Chunks))
 	for _, c := range s.s.Chunks {
-		chunk, err := chunkenc.FromData(c.Encoding, c.Data)
-		if err != nil {
-			continue // an encoding that this version doesn't know can't be sent on
+		if chunk, err := chunkenc.FromData(c.Encoding, c.Data); err == nil {
+			metas = append(metas, chunks.Meta{MinTime: c.MinTime, MaxTime: c.MaxTime, Chunk: chunk})
 		}
-		metas = append(metas, chunks.Meta{MinTime: c.MinTime, MaxTime: c.MaxTime, Chunk: chunk})
 	}
 	return storage.NewListChunkSeriesIterator(metas...)
 }

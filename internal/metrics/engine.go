@@ -224,15 +224,17 @@ func (r *querier) read(ctx context.Context, q *Query) (*Result, error) {
 	return &Result{Raw: merged}, nil
 }
 
-// exemplars answers Exemplars: those of every series that the expression selects.
+// exemplars answers Exemplars: those of every series that the expression or the matchers select.
 func (r *querier) exemplars(ctx context.Context, q *Query) (*Result, error) {
-	expr, err := parser.ParseExpr(q.Expr)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	sets := q.Matchers
-	for _, s := range parser.ExtractSelectors(expr) {
-		sets = append(sets, FromMatchers(s))
+	sets := slices.Clone(q.Matchers)
+	if q.Expr != "" {
+		expr, err := ParseQuery(q.Expr)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range parser.ExtractSelectors(expr) {
+			sets = append(sets, FromMatchers(s))
+		}
 	}
 	if len(sets) == 0 {
 		return &Result{}, nil

@@ -1,0 +1,259 @@
+// Package prometheus is the edge for Prometheus's protocols: the HTTP API v1, remote write 1.0 and
+// 2.0, remote read, OTLP metrics at Prometheus's path, and federation.
+//
+// Queries go through Prometheus's own API code, so that parameters, answers and errors are its
+// own; the engine and the storage below it are adapters that run each question as a job. What
+// the library answers for one process instead of one tenant (metadata, status) is served here.
+// The tenant is that of the request's context.
+package prometheus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/grafana/regexp"
+	client "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/route"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/scrape"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/features"
+	"github.com/prometheus/prometheus/util/notifications"
+	v1 "github.com/prometheus/prometheus/web/api/v1"
+
+	"github.com/hune-io/hune/internal/api/body"
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/metrics"
+)
+
+// Pusher takes the batches that this edge decodes, for the tenant of the context. The batch is
+// the caller's again when PushMetrics returns.
+type Pusher interface {
+	PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error)
+}
+
+// HeadStatus shows the databases of this process; *metrics.Heads implements it.
+type HeadStatus interface {
+	// Stats returns cardinalities and the number of chunks of a tenant's head, nil for a tenant without one.
+	Stats(tenant, byLabel string, limit int) (*tsdb.Stats, int64, error)
+	BlockMetas(tenant string) ([]tsdb.BlockMeta, error)
+}
+
+// Options are what the program gives New. Runner, Pusher and Logger are required.
+type Options struct {
+	Runner job.Runner // the frontend
+	Pusher Pusher     // the distributor
+
+	Targets       v1.TargetRetriever       // the scraper; nil: no targets
+	ScrapePools   v1.ScrapePoolsRetriever  // the scraper; nil: none
+	Rules         v1.RulesRetriever        // nil: no rules
+	Alertmanagers v1.AlertmanagerRetriever // nil: none
+	Head          HeadStatus               // nil: status/tsdb says that there is none here
+
+	ConfigYAML  func() string // of status/config
+	Flags       map[string]string
+	Build       v1.PrometheusVersion
+	RuntimeInfo func() (v1.RuntimeInfo, error)
+	// Ready returns why the program can't answer yet; nil: it always can.
+	Ready func() error
+
+	OTLP          metrics.OTLPConfig
+	Limits        body.Limits   // of request bodies
+	LookbackDelta time.Duration // for federation; 0: 5m
+	// CORSOrigin matches the origins that browsers may call from. Nil matches none.
+	CORSOrigin    *regexp.Regexp
+	ListenAddress string // for the global URLs of targets on this host
+	ExternalURL   *url.URL
+
+	Logger     *slog.Logger
+	Registerer client.Registerer
+	Now        func() time.Time // nil: time.Now
+}
+
+// API serves the paths under /api/v1/ and /federate.
+type API struct {
+	opts Options
+	v1   *v1.API
+}
+
+// noOrigin matches no origin at all.
+var noOrigin = regexp.MustCompile(`^\b$`)
+
+// The bounds of remote read, Prometheus's defaults: samples of an answer, requests at once, bytes of
+// a streamed frame.
+const (
+	readSamples     = 5e7
+	readConcurrency = 10
+	readFrameBytes  = 1 << 20
+)
+
+// New returns the API.
+func New(opts Options) *API {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.CORSOrigin == nil {
+		opts.CORSOrigin = noOrigin
+	}
+	if opts.LookbackDelta <= 0 {
+		opts.LookbackDelta = 5 * time.Minute
+	}
+	if opts.RuntimeInfo == nil {
+		start := opts.Now()
+		opts.RuntimeInfo = func() (v1.RuntimeInfo, error) { return v1.RuntimeInfo{StartTime: start, ServerTime: opts.Now()}, nil }
+	}
+	a := &API{opts: opts}
+	q := queryable{a}
+	build := opts.Build
+	a.v1 = v1.NewAPI(engine{a}, q, nil, q,
+		func(context.Context) v1.ScrapePoolsRetriever { return a.scrapePools() },
+		func(context.Context) v1.TargetRetriever { return a.targets() },
+		func(context.Context) v1.AlertmanagerRetriever { return a.alertmanagers() },
+		func() config.Config { return config.DefaultConfig },
+		opts.Flags, a.globalURL(), a.whenReady, noDatabase{}, "", false, opts.Logger,
+		func(context.Context) v1.RulesRetriever { return a.rules() },
+		readSamples, readConcurrency, readFrameBytes, false, opts.CORSOrigin,
+		opts.RuntimeInfo, &build,
+		func() []notifications.Notification { return []notifications.Notification{} },
+		func() (<-chan notifications.Notification, func(), bool) { return nil, nil, false },
+		client.NewRegistry(), opts.Registerer, nil,
+		false, nil, false, false, false, false, opts.LookbackDelta, false, false,
+		overrideStatus, features.NewRegistry())
+	return a
+}
+
+func (a *API) globalURL() v1.GlobalURLOptions {
+	o := v1.GlobalURLOptions{ListenAddress: a.opts.ListenAddress, Host: a.opts.ListenAddress, Scheme: "http"}
+	if u := a.opts.ExternalURL; u != nil {
+		o.Host, o.Scheme = u.Host, u.Scheme
+	}
+	return o
+}
+
+// Register adds the routes to mux. Each is bound to its methods, so that other protocols can have
+// the other methods of the same path.
+func (a *API) Register(mux *http.ServeMux) {
+	router := route.New()
+	a.v1.Register(router.WithPrefix("/api/v1"))
+	for _, path := range []string{
+		"query", "query_range", "query_exemplars", "format_query", "parse_query", "labels", "series",
+	} {
+		mux.Handle("GET /api/v1/"+path, router)
+		mux.Handle("POST /api/v1/"+path, router)
+		mux.Handle("OPTIONS /api/v1/"+path, router)
+	}
+	for _, path := range []string{
+		"label/{name}/values", "scrape_pools", "targets", "targets/metadata", "targets/relabel_steps", "alertmanagers",
+		"alerts", "rules", "features", "notifications", "notifications/live",
+		"status/runtimeinfo", "status/buildinfo", "status/flags", "status/walreplay",
+	} {
+		mux.Handle("GET /api/v1/"+path, router)
+		mux.Handle("OPTIONS /api/v1/"+path, router)
+	}
+	mux.Handle("POST /api/v1/read", router)
+	for _, path := range []string{"delete_series", "clean_tombstones", "snapshot"} { // answered: disabled
+		mux.Handle("POST /api/v1/admin/tsdb/"+path, router)
+		mux.Handle("PUT /api/v1/admin/tsdb/"+path, router)
+	}
+	mux.HandleFunc("GET /api/v1/metadata", a.whenReady(a.metadata))
+	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
+	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
+	mux.HandleFunc("GET /api/v1/status/tsdb/blocks", a.whenReady(a.statusBlocks))
+	mux.HandleFunc("GET /federate", a.whenReady(a.federate))
+	for _, path := range []string{"write", "push", "receive"} {
+		mux.HandleFunc("POST /api/v1/"+path, a.whenReady(a.write))
+	}
+	mux.HandleFunc("POST /api/v1/otlp/v1/metrics", a.whenReady(a.otlp))
+}
+
+// whenReady answers 503 with the reason while the program starts.
+func (a *API) whenReady(next http.HandlerFunc) http.HandlerFunc {
+	if a.opts.Ready == nil {
+		return next
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := a.opts.Ready(); err != nil {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "Service Unavailable: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// overrideStatus takes the status from the class of an error where it has one. The first argument
+// has a type of the library that can't be named.
+func overrideStatus[N any](_ N, err error) (int, bool) {
+	var classed *fault.Error
+	if errors.As(err, &classed) && classed.Class != fault.Internal {
+		return fault.Status(classed), true
+	}
+	return 0, false
+}
+
+func (a *API) scrapePools() v1.ScrapePoolsRetriever {
+	if a.opts.ScrapePools != nil {
+		return a.opts.ScrapePools
+	}
+	return nothing{}
+}
+
+func (a *API) targets() v1.TargetRetriever {
+	if a.opts.Targets != nil {
+		return a.opts.Targets
+	}
+	return nothing{}
+}
+
+func (a *API) alertmanagers() v1.AlertmanagerRetriever {
+	if a.opts.Alertmanagers != nil {
+		return a.opts.Alertmanagers
+	}
+	return nothing{}
+}
+
+func (a *API) rules() v1.RulesRetriever {
+	if a.opts.Rules != nil {
+		return a.opts.Rules
+	}
+	return nothing{}
+}
+
+// nothing answers for the roles that don't run in this process.
+type nothing struct{}
+
+func (nothing) ScrapePools() []string                      { return []string{} }
+func (nothing) TargetsActive() map[string][]*scrape.Target { return nil }
+func (nothing) TargetsDropped() map[string][]*scrape.Target {
+	return nil
+}
+func (nothing) TargetsDroppedCounts() map[string]int { return map[string]int{} }
+func (nothing) ScrapePoolConfig(pool string) (*config.ScrapeConfig, error) {
+	return nil, errors.New("scrape pool not found: " + pool)
+}
+func (nothing) Alertmanagers() []*url.URL            { return nil }
+func (nothing) DroppedAlertmanagers() []*url.URL     { return nil }
+func (nothing) RuleGroups() []*rules.Group           { return nil }
+func (nothing) AlertingRules() []*rules.AlertingRule { return nil }
+
+// noDatabase stands where Prometheus's API expects its one database. Its administration is
+// disabled and its status is served by handlers of ours, which know the tenant.
+type noDatabase struct{}
+
+var errNoDatabase = errors.New("there is no single database here")
+
+func (noDatabase) CleanTombstones() error { return errNoDatabase }
+func (noDatabase) Delete(context.Context, int64, int64, ...*labels.Matcher) error {
+	return errNoDatabase
+}
+func (noDatabase) Snapshot(string, bool) error                    { return errNoDatabase }
+func (noDatabase) Stats(string, int) (*tsdb.Stats, error)         { return nil, errNoDatabase }
+func (noDatabase) BlockMetas() ([]tsdb.BlockMeta, error)          { return nil, errNoDatabase }
+func (noDatabase) WALReplayStatus() (tsdb.WALReplayStatus, error) { return tsdb.WALReplayStatus{}, nil }

@@ -1,0 +1,194 @@
+package prometheus
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang/snappy"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/storage/remote"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/fault"
+)
+
+func loaded(t *testing.T, change ...func(*Options)) *server {
+	s := newServer(t, change...)
+	var all []prompb.TimeSeries
+	for _, job := range []string{"a", "b"} {
+		ts := series(pairs("__name__", "reqs_total", "job", job))
+		for i := range 21 {
+			ts.Samples = append(ts.Samples, prompb.Sample{Value: float64(i), Timestamp: at(time.Duration(i-20) * 15 * time.Second)})
+		}
+		all = append(all, ts)
+	}
+	w := s.writeV1(all...)
+	require.Equal(t, http.StatusNoContent, w.Code, w.Body)
+	return s
+}
+
+func TestQueryAPI(t *testing.T) {
+	s := loaded(t)
+	for _, c := range []struct{ path, want string }{
+		{"query?query=1%2B1", `{"resultType":"scalar","result":[1772362800,"2"]}`}, // Grafana's health check
+		{"query?query=sum(reqs_total)-sum(reqs_total%20offset%2015s)", `{"resultType":"vector","result":[{"metric":{},"value":[1772362800,"2"]}]}`},
+		{"query?query=reqs_total&limit=1&time=1772362800", `{"resultType":"vector","result":[{"metric":{"__name__":"reqs_total","job":"a"},"value":[1772362800,"20"]}]}`},
+		{"query?query=%22x%22", `{"resultType":"string","result":[1772362800,"x"]}`},
+		{"query_range?query=sum(reqs_total)&start=1772362770&end=1772362800&step=15", `{"resultType":"matrix","result":[{"metric":{},"values":[[1772362770,"36"],[1772362785,"38"],[1772362800,"40"]]}]}`},
+		{"labels", `["__name__","job"]`},
+		{"labels?match[]=reqs_total&match[]=other", `["__name__","job"]`},
+		{"label/job/values", `["a","b"]`},
+		{"label/job/values?limit=1", `["a"]`},
+		{"label/U__job/values", `["a","b"]`},
+		{"label/__name__/values?match[]={job=%22a%22}", `["reqs_total"]`},
+		{"series?match[]={job=%22b%22}", `[{"__name__":"reqs_total","job":"b"}]`},
+		{"series?match[]={job=%22b%22}&match[]={job=%22a%22}", `[{"__name__":"reqs_total","job":"a"},{"__name__":"reqs_total","job":"b"}]`},
+		{"format_query?query=sum(a)by(b)", `"sum by (b) (a)"`},
+		{"rules", `{"groups":[]}`},
+		{"alerts", `{"alerts":[]}`},
+		{"alertmanagers", `{"activeAlertmanagers":[],"droppedAlertmanagers":[]}`},
+		{"targets", `{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}}`},
+		{"scrape_pools", `{"scrapePools":[]}`},
+		{"metadata", `{}`},
+		{"status/config", `{"yaml":"metrics: {}\n"}`},
+		{"status/flags", `{"http":":4320"}`},
+		{"status/walreplay", `{"min":0,"max":0,"current":0}`},
+		{"status/tsdb/blocks", `{"blocks":[]}`},
+		{"notifications", `[]`},
+	} {
+		require.JSONEq(t, c.want, s.data("/api/v1/"+c.path), c.path)
+	}
+	require.Contains(t, s.data("/api/v1/parse_query?query=a"), `"vectorSelector"`)
+	require.Contains(t, s.data("/api/v1/status/tsdb"), `"numSeries":2`)
+	require.Contains(t, s.data("/api/v1/status/runtimeinfo"), `"startTime"`)
+	info := s.data("/api/v1/status/buildinfo")
+	require.Contains(t, info, `"version":"3.9.1"`)
+	require.NotContains(t, info, "features", "Grafana would take us for Mimir")
+	require.NotContains(t, info, "application")
+
+	stats := s.data("/api/v1/query_range?query=sum(reqs_total)&start=1772362770&end=1772362800&step=15&stats=all")
+	require.Contains(t, stats, `"totalQueryableSamples":6`)
+	require.Contains(t, stats, `"totalQueryableSamplesPerStep":[[1772362770,2],[1772362785,2],[1772362800,2]]`)
+}
+
+func TestQueryByPost(t *testing.T) {
+	s := loaded(t)
+	for _, path := range []string{"query", "query_range", "labels", "series", "format_query", "parse_query", "query_exemplars"} {
+		form := url.Values{"query": {"reqs_total"}, "match[]": {"reqs_total"}, "start": {"1772362770"}, "end": {"1772362800"}, "step": {"15"}}
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/"+path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := s.do(r)
+		require.Equal(t, http.StatusOK, w.Code, "%s: %s", path, w.Body)
+	}
+}
+
+func TestQueryErrors(t *testing.T) {
+	s := loaded(t)
+	for _, c := range []struct {
+		path   string
+		status int
+		text   string
+	}{
+		{"query?query=sum(", 400, `"errorType":"bad_data"`},
+		{"query", 400, `"errorType":"bad_data"`},
+		{"query?query=a&time=x", 400, `"errorType":"bad_data"`},
+		{"query_range?query=a&start=2&end=1&step=1", 400, "end timestamp must not be before start time"},
+		{"query_range?query=a&start=0&end=20000&step=1", 400, "11,000 points"},
+		{"query_range?query=a[5m]&start=0&end=1&step=1", 400, "must be Scalar or instant Vector"},
+		{"query_range?query=a&start=0&end=1&step=0", 400, "zero or negative"},
+		{"query?query=reqs_total%2Bon()reqs_total", 422, `"errorType":"execution"`},
+		{"series", 400, "no match[]"},
+		{"series?match[]={}", 400, "at least one non-empty matcher"},
+		{"label/a%FF/values", 400, "invalid label name"},
+		{"metadata?limit=x", 400, "limit must be a number"},
+		{"status/tsdb?limit=0", 400, "limit must be a positive number"},
+	} {
+		w := s.get("/api/v1/" + c.path)
+		require.Equal(t, c.status, w.Code, "%s: %s", c.path, w.Body)
+		require.Contains(t, w.Body.String(), c.text, c.path)
+	}
+	for class, want := range map[fault.Class]struct {
+		status int
+		text   string
+	}{
+		fault.Timeout: {503, "timeout"}, fault.Canceled: {499, "canceled"}, fault.Internal: {500, "internal"},
+		fault.RateLimited: {429, "execution"}, fault.Unavailable: {503, "unavailable"}, fault.Unprocessable: {422, "execution"},
+	} {
+		s.run = func() error { return fault.New(class, errors.New("boom")) }
+		w := s.get("/api/v1/query?query=a")
+		require.Equal(t, want.status, w.Code, w.Body)
+		require.Contains(t, w.Body.String(), `"errorType":"`+want.text+`"`)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	s := newServer(t, func(o *Options) { o.Ready = func() error { return errors.New("replaying") } })
+	for _, path := range []string{"/api/v1/query?query=1", "/api/v1/metadata", "/federate"} {
+		w := s.get(path)
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Contains(t, w.Body.String(), "replaying")
+	}
+}
+
+func TestNoForeignOrigins(t *testing.T) {
+	s := loaded(t)
+	for _, path := range []string{"/api/v1/query?query=1", "/api/v1/metadata"} {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Origin", "https://evil.example")
+		require.Empty(t, s.do(r).Header().Get("Access-Control-Allow-Origin"))
+	}
+}
+
+func TestAdminIsDisabled(t *testing.T) {
+	s := newServer(t)
+	w := s.do(httptest.NewRequest(http.MethodPost, "/api/v1/admin/tsdb/delete_series?match[]=a", nil))
+	require.GreaterOrEqual(t, w.Code, 400)
+	require.Contains(t, w.Body.String(), "admin APIs disabled")
+}
+
+func TestFederate(t *testing.T) {
+	s := loaded(t)
+	w := s.get("/federate?match[]=reqs_total")
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, "# TYPE reqs_total untyped\nreqs_total{job=\"a\"} 20 1772362800000\nreqs_total{job=\"b\"} 20 1772362800000\n", w.Body.String())
+	require.Equal(t, http.StatusBadRequest, s.get("/federate?match[]={").Code)
+	require.Empty(t, s.get("/federate?match[]=absent").Body.String())
+}
+
+func TestRemoteRead(t *testing.T) {
+	s := loaded(t)
+	read := func(types ...prompb.ReadRequest_ResponseType) *httptest.ResponseRecorder {
+		q, err := remote.ToQuery(at(-time.Minute), at(0), nil, nil)
+		require.NoError(t, err)
+		q.Matchers = []*prompb.LabelMatcher{{Type: prompb.LabelMatcher_EQ, Name: "job", Value: "b"}}
+		req := prompb.ReadRequest{Queries: []*prompb.Query{q}, AcceptedResponseTypes: types}
+		data, err := req.Marshal()
+		require.NoError(t, err)
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/read", bytes.NewReader(snappy.Encode(nil, data)))
+		return s.do(r)
+	}
+	w := read()
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	data, err := snappy.Decode(nil, w.Body.Bytes())
+	require.NoError(t, err)
+	var resp prompb.ReadResponse
+	require.NoError(t, resp.Unmarshal(data))
+	require.Len(t, resp.Results[0].Timeseries, 1)
+	require.Len(t, resp.Results[0].Timeseries[0].Samples, 5)
+
+	w = read(prompb.ReadRequest_STREAMED_XOR_CHUNKS)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	stream := remote.NewChunkedReader(w.Body, 1<<20, nil)
+	var frame prompb.ChunkedReadResponse
+	require.NoError(t, stream.NextProto(&frame))
+	require.Len(t, frame.ChunkedSeries, 1)
+	require.NotEmpty(t, frame.ChunkedSeries[0].Chunks)
+	require.ErrorIs(t, stream.NextProto(&frame), io.EOF)
+}
