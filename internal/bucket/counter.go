@@ -34,9 +34,41 @@ func FromContext(ctx context.Context) *Counter {
 	return c
 }
 
-// counted feeds the Counter of each call's context.
+// counted feeds the Counter of each call's context, and knows errors that were wrapped on the way.
 type counted struct {
 	objstore.InstrumentedBucket
+}
+
+// IsObjNotFoundErr implements objstore.Bucket. The providers look at the outermost error only, which
+// after a fmt.Errorf is no longer theirs.
+func (b *counted) IsObjNotFoundErr(err error) bool {
+	return anyInChain(err, b.InstrumentedBucket.IsObjNotFoundErr)
+}
+
+// IsAccessDeniedErr implements objstore.Bucket.
+func (b *counted) IsAccessDeniedErr(err error) bool {
+	return anyInChain(err, b.InstrumentedBucket.IsAccessDeniedErr)
+}
+
+// anyInChain reports whether is holds for err or an error that it wraps.
+func anyInChain(err error, is func(error) bool) bool {
+	if err == nil {
+		return false
+	}
+	if is(err) {
+		return true
+	}
+	switch w := err.(type) {
+	case interface{ Unwrap() error }:
+		return anyInChain(w.Unwrap(), is)
+	case interface{ Unwrap() []error }:
+		for _, e := range w.Unwrap() {
+			if anyInChain(e, is) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (b *counted) Get(ctx context.Context, name string) (io.ReadCloser, error) {
