@@ -3,6 +3,7 @@ package logs
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -25,7 +26,7 @@ var Sections = []block.Describer{
 	}},
 	{Kind: sectionPages, Name: "logs pages", Describe: func(b []byte) (string, error) {
 		d, err := decodePages(b, maxCount)
-		return fmt.Sprintf("%d pages, %d rows, %d bytes of lines", len(d.pages), d.rows, d.lineBytes), err
+		return fmt.Sprintf("%d pages, %d rows, %d bytes of lines, %v", len(d.pages), d.rows, d.lineBytes, d.levels), err
 	}},
 	{Kind: sectionPostings, Name: "logs postings", Describe: func(b []byte) (string, error) {
 		p, err := decodePostings(b, maxCount)
@@ -37,6 +38,16 @@ var Sections = []block.Describer{
 var levels = [...]string{LevelUnknown, LevelTrace, LevelDebug, LevelInfo, LevelWarn, LevelError, LevelCritical, LevelFatal}
 
 type levelCounts [len(levels)]uint64
+
+func (c levelCounts) String() string {
+	out := make([]string, 0, len(c))
+	for i, n := range c {
+		if n > 0 {
+			out = append(out, fmt.Sprintf("%s %d", levels[i], n))
+		}
+	}
+	return strings.Join(out, " ")
+}
 
 // pageEntry is a page in the page directory.
 type pageEntry struct {
@@ -106,6 +117,7 @@ type pageDirectory struct {
 	times     timeRange
 	rows      int64
 	lineBytes int64
+	levels    levelCounts
 }
 
 func appendPages(dst []byte, keys []string, pages []pageEntry) []byte {
@@ -134,6 +146,9 @@ func decodePages(b []byte, streams int) (pageDirectory, error) {
 		dir.times.join(p.timeRange)
 		dir.rows += int64(p.rows)
 		dir.lineBytes += int64(p.lineBytes)
+		for i, n := range p.levels {
+			dir.levels[i] += n
+		}
 	}
 	if err := d.Finish(); err != nil {
 		return pageDirectory{}, err

@@ -67,6 +67,17 @@ func (b *Block) TimeRange() (oldest, newest int64) { return b.dir.times.min, b.d
 // Rows returns how many entries the block holds.
 func (b *Block) Rows() int64 { return b.dir.rows }
 
+// Levels returns how many entries of each detected level the block holds. It reads nothing.
+func (b *Block) Levels() map[string]int64 {
+	out := make(map[string]int64)
+	for i, n := range b.dir.levels {
+		if n > 0 {
+			out[levels[i]] = int64(n)
+		}
+	}
+	return out
+}
+
 // find returns the streams that match all of the matchers.
 func (b *Block) find(set matcherSet) (*block.Bitmap, error) {
 	found := block.NewBitmap(len(b.streams))

@@ -62,7 +62,6 @@ type blockWriter struct {
 	rows          int64
 	lineBytes     int64
 	metadataBytes int64
-	levels        levelCounts
 }
 
 func newBlockWriter(w io.Writer, o BlockOptions) *blockWriter {
@@ -160,9 +159,6 @@ func (w *blockWriter) flush() {
 	w.rows += int64(e.rows)
 	w.lineBytes += int64(e.lineBytes)
 	w.metadataBytes += int64(e.metadataBytes)
-	for i, n := range e.levels {
-		w.levels[i] += n
-	}
 	p.reset()
 }
 
