@@ -112,35 +112,42 @@ func minMax(v []int64) (lo, hi int64) {
 	return lo, hi
 }
 
-// chooseTransform sums the bits that each transform would need. A difference must save 30 % over
-// the plain value: zstd finds repeated values by itself, but not repeated values that became
-// differences.
+// chooseTransform sums the bits that each transform would need above its base. A difference must
+// save 30 % over the plain value: zstd finds repeated values by itself, but not repeated values that
+// became differences.
 func chooseTransform(vals []int64) byte {
 	if len(vals) < 3 {
 		return transformFrame
 	}
-	lo, _ := minMax(vals)
-	var frame, delta, delta2 int
-	prev, prevDelta := vals[0], int64(0)
-	for i, v := range vals {
+	lo, loDelta, loDelta2 := vals[0], vals[1]-vals[0], vals[2]-2*vals[1]+vals[0]
+	prev, prevDelta := vals[0], loDelta
+	for i, v := range vals[1:] {
+		d := v - prev
+		lo, loDelta = min(lo, v), min(loDelta, d)
+		if i > 0 {
+			loDelta2 = min(loDelta2, d-prevDelta)
+		}
+		prev, prevDelta = v, d
+	}
+	frame, delta, delta2 := bits.Len64(uint64(vals[0])-uint64(lo)), 0, 0
+	prev = vals[0]
+	for i, v := range vals[1:] {
 		d := v - prev
 		frame += bits.Len64(uint64(v) - uint64(lo))
-		delta += bits.Len64(zigzag(d))
-		if i > 1 {
-			delta2 += bits.Len64(zigzag(d - prevDelta))
+		delta += bits.Len64(uint64(d) - uint64(loDelta))
+		if i > 0 {
+			delta2 += bits.Len64(uint64(d-prevDelta) - uint64(loDelta2))
 		}
 		prev, prevDelta = v, d
 	}
 	switch {
-	case delta*10 >= frame*7:
-		return transformFrame
-	case delta2*10 >= delta*7:
+	case delta2*10 < delta*7 && delta2*10 < frame*7:
+		return transformDelta2
+	case delta*10 < frame*7:
 		return transformDelta
 	}
-	return transformDelta2
+	return transformFrame
 }
-
-func zigzag(v int64) uint64 { return uint64(v<<1) ^ uint64(v>>63) }
 
 func appendPackedBits(dst []byte, vals []int64, base uint64, width int) []byte {
 	if width == 0 {
