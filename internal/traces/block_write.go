@@ -154,16 +154,13 @@ func (b *blockWriter) noteTags(t *Trace) {
 func (b *blockWriter) noteAll(scope TagScope, attrs []Attribute) {
 	for i := range attrs {
 		a := &attrs[i]
-		if a.Type == TypeOpaque {
-			continue
-		}
 		v := b.tags[tagKey{scope, a.Key}]
 		if v == nil {
 			v = newValues(maxTagValues + 1) // full means incomplete
 			b.tags[tagKey{scope, a.Key}] = v
 		}
 		if !v.full() {
-			v.add(a)
+			v.add(a) // nothing for what can't be searched: such a key is listed, without values
 		}
 	}
 }

@@ -237,9 +237,7 @@ func (ts tagSet) add(scope TagScope, key string) {
 
 func (ts tagSet) addAll(scope TagScope, attrs []Attribute) {
 	for i := range attrs {
-		if attrs[i].Type != TypeOpaque {
-			ts.add(scope, attrs[i].Key)
-		}
+		ts.add(scope, attrs[i].Key)
 	}
 }
 

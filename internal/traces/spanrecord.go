@@ -115,9 +115,7 @@ func (in *interner) appendAttributes(dst []byte, attrs []Attribute, place int) [
 	for i := range attrs {
 		a := &attrs[i]
 		key := in.id(a.Key)
-		if a.Type != TypeOpaque {
-			in.noteTag(place, key)
-		}
+		in.noteTag(place, key)
 		dst = binary.AppendUvarint(dst, uint64(key)<<4|uint64(a.Type))
 		dst = in.appendValue(dst, a)
 	}

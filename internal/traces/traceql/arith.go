@@ -11,6 +11,9 @@ func arithmetic(op string, l, r Value) (Value, error) {
 		}
 		return floatValue(f), nil
 	}
+	if op == "/" && l.Kind == KindDuration && r.Kind == KindDuration {
+		return floatValue(float64(l.n) / float64(r.n)), nil // a ratio
+	}
 	n, err := intArithmetic(op, l.n, r.n)
 	if err != nil {
 		return Value{}, err

@@ -90,7 +90,7 @@ func needOfExpr(e Expr, opened openedKeys) need {
 			return needOfUsage(u, opened)
 		}
 	case *Attribute:
-		return needOfUsage(usage{e, "=", boolValue(true)}, opened)
+		return needOfUsage(usage{attr: e, op: "=", value: boolValue(true)}, opened)
 	}
 	return need{}
 }

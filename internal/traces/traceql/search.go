@@ -63,7 +63,7 @@ func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss in
 		RootServiceName: v.rootService, RootTraceName: v.rootName,
 		Services: make(map[string]traces.ServiceStats),
 	}
-	if v.root == nil {
+	if f.RootServiceName == "" {
 		f.RootServiceName = RootNotReceived
 	}
 	for _, s := range v.spans {

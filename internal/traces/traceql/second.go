@@ -2,6 +2,7 @@ package traceql
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -41,8 +42,17 @@ func compareSamples(series []traces.SampleSeries, s SecondStage) []traces.Sample
 }
 
 // topSeries keeps the n largest (or smallest) samples of each step. Of equal samples topk prefers
-// the first series in order of labels, bottomk the last.
+// the first series in the order of preferred, bottomk the last.
 func topSeries(series []traces.SampleSeries, n int, smallest bool) []traces.SampleSeries {
+	order := make([]int, len(series))
+	for i := range order {
+		order[i] = i
+	}
+	sort.SliceStable(order, func(a, b int) bool { return preferred(series[order[a]].Labels, series[order[b]].Labels) < 0 })
+	rank := make([]int, len(series))
+	for r, i := range order {
+		rank[i] = r
+	}
 	type place struct{ series, sample int }
 	steps := map[int64][]place{}
 	for i := range series {
@@ -52,12 +62,11 @@ func topSeries(series []traces.SampleSeries, n int, smallest bool) []traces.Samp
 	}
 	keep := map[place]bool{}
 	for _, places := range steps {
-		// Series are in order of labels, so their index stands for it.
 		sort.Slice(places, func(a, b int) bool {
 			x, y := places[a], places[b]
 			vx, vy := series[x.series].Samples[x.sample].V, series[y.series].Samples[y.sample].V
 			if vx == vy {
-				return (x.series < y.series) != smallest
+				return (rank[x.series] < rank[y.series]) != smallest
 			}
 			return (vx > vy) != smallest
 		})
@@ -66,4 +75,30 @@ func topSeries(series []traces.SampleSeries, n int, smallest bool) []traces.Samp
 		}
 	}
 	return keepSamples(series, func(i, k int) bool { return keep[place{i, k}] })
+}
+
+// preferred orders labels for ties: texts ascending, numbers descending and before texts.
+func preferred(a, b []traces.Attribute) int {
+	for i := range a {
+		if i >= len(b) {
+			return 1
+		}
+		x, y := fromAttribute(&a[i]), fromAttribute(&b[i])
+		switch {
+		case x.isNumber() && y.isNumber():
+			if x.number() != y.number() {
+				return cmpFloat(y.number(), x.number())
+			}
+		case x.isNumber() != y.isNumber():
+			if x.isNumber() {
+				return -1
+			}
+			return 1
+		default:
+			if c := strings.Compare(x.String(), y.String()); c != 0 {
+				return c
+			}
+		}
+	}
+	return len(a) - len(b)
 }

@@ -72,7 +72,7 @@ func (s *shown) mention(u usage, groups map[key]*shownGroup) {
 	a := u.attr
 	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone {
 		for _, scope := range []Scope{ScopeSpan, ScopeResource} {
-			s.mention(usage{&Attribute{Scope: scope, Name: a.Name}, u.op, u.value}, groups)
+			s.mention(usage{&Attribute{Scope: scope, Name: a.Name}, u.op, u.value, scope == ScopeResource}, groups)
 		}
 		return
 	}
@@ -113,7 +113,7 @@ func (s *shown) add(a *Attribute, g *shownGroup, own bool, u usage) {
 		s.byKey[k] = i
 		s.attrs = append(s.attrs, shownAttr{key: name, node: compileAttribute(a), group: g, own: own})
 	}
-	if u.op == "=" && u.value.Kind == KindNil {
+	if u.op == "=" && u.value.Kind == KindNil && !u.second {
 		s.attrs[i].absent = true
 	}
 }

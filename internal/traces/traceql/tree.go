@@ -6,7 +6,8 @@ import (
 	"github.com/hune-io/hune/internal/traces"
 )
 
-// RootNotReceived stands for the root's service in answers about a trace without one.
+// RootNotReceived stands for the root's service in answers about a trace without a root, or whose
+// root names no service.
 const RootNotReceived = "<root span not yet received>"
 
 // traceView is one trace with what the language can ask about it as a whole. The tree is built on
@@ -64,12 +65,13 @@ func (v *traceView) getTree() *tree {
 }
 
 // tree numbers the spans of a trace as a nested set. A span has a place if a chain of parents leads
-// from it to a root; of several spans with one ID only the first to arrive has one. Spans without a
-// place have zeros everywhere.
+// from it to a root. Spans without a place have zeros everywhere and no relation to others. Of
+// several spans with one ID the first to arrive has the place; the others have its relations to
+// parent, ancestors and siblings, but no numbers and no children.
 type tree struct {
 	left, right []int32
 	parent      []int32 // index of the parent, noParent for roots, noPlace
-	children    []int32 // spans that name this one as parent
+	children    []int32 // number of spans right below, also of spans without a place
 	order       []int32 // spans with a place, parents before children
 }
 
@@ -92,12 +94,14 @@ func buildTree(spans []*traces.Span) *tree {
 	for i := range first {
 		first[i], next[i], last[i], t.parent[i] = -1, -1, -1, noPlace
 	}
-	var roots []int32
+	var roots, twins []int32
 	for i, s := range spans {
+		if byID[s.ID] != int32(i) {
+			twins = append(twins, int32(i))
+			continue
+		}
 		if s.ParentID == (traces.SpanID{}) {
-			if byID[s.ID] == int32(i) {
-				roots = append(roots, int32(i))
-			}
+			roots = append(roots, int32(i))
 			continue
 		}
 		p, ok := byID[s.ParentID]
@@ -105,9 +109,6 @@ func buildTree(spans []*traces.Span) *tree {
 			continue
 		}
 		t.children[p]++
-		if byID[s.ID] != int32(i) {
-			continue
-		}
 		if last[p] < 0 {
 			first[p] = int32(i)
 		} else {
@@ -116,6 +117,18 @@ func buildTree(spans []*traces.Span) *tree {
 		last[p] = int32(i)
 	}
 	t.number(roots, first, next)
+	for _, i := range twins {
+		p, ok := byID[spans[i].ParentID]
+		switch {
+		case spans[i].ParentID == (traces.SpanID{}):
+			t.parent[i] = noParent
+		case ok && t.parent[p] != noPlace && spans[i].ParentID != spans[i].ID: // nobody is its own parent
+			t.parent[i] = p
+		default:
+			continue
+		}
+		t.order = append(t.order, i)
+	}
 	return t
 }
 

@@ -31,9 +31,10 @@ func (o openedKeys) allows(a *Attribute, literal Kind) (ints, floats bool) {
 // usage is one mention of an attribute. In a comparison with a constant op and value say what is
 // wanted of it; otherwise op is empty and any value may be wanted.
 type usage struct {
-	attr  *Attribute
-	op    string
-	value Value
+	attr   *Attribute
+	op     string
+	value  Value
+	second bool // the second scope of an unscoped attribute
 }
 
 // usages calls visit for every attribute in e.
@@ -60,12 +61,12 @@ func comparison(b *Binary) (usage, bool) {
 	}
 	if a, ok := b.L.(*Attribute); ok {
 		if v, ok := constant(b.R); ok {
-			return usage{a, b.Op, v}, true
+			return usage{attr: a, op: b.Op, value: v}, true
 		}
 	}
 	if a, ok := b.R.(*Attribute); ok && mirrored[b.Op] != "" {
 		if v, ok := constant(b.L); ok {
-			return usage{a, mirrored[b.Op], v}, true
+			return usage{attr: a, op: mirrored[b.Op], value: v}, true
 		}
 	}
 	return usage{}, false

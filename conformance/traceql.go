@@ -1,0 +1,238 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+//go:embed traceql/dataset.ndjson.gz traceql/queries.json traceql/expected.ndjson.gz traceql/pending.txt
+var traceqlFiles embed.FS
+
+// TraceQLTarget sends one GET request (path with query) to the server under test.
+type TraceQLTarget func(path string) (status int, body []byte, err error)
+
+// TraceQLHandler makes a target of a handler. The handler must set the tenant itself.
+func TraceQLHandler(h http.Handler) TraceQLTarget {
+	return func(path string) (int, []byte, error) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.Bytes(), nil
+	}
+}
+
+// TraceQLServer makes a target of a running server.
+func TraceQLServer(base string) TraceQLTarget {
+	return func(path string) (int, []byte, error) {
+		r, err := http.Get(strings.TrimRight(base, "/") + path)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		return r.StatusCode, b, err
+	}
+}
+
+// TraceQLDataset yields the requests of the data set: ExportTraceServiceRequests in OTLP/JSON, to
+// be sent in this order to /v1/traces.
+func TraceQLDataset() iter.Seq2[[]byte, error] { return traceqlLines("traceql/dataset.ndjson.gz") }
+
+func traceqlLines(name string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		f, err := traceqlFiles.Open(name)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		lines := bufio.NewScanner(z)
+		lines.Buffer(nil, 64<<20)
+		for lines.Scan() {
+			if !yield(lines.Bytes(), nil) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+type traceqlQuery struct {
+	ID         string         `json:"id"`
+	Feature    string         `json:"feature"`
+	Kind       string         `json:"kind"`
+	Target     string         `json:"target"`
+	Params     map[string]any `json:"params"`
+	Ordered    bool           `json:"ordered"`
+	Quirk      string         `json:"quirk"`
+	CompareTop int            `json:"compare_top"`
+}
+
+func (q *traceqlQuery) endpoint() string {
+	if q.Target != "" {
+		return q.Target
+	}
+	return q.Kind
+}
+
+var traceqlPaths = map[string]string{
+	"search": "/api/search", "trace_v1": "/api/traces/", "trace_v2": "/api/v2/traces/",
+	"tags": "/api/search/tags", "tags_v2": "/api/v2/search/tags",
+	"tag_values": "/api/search/tag/{}/values", "tag_values_v2": "/api/v2/search/tag/{}/values",
+	"metrics_range": "/api/metrics/query_range", "metrics_instant": "/api/metrics/query",
+}
+
+func (q *traceqlQuery) path() string {
+	kind := q.endpoint()
+	path := traceqlPaths[kind]
+	rest := url.Values{}
+	for k, v := range q.Params {
+		text := fmt.Sprint(v)
+		switch {
+		case k == "traceID" && strings.HasPrefix(kind, "trace_"):
+			path += url.PathEscape(text)
+		case k == "tag" && strings.HasPrefix(kind, "tag_values"):
+			path = strings.Replace(path, "{}", url.PathEscape(text), 1)
+		case k == "path" && kind == "api":
+			path = text
+		default:
+			rest.Set(k, text)
+		}
+	}
+	if len(rest) > 0 {
+		path += "?" + rest.Encode()
+	}
+	return path
+}
+
+// traceqlUnmarshal keeps numbers of parameters as written.
+func traceqlUnmarshal(b []byte, v any, numbers bool) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	if numbers {
+		d.UseNumber()
+	}
+	return d.Decode(v)
+}
+
+// TraceQLOutcome is how one query of the corpus went.
+type TraceQLOutcome struct {
+	ID, Feature, Quirk string
+	Query              string
+	Diff               string // empty: the answer is the recorded one
+}
+
+// TraceQLReplay sends all queries of the corpus to a target that holds the data set.
+func TraceQLReplay(target TraceQLTarget) ([]TraceQLOutcome, error) {
+	raw, err := traceqlFiles.ReadFile("traceql/queries.json")
+	if err != nil {
+		return nil, err
+	}
+	var queries []traceqlQuery
+	if err := traceqlUnmarshal(raw, &queries, true); err != nil {
+		return nil, fmt.Errorf("read queries: %w", err)
+	}
+	type answer struct {
+		ID     string `json:"id"`
+		Status int    `json:"status"`
+		Body   any    `json:"body"`
+	}
+	want := map[string]answer{}
+	for line, err := range traceqlLines("traceql/expected.ndjson.gz") {
+		if err != nil {
+			return nil, fmt.Errorf("read expected answers: %w", err)
+		}
+		var a answer
+		if err := traceqlUnmarshal(line, &a, false); err != nil {
+			return nil, fmt.Errorf("read expected answers: %w", err)
+		}
+		want[a.ID] = a
+	}
+	out := make([]TraceQLOutcome, 0, len(queries))
+	for i := range queries {
+		q := &queries[i]
+		status, body, err := target(q.path())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q.ID, err)
+		}
+		o := TraceQLOutcome{ID: q.ID, Feature: q.Feature, Quirk: q.Quirk, Query: q.path()}
+		w := want[q.ID]
+		got := traceqlCanonical(q, body)
+		if status != w.Status {
+			o.Diff = fmt.Sprintf("status %d, want %d: %.300s", status, w.Status, body)
+		} else {
+			o.Diff = traceqlDiff(traceqlCanonicalValue(q, w.Body), got, "")
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// TraceQLPending reads pending.txt: the queries that are known to fail, with the reason.
+func TraceQLPending() (map[string]string, error) {
+	raw, err := traceqlFiles.ReadFile("traceql/pending.txt")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, line := range strings.Split(string(raw), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if id, reason, _ := strings.Cut(strings.TrimSpace(line), " "); id != "" {
+			out[id] = strings.TrimSpace(reason)
+		}
+	}
+	return out, nil
+}
+
+// TraceQLCheck replays the corpus and compares with pending.txt, which is a ratchet: what it lists
+// must fail, everything else must pass.
+func TraceQLCheck(t testing.TB, target TraceQLTarget) {
+	t.Helper()
+	outcomes, err := TraceQLReplay(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pending, err := TraceQLPending()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var passed, quirks, quirksFollowed int
+	for _, o := range outcomes {
+		reason, listed := pending[o.ID]
+		delete(pending, o.ID)
+		if o.Quirk != "" {
+			quirks++
+			if o.Diff == "" {
+				quirksFollowed++
+			}
+		} else if o.Diff == "" {
+			passed++
+		}
+		switch {
+		case o.Diff != "" && !listed:
+			t.Errorf("%s %s\n    %s", o.ID, o.Query, o.Diff)
+		case o.Diff == "" && listed:
+			t.Errorf("%s passes: take it out of pending.txt (%s)", o.ID, reason)
+		}
+	}
+	for id := range pending {
+		t.Errorf("pending.txt lists %s, which is no query", id)
+	}
+	t.Logf("%d of %d passed; server defects: %d followed, %d not", passed, len(outcomes)-quirks, quirksFollowed, quirks-quirksFollowed)
+}
