@@ -65,6 +65,9 @@ func (e *BinOp) combine(l, r, kept float64) float64 {
 		}
 		return absentValue()
 	}
+	if r == 0 && e.Op == "/" {
+		return math.NaN() // as Loki has it, for series
+	}
 	return arithmetic(e.Op, l, r)
 }
 
@@ -179,7 +182,7 @@ func (ev *evaluator) setOp(op string, m *Matching, l, r []*series) []*series {
 func matchError(text string) error { return fault.Errorf(fault.Internal, "%s", text) }
 
 const (
-	duplicateText = "-hand-side;many-to-many matching not allowed: matching labels must be unique on one side"
+	duplicateText = " hand-side;many-to-many matching not allowed: matching labels must be unique on one side"
 	manyToOneText = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
 	groupingText  = "multiple matches for labels: grouping labels must ensure unique matches"
 )

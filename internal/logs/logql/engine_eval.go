@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -111,8 +112,24 @@ func (r *run) matrixResult(g grid, all []*series) error {
 			r.res.Matrix = append(r.res.Matrix, logs.SampleSeries{Labels: s.labels, Points: points})
 		}
 	}
-	slices.SortFunc(r.res.Matrix, func(a, b logs.SampleSeries) int { return labels.Compare(a.Labels, b.Labels) })
+	slices.SortStableFunc(r.res.Matrix, func(a, b logs.SampleSeries) int { return labels.Compare(a.Labels, b.Labels) })
+	r.res.Matrix = joinEqual(r.res.Matrix)
 	return r.tooManySeries(len(r.res.Matrix))
+}
+
+// joinEqual makes one of series with equal labels, which label_replace can leave: it then has several
+// points at one time, as with Loki.
+func joinEqual(all []logs.SampleSeries) []logs.SampleSeries {
+	out := all[:0]
+	for _, s := range all {
+		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, s.Labels) {
+			out[n-1].Points = append(out[n-1].Points, s.Points...)
+			slices.SortStableFunc(out[n-1].Points, func(a, b logs.Point) int { return cmp.Compare(a.T, b.T) })
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func (r *run) instantResult(expr Expr, v value) error {
@@ -144,9 +161,9 @@ func (r *run) instantResult(expr Expr, v value) error {
 func resultOrder(e Expr) (descending, ordered bool) {
 	if v, ok := e.(*VectorAgg); ok {
 		switch v.Op {
-		case AggSortDesc, AggTopK, AggApproxTopK:
+		case AggSortDesc, AggApproxTopK:
 			return true, true
-		case AggSort, AggBottomK:
+		case AggSort:
 			return false, true
 		}
 	}

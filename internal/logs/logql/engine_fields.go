@@ -21,10 +21,21 @@ const (
 // field is what is known about a detected field.
 type field struct {
 	name    string
-	kind    string
+	kinds   map[string]int // how many values look like each type
 	values  map[string]struct{}
 	parsers []string
 	path    []string
+}
+
+// kind is the type of most values: one odd value does not make a field of numbers a text.
+func (f *field) kind() string {
+	best := "string"
+	for _, k := range [...]string{"string", "bytes", "duration", "boolean", "float", "int"} {
+		if f.kinds[k] > f.kinds[best] {
+			best = k
+		}
+	}
+	return best
 }
 
 // detector looks for fields in the entries of a log query: metadata, what the query's parsers found,
@@ -158,7 +169,7 @@ func jsonPathOf(line []byte, name string) []string {
 }
 
 func (d *detector) add(name, value, parser string, path []string) {
-	if d.only != "" && name != d.only {
+	if strings.HasPrefix(name, "__") || d.only != "" && name != d.only {
 		return
 	}
 	f := d.fields[name]
@@ -166,7 +177,7 @@ func (d *detector) add(name, value, parser string, path []string) {
 		if len(d.fields) >= d.limit {
 			return
 		}
-		f = &field{name: strings.Clone(name), kind: fieldType(value), values: map[string]struct{}{}}
+		f = &field{name: strings.Clone(name), kinds: map[string]int{}, values: map[string]struct{}{}}
 		d.fields[f.name] = f
 		d.order = append(d.order, f)
 	}
@@ -178,6 +189,7 @@ func (d *detector) add(name, value, parser string, path []string) {
 	}
 	if _, ok := f.values[value]; !ok && len(f.values) < maxFieldValues {
 		f.values[strings.Clone(value)] = struct{}{}
+		f.kinds[fieldType(value)]++
 	}
 }
 
@@ -193,7 +205,7 @@ func (d *detector) result(r *run, limit int) {
 			continue
 		}
 		r.res.Fields = append(r.res.Fields, logs.DetectedField{
-			Name: f.name, Type: f.kind, Cardinality: uint64(len(f.values)), Parsers: f.parsers, JSONPath: f.path,
+			Name: f.name, Type: f.kind(), Cardinality: uint64(len(f.values)), Parsers: f.parsers, JSONPath: f.path,
 		})
 	}
 }

@@ -131,7 +131,7 @@ func (r *run) volumeQuery() error {
 		}
 	}
 	if r.q.Kind == logs.StatsKind {
-		found, err := r.src.Volume(r.ctx, r.tenant, r.q.Start, r.q.End, ms)
+		found, err := r.src.Volume(r.ctx, r.tenant, r.q.Start, r.q.End+1, ms) // the end counts
 		for _, v := range found {
 			r.res.Index.Entries += v.Entries
 			r.res.Index.Bytes += v.Bytes

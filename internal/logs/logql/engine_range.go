@@ -242,7 +242,7 @@ func (x *extractor) row(base *stream, ts int64, line []byte, md []logs.Label) (b
 		return false, err
 	}
 	before := len(s.buckets)
-	s.buckets.add(x.fold, lo, hi, v)
+	s.buckets.add(x.fold, lo, hi, ts, v)
 	if len(s.buckets) > before || x.e.Op == OpQuantile {
 		if err := x.r.hold(1); err != nil {
 			return false, err

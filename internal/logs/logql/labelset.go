@@ -165,7 +165,10 @@ func (s *labelSet) index(name string) int {
 func (s *labelSet) get(name string) (string, category, bool) {
 	if i := s.index(name); i >= 0 {
 		c := &s.changes[i]
-		return c.value, c.from, !c.deleted
+		if c.deleted {
+			return "", c.from, false
+		}
+		return c.value, c.from, true
 	}
 	v, ok := s.base.find(name)
 	return v, fromStream, ok

@@ -219,20 +219,17 @@ func (l *lexer) rangeToken(t *token, rest string) {
 }
 
 func (l *lexer) number(t *token, rest string) {
-	run := alnumRun(rest)
-	if d, ok := parseDuration(run); ok && hasLetter(run) {
-		l.advance(len(run))
-		t.kind, t.dur, t.str = tokDuration, d, run
-		return
-	}
-	if b, err := humanize.ParseBytes(run); err == nil && hasLetter(run) {
-		l.advance(len(run))
-		t.kind, t.bytes, t.str = tokBytes, b, run
-		return
-	}
-	n := numberLen(rest)
+	run, n := alnumRun(rest), numberLen(rest)
 	t.kind, t.str = tokNumber, rest[:n]
-	l.advance(n)
+	// 1e-6 is a number, although 1e is an exabyte.
+	if n < len(run) {
+		if d, ok := parseDuration(run); ok {
+			t.kind, t.dur, t.str = tokDuration, d, run
+		} else if b, err := humanize.ParseBytes(run); err == nil {
+			t.kind, t.bytes, t.str = tokBytes, b, run
+		}
+	}
+	l.advance(len(t.str))
 }
 
 // flagOrNegative reads a parser flag or a negative duration. It reports whether it did.

@@ -80,39 +80,24 @@ func captureLen(s string) int {
 	return 0
 }
 
-// test reports whether the whole line fits: literals in order, the first at the start and the last
-// at the end unless a capture stands there.
+// test reports whether the literals stand in the line in order, with something for every capture and
+// nothing behind a last literal. A first literal need not stand at the start: Loki's rule.
 func (p *pattern) test(line []byte) bool {
-	if len(p.nodes) == 0 {
-		return len(line) == 0
+	if len(line) == 0 || len(p.nodes) == 0 {
+		return len(line) == len(p.nodes)
 	}
 	for i, n := range p.nodes {
 		if n.name != "" {
-			if i == len(p.nodes)-1 {
-				return true
-			}
 			continue
 		}
-		last := i == len(p.nodes)-1
-		switch {
-		case i == 0 && last:
-			return bytes.Equal(line, n.literal)
-		case i == 0:
-			if !bytes.HasPrefix(line, n.literal) {
-				return false
-			}
-			line = line[len(n.literal):]
-		case last:
-			return bytes.HasSuffix(line, n.literal)
-		default:
-			at := bytes.Index(line, n.literal)
-			if at < 0 {
-				return false
-			}
-			line = line[at+len(n.literal):]
+		at := bytes.Index(line, n.literal)
+		if at < 0 || at == 0 && i > 0 {
+			return false
 		}
+		line = line[at+len(n.literal):]
 	}
-	return true
+	endsOpen := p.nodes[len(p.nodes)-1].name != ""
+	return endsOpen == (len(line) > 0)
 }
 
 // patternStep is the pattern parser.

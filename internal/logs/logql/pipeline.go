@@ -2,6 +2,7 @@ package logql
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/hune-io/hune/internal/logs"
 )
@@ -26,10 +27,33 @@ type pipeline struct {
 	filters []hintFilter
 }
 
+// filtersFirst moves line filters as far to the front as it makes no difference to the answer: lines
+// that will be dropped need not be parsed, and the source may drop them.
+func filtersFirst(stages []Stage) []Stage {
+	out := make([]Stage, 0, len(stages))
+	front := 0 // where the next line filter goes
+	for _, st := range stages {
+		switch st := st.(type) {
+		case *LineFilter:
+			out = slices.Insert(out, front, Stage(st))
+			front++
+			continue
+		case *LineFormat, *Decolorize, *Distinct:
+			front = len(out) + 1
+		case *Parser:
+			if st.Kind == ParseUnpack {
+				front = len(out) + 1
+			}
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
 // compile makes steps of stages. A stage that can't be is named in the error.
 func compile(stages []Stage) (*pipeline, error) {
 	p := &pipeline{}
-	for _, st := range stages {
+	for _, st := range filtersFirst(stages) {
 		c, err := p.compileStage(st)
 		if err != nil {
 			return nil, invalidf("stage '%s' : %s", st, err)
@@ -118,7 +142,7 @@ func (p *pipeline) run(ts int64, line []byte, s *labelSet) ([]byte, bool) {
 // source can apply them.
 func pushdown(stages []Stage) []logs.LineFilter {
 	var out []logs.LineFilter
-	for _, st := range stages {
+	for _, st := range filtersFirst(stages) {
 		f, ok := st.(*LineFilter)
 		if !ok {
 			break

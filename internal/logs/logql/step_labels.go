@@ -150,6 +150,7 @@ func (st *distinctStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool
 // labelFormatStep sets and renames labels, one after the other.
 type labelFormatStep struct {
 	formats []labelFormat
+	data    map[string]string // labels for templates; nil with fewer than two
 }
 
 type labelFormat struct {
@@ -160,6 +161,7 @@ type labelFormat struct {
 func (p *pipeline) compileLabelFormat(st *LabelFormat) (step, error) {
 	c := &labelFormatStep{}
 	var seen []string
+	templates := 0
 	for _, f := range st.Formats {
 		if f.Dst == errorLabel {
 			return nil, fmt.Errorf("%s cannot be formatted", f.Dst)
@@ -177,14 +179,19 @@ func (p *pipeline) compileLabelFormat(st *LabelFormat) (step, error) {
 				return nil, fmt.Errorf("invalid template for label '%s': %w", f.Dst, err)
 			}
 			lf.t = t
+			templates++
 			p.needed = append(p.needed, t.fields...)
 		}
 		c.formats = append(c.formats, lf)
+	}
+	if templates > 1 {
+		c.data = map[string]string{}
 	}
 	return c, nil
 }
 
 func (st *labelFormatStep) process(ts int64, line []byte, s *labelSet) ([]byte, bool) {
+	filled := false
 	for i := range st.formats {
 		f := &st.formats[i]
 		if f.t == nil {
@@ -194,7 +201,18 @@ func (st *labelFormatStep) process(ts int64, line []byte, s *labelSet) ([]byte, 
 			}
 			continue
 		}
-		out, err := f.t.execute(ts, line, s)
+		// All templates of a stage see the labels as the first of them does.
+		var out []byte
+		var err error
+		if st.data == nil {
+			out, err = f.t.execute(ts, line, s)
+		} else {
+			if !filled {
+				fillTemplateData(st.data, s)
+				filled = true
+			}
+			out, err = f.t.executeData(ts, line, st.data)
+		}
 		if err != nil {
 			s.fail(errTemplate, err.Error())
 			continue

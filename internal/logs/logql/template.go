@@ -118,28 +118,38 @@ func (t *lineTemplate) execute(ts int64, line []byte, s *labelSet) ([]byte, erro
 		}
 		return t.out.buf, nil
 	}
+	fillTemplateData(t.data, s)
+	return t.executeData(ts, line, t.data)
+}
+
+// executeData is execute over labels that are filled in already.
+func (t *lineTemplate) executeData(ts int64, line []byte, data map[string]string) ([]byte, error) {
+	t.out.buf = t.out.buf[:0]
 	t.ts, t.line, t.ticks = ts, line, 0
-	clear(t.data)
-	for _, l := range s.base.list {
-		t.data[l.Name] = l.Value
-	}
-	for i := range s.changes {
-		if c := &s.changes[i]; c.deleted {
-			delete(t.data, c.name)
-		} else {
-			t.data[c.name] = c.value
-		}
-	}
-	if s.err != "" {
-		t.data[errorLabel] = s.err
-	}
-	if s.details != "" {
-		t.data[errorDetailsLabel] = s.details
-	}
-	if err := t.tmpl.Execute(&t.out, t.data); err != nil {
+	if err := t.tmpl.Execute(&t.out, data); err != nil {
 		return nil, err
 	}
 	return t.out.buf, nil
+}
+
+func fillTemplateData(data map[string]string, s *labelSet) {
+	clear(data)
+	for _, l := range s.base.list {
+		data[l.Name] = l.Value
+	}
+	for i := range s.changes {
+		if c := &s.changes[i]; c.deleted {
+			delete(data, c.name)
+		} else {
+			data[c.name] = c.value
+		}
+	}
+	if s.err != "" {
+		data[errorLabel] = s.err
+	}
+	if s.details != "" {
+		data[errorDetailsLabel] = s.details
+	}
 }
 
 func templateValue(s *labelSet, name string) string {

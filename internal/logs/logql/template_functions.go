@@ -3,6 +3,7 @@ package logql
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -19,8 +20,7 @@ const lineFunction = "__line__"
 // fromSprig are the functions taken from there as they are.
 var fromSprig = []string{
 	"lower", "upper", "title", "trunc", "substr", "contains", "hasPrefix", "hasSuffix", "replace", "trim",
-	"trimAll", "trimSuffix", "trimPrefix", "int", "float64", "add", "sub", "mul", "div", "mod", "addf", "subf",
-	"mulf", "divf", "max", "min", "maxf", "minf", "ceil", "floor", "round", "fromJson", "date", "toDate", "now",
+	"trimAll", "trimSuffix", "trimPrefix", "float64", "addf", "subf", "mulf", "divf", "maxf", "minf", "ceil", "floor", "round", "fromJson", "date", "toDate", "now",
 	"unixEpoch", "default",
 }
 
@@ -44,6 +44,20 @@ func makeTemplateFunctions() template.FuncMap {
 			out, err := indentLines(n, s)
 			return "\n" + out, err
 		},
+		"int": func(v any) int { return int(toInt64(v)) }, "printf": boundedPrintf,
+		"add": func(v ...any) int64 { return foldInts(v, 0, func(a, b int64) int64 { return a + b }) },
+		"mul": func(v any, more ...any) int64 {
+			return foldInts(more, toInt64(v), func(a, b int64) int64 { return a * b })
+		},
+		"sub": func(a, b any) int64 { return toInt64(a) - toInt64(b) },
+		"div": func(a, b any) int64 { return toInt64(a) / toInt64(b) }, // a zero is reported by the template
+		"mod": func(a, b any) int64 { return toInt64(a) % toInt64(b) },
+		"max": func(v any, more ...any) int64 {
+			return foldInts(more, toInt64(v), func(a, b int64) int64 { return max(a, b) })
+		},
+		"min": func(v any, more ...any) int64 {
+			return foldInts(more, toInt64(v), func(a, b int64) int64 { return min(a, b) })
+		},
 		"b64enc": sprigFunctions["b64enc"], "b64dec": sprigFunctions["b64dec"],
 	}
 	for _, name := range fromSprig {
@@ -64,6 +78,49 @@ func (t *lineTemplate) functions() template.FuncMap {
 	m["__timestamp__"] = t.timestamp
 	m[tickFunction] = t.tick
 	return m
+}
+
+// toInt64 reads an integer; fractions are cut off, what is no number is 0.
+func toInt64(v any) int64 {
+	text, ok := v.(string)
+	if !ok {
+		return sprigInt64(v)
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || f > math.MaxInt64 || f < math.MinInt64 {
+		return 0
+	}
+	return int64(f)
+}
+
+var sprigInt64 = sprigFunctions["int64"].(func(any) int64)
+
+func foldInts(v []any, start int64, f func(a, b int64) int64) int64 {
+	for _, x := range v {
+		start = f(start, toInt64(x))
+	}
+	return start
+}
+
+// boundedPrintf is printf without widths that would make a short template print megabytes.
+func boundedPrintf(format string, args ...any) (string, error) {
+	digits := 0
+	for _, c := range []byte(format) {
+		switch {
+		case c == '*':
+			return "", errors.New("printf: widths can't be arguments")
+		case isDigit(c):
+			if digits++; digits > 4 {
+				return "", errTooLong
+			}
+		default:
+			digits = 0
+		}
+	}
+	return fmt.Sprintf(format, args...), nil
 }
 
 func regexReplaceAll(expr, s, replacement string) (string, error) {

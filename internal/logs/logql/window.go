@@ -33,6 +33,7 @@ type acc struct {
 	sum         float64 // sum; mean for the deviations
 	extra       float64 // min, max, squared deviations or counter resets
 	first, last float64
+	from, to    int64     // time of first and last, in nanoseconds
 	values      []float64 // quantile only
 }
 
@@ -55,11 +56,11 @@ func one(a *acc, v float64) {
 
 func both(a, b *acc) {
 	if a.n == 0 {
-		a.first = b.first
+		a.first, a.from = b.first, b.from
 	}
 	a.n += b.n
 	a.sum += b.sum
-	a.last = b.last
+	a.last, a.to = b.last, b.to
 }
 
 func sums(finish func(*acc) float64) fold { return fold{add: one, merge: both, finish: finish} }
@@ -164,9 +165,9 @@ func quantile(q float64, sorted []float64) float64 {
 	return sorted[lower]*(1-weight) + sorted[upper]*weight
 }
 
-// counterFold is rate_counter: the growth with restarts taken out, as Loki extrapolates it. Loki
-// takes the window to begin one range before the first sample and to end at the last one, so the
-// extrapolation depends on values and their number only.
+// counterFold is rate_counter: the growth with restarts taken out, extrapolated as Loki does. Loki
+// takes the window to begin one range before the first sample and to end at the last, and counts that
+// range in seconds against milliseconds made of nanoseconds, which leaves little of the extrapolation.
 func counterFold(seconds float64) fold {
 	return fold{
 		add: func(a *acc, v float64) {
@@ -186,7 +187,16 @@ func counterFold(seconds float64) fold {
 			if a.n < 2 {
 				return 0
 			}
-			return (a.last - a.first + a.extra) / seconds
+			grown := a.last - a.first + a.extra
+			sampled := float64(a.to-a.from) / 1000
+			before := seconds
+			if grown > 0 && a.first >= 0 {
+				before = min(before, sampled*(a.first/grown))
+			}
+			if between := sampled / (a.n - 1); before >= between*1.1 {
+				before = between / 2
+			}
+			return grown * ((sampled + before) / sampled) / seconds
 		},
 	}
 }
@@ -200,11 +210,13 @@ type bucket struct {
 // buckets are a series' samples on their way to windows, in time order.
 type buckets []bucket
 
-func (b *buckets) add(f *fold, lo, hi int, v float64) {
+func (b *buckets) add(f *fold, lo, hi int, ts int64, v float64) {
 	if n := len(*b); n == 0 || (*b)[n-1].lo != lo || (*b)[n-1].hi != hi {
-		*b = append(*b, bucket{lo: lo, hi: hi})
+		*b = append(*b, bucket{lo: lo, hi: hi, acc: acc{from: ts}})
 	}
-	f.add(&(*b)[len(*b)-1].acc, v)
+	a := &(*b)[len(*b)-1].acc
+	a.to = ts
+	f.add(a, v)
 }
 
 // windows calls yield for each evaluation time with samples in its window.

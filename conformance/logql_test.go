@@ -1,0 +1,206 @@
+package conformance
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/api/loki"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/tenant"
+)
+
+// logqlMemory is the plainest logs.Source there can be: all rows in one sorted list. It takes writes
+// as the distributor does.
+type logqlMemory struct {
+	enricher *logs.Enricher
+	rows     []memoryRow
+	seen     map[string]bool
+	sorted   bool
+}
+
+type memoryRow struct {
+	labels labels.Labels
+	entry  logs.Entry
+	seq    int
+}
+
+func newLogQLMemory() *logqlMemory {
+	return &logqlMemory{enricher: logs.NewEnricher(logs.DefaultEnrichOptions()), seen: map[string]bool{}}
+}
+
+func (m *logqlMemory) PushLogs(_ context.Context, b *logs.Batch) (logs.PushResult, error) {
+	m.sorted = false
+	var res logs.PushResult
+	for i := range b.Streams {
+		s := &b.Streams[i]
+		m.enricher.Stream(s)
+		for _, e := range s.Entries {
+			e.Line = string([]byte(e.Line))
+			key := s.Labels.String() + "\x00" + time.Unix(0, e.Timestamp).String() + "\x00" + e.Line
+			md := make([]logs.Label, len(e.Metadata))
+			for i, l := range e.Metadata {
+				md[i] = logs.Label{Name: string([]byte(l.Name)), Value: string([]byte(l.Value))}
+				key += "\x00" + l.Name + "\x01" + l.Value
+			}
+			e.Metadata = md
+			if !m.seen[key] {
+				m.seen[key] = true
+				m.rows = append(m.rows, memoryRow{s.Labels, e, len(m.rows)})
+			}
+			res.Entries++
+		}
+	}
+	return res, nil
+}
+
+func (m *logqlMemory) sort() {
+	if m.sorted {
+		return
+	}
+	m.sorted = true
+	slices.SortFunc(m.rows, func(a, b memoryRow) int {
+		return cmp.Or(cmp.Compare(a.entry.Timestamp, b.entry.Timestamp), labels.Compare(a.labels, b.labels), cmp.Compare(a.seq, b.seq))
+	})
+}
+
+func compileMatchers(t []logs.Matcher) []*labels.Matcher {
+	out := make([]*labels.Matcher, 0, len(t))
+	for _, m := range t {
+		out = append(out, labels.MustNewMatcher(m.Type, m.Name, m.Value))
+	}
+	return out
+}
+
+func matchesAll(ms []*labels.Matcher, ls labels.Labels) bool {
+	for _, m := range ms {
+		if !m.Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *logqlMemory) SelectRows(_ context.Context, _ string, s logs.Select) iter.Seq2[*logs.Rows, error] {
+	m.sort()
+	ms := compileMatchers(s.Matchers)
+	return func(yield func(*logs.Rows, error) bool) {
+		batch := &logs.Rows{}
+		send := func() bool {
+			ok := len(batch.Lines) == 0 || yield(batch, nil)
+			*batch = logs.Rows{}
+			return ok
+		}
+		for i := range m.rows {
+			r := &m.rows[i]
+			if s.Direction == logs.Backward {
+				r = &m.rows[len(m.rows)-1-i]
+			}
+			if r.entry.Timestamp < s.Start || r.entry.Timestamp >= s.End || !matchesAll(ms, r.labels) {
+				continue
+			}
+			batch.Streams = append(batch.Streams, r.labels)
+			batch.Stream = append(batch.Stream, uint32(len(batch.Stream)))
+			batch.Timestamps = append(batch.Timestamps, r.entry.Timestamp)
+			batch.Lines = append(batch.Lines, []byte(r.entry.Line))
+			batch.Metadata = append(batch.Metadata, r.entry.Metadata)
+			if len(batch.Lines) == 500 && !send() {
+				return
+			}
+		}
+		send()
+	}
+}
+
+func (m *logqlMemory) Series(_ context.Context, _ string, start, end int64, sets [][]logs.Matcher) ([]labels.Labels, error) {
+	found := map[string]labels.Labels{}
+	for _, r := range m.rows {
+		if r.entry.Timestamp < start || r.entry.Timestamp >= end {
+			continue
+		}
+		ok := len(sets) == 0
+		for _, ms := range sets {
+			ok = ok || matchesAll(compileMatchers(ms), r.labels)
+		}
+		if ok {
+			found[r.labels.String()] = r.labels
+		}
+	}
+	out := make([]labels.Labels, 0, len(found))
+	for _, ls := range found {
+		out = append(out, ls)
+	}
+	slices.SortFunc(out, labels.Compare)
+	return out, nil
+}
+
+func (m *logqlMemory) Volume(_ context.Context, _ string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
+	ms := compileMatchers(matchers)
+	found := map[string]*logs.StreamVolume{}
+	for _, r := range m.rows {
+		if r.entry.Timestamp < start || r.entry.Timestamp >= end || !matchesAll(ms, r.labels) {
+			continue
+		}
+		v := found[r.labels.String()]
+		if v == nil {
+			v = &logs.StreamVolume{Labels: r.labels, Pages: 1}
+			found[r.labels.String()] = v
+		}
+		v.Entries++
+		v.Bytes += int64(len(r.entry.Line))
+		for _, l := range r.entry.Metadata {
+			v.Bytes += int64(len(l.Value))
+			if l.Name != logs.DetectedLevel {
+				v.Bytes += int64(len(l.Name))
+			}
+		}
+	}
+	out := make([]logs.StreamVolume, 0, len(found))
+	for _, v := range found {
+		out = append(out, *v)
+	}
+	return out, nil
+}
+
+// logqlRunner runs jobs on one source without a network in between.
+type logqlRunner struct {
+	engine *logql.Engine
+	source logs.Source
+}
+
+func (r logqlRunner) Run(ctx context.Context, j job.Job) (job.Result, error) {
+	res, err := r.engine.Run(ctx, j.Tenant, j.Logs, r.source)
+	return job.Result{Logs: res}, err
+}
+
+// logqlServer is the API over source, with the limits of the recorded server.
+func logqlServer(source logs.Source, pusher loki.Pusher) http.Handler {
+	engine := logql.NewEngine(logql.Options{Limits: func(string) logql.Limits {
+		return logql.Limits{MaxLength: 721 * time.Hour}
+	}})
+	h := loki.New(loki.Options{Runner: logqlRunner{engine, source}, Pusher: pusher})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous)))
+	})
+}
+
+// TestLogQL replays what Loki answered against the engine over a plain list of rows.
+func TestLogQL(t *testing.T) {
+	memory := newLogQLMemory()
+	target := LogQLHandler(logqlServer(memory, memory))
+	if err := LogQLLoad(target); err != nil {
+		t.Fatal(err)
+	}
+	if len(memory.rows) != 26_526 {
+		t.Fatalf("loaded %d entries, want 26526", len(memory.rows))
+	}
+	LogQLCheck(t, target)
+}
