@@ -332,7 +332,8 @@ func wordLevel(line string) string {
 		for i++; i < len(line) && classes[line[i]] != classGap; i++ {
 		}
 		if class == classStart {
-			if l := knownLevel(line[start:i]); l != "" {
+			// Inf in running text is a number, not a level.
+			if l := knownLevel(line[start:i]); l != "" && !strings.EqualFold(line[start:i], "inf") {
 				return l
 			}
 		}
