@@ -1,6 +1,6 @@
 // The range and the refresh in the top bar.
 import { useState } from 'preact/hooks';
-import { dateTime, isoLocal } from '../data/format';
+import { dateTime, isoLocal, span } from '../data/format';
 import { isRelative, parseRange, quickRanges, refreshChoices } from '../data/time';
 import { t } from '../i18n';
 import { Button, Popover } from '../kit/ui';
@@ -11,7 +11,7 @@ import { setParams } from './url';
 function text(): string {
   const from = fromText.value, to = toText.value;
   const quick = /^now-(\d+[smhdw])$/.exec(from)?.[1];
-  if (quick && to === 'now') return t('time.last', { range: quick });
+  if (quick && to === 'now') return t('time.last', { range: span(quick) });
   const show = (s: string, ms: number) => (isRelative(s) ? s : dateTime(ms));
   return `${show(from, range.value.from)} – ${show(to, range.value.to)}`;
 }
@@ -62,7 +62,7 @@ function Form({ close }: { close(): void }) {
       </form>
       <div class="quick" role="group" aria-label={t('time.quick')}>
         {quickRanges.map((q) => (
-          <button type="button" key={q} aria-pressed={fromText.value === `now-${q}` && toText.value === 'now'} onClick={() => (setRange(`now-${q}`, 'now'), close())}>{t('time.last', { range: q })}</button>
+          <button type="button" key={q} aria-pressed={fromText.value === `now-${q}` && toText.value === 'now'} onClick={() => (setRange(`now-${q}`, 'now'), close())}>{t('time.last', { range: span(q) })}</button>
         ))}
       </div>
     </div>

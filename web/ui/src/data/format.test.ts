@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { locale, zone } from '../app/locale';
-import { bytes, clock, dateTime, guessUnit, isoLocal, nanoToMs, seconds, short, value } from './format';
+import { bytes, clock, dateTime, guessUnit, isoLocal, nanoToMs, seconds, short, span, value } from './format';
 import { parseTime } from './time';
 
 afterEach(() => {
@@ -15,6 +15,12 @@ describe('numbers', () => {
     [bytes, 0, '0 B'], [bytes, 1023, '1,023 B'], [bytes, 1024, '1 KiB'], [bytes, 1048576 * 1.5, '1.5 MiB'], [bytes, 1024 ** 6, '1,024 PiB'],
     [short, 1234, '1,234'], [short, 12345, '12.3 k'], [short, 0.000012, '0.000012'], [short, 1e-9, '1.00e-9'], [short, Infinity, '+∞'],
   ] as const)('%o(%d) = %s', (f, n, want) => expect(f(n)).toBe(want));
+  it('says ranges', () => {
+    expect(span('15m')).toBe('15 minutes');
+    expect(span('1h')).toBe('1 hour');
+    locale.value = 'fr';
+    expect(span('2d')).toMatch(/^2\sjours$/);
+  });
   it('follows the language', () => {
     locale.value = 'fr';
     expect(seconds(0.0015)).toBe('1,5 ms');

@@ -91,6 +91,14 @@ export function value(n: number, unit: Unit): string {
   }
 }
 
+const spanUnits: Record<string, string> = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' };
+
+/** A duration such as 15m in words: 15 minutes. */
+export function span(text: string): string {
+  const m = /^(\d+)([smhdw])$/.exec(text);
+  return m ? numberFormat(locale.value, { style: 'unit', unit: spanUnits[m[2]!], unitDisplay: 'long' }).format(Number(m[1])) : text;
+}
+
 /** What a PromQL expression most likely measures, from the names in it. Wrong only in the label of an axis. */
 export function guessUnit(expr: string): Unit {
   const e = expr.replace(/"(?:[^"\\]|\\.)*"/g, (s) => (/^"[a-zA-Z_:.]+"$/.test(s) ? s : '""'));

@@ -106,6 +106,7 @@ export const en = {
   'chart.summary': { one: 'Line chart of {n} series from {from} to {to}. Highest: {max}. Arrow keys step through the points.', other: 'Line chart of {n} series from {from} to {to}. Highest: {max}. Arrow keys step through the points.' },
   'chart.more': '+ {n} more',
 
+  'completions': 'Completions',
   'metric': 'Metric',
   'metrics.query': 'PromQL query',
   'metrics.hint': 'PromQL, for example rate(process_cpu_seconds_total[1m])',
@@ -178,6 +179,7 @@ export const en = {
   'traces.empty': 'No trace matches',
   'traces.empty.range': 'There are traces, but none match in this time range. Try a longer range or fewer conditions.',
   'traces.capped': 'The search stopped at {n} traces: there may be more. Narrow the query or the range.',
+  'traces.newest': 'the newest {n}',
   'longer': 'Longer than',
   'scatter.summary': { one: '{n} trace over time by duration, {errors} with errors', other: '{n} traces over time by duration, {errors} with errors' },
 

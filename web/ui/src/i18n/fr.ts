@@ -54,7 +54,7 @@ export const fr: Catalogue = {
   'time.back': 'Plus tôt',
   'time.forward': 'Plus tard',
   'time.out': 'Élargir la période',
-  'time.last': 'Dernières {range}',
+  'time.last': 'Depuis {range}',
   'time.error.from': 'Le début de la période n’est pas une date.',
   'time.error.to': 'La fin de la période n’est pas une date.',
   'time.error.order': 'La période finit avant de commencer.',
@@ -108,6 +108,7 @@ export const fr: Catalogue = {
   'chart.summary': { one: 'Graphique de {n} série, de {from} à {to}. Maximum : {max}. Les flèches parcourent les points.', other: 'Graphique de {n} séries, de {from} à {to}. Maximum : {max}. Les flèches parcourent les points.' },
   'chart.more': '+ {n} autres',
 
+  'completions': 'Complétions',
   'metric': 'Métrique',
   'metrics.query': 'Requête PromQL',
   'metrics.hint': 'PromQL, par exemple rate(process_cpu_seconds_total[1m])',
@@ -180,6 +181,7 @@ export const fr: Catalogue = {
   'traces.empty': 'Aucune trace ne correspond',
   'traces.empty.range': 'Il y a des traces, mais aucune ne correspond dans cette période. Essayez une période plus longue ou moins de conditions.',
   'traces.capped': 'La recherche s’est arrêtée à {n} traces : il peut y en avoir d’autres. Précisez la requête ou la période.',
+  'traces.newest': 'les {n} plus récentes',
   'longer': 'Plus longues que',
   'scatter.summary': { one: '{n} trace dans le temps selon sa durée, {errors} avec erreurs', other: '{n} traces dans le temps selon leur durée, {errors} avec erreurs' },
 

@@ -8,6 +8,7 @@ import { drawSelection, EditorView, keymap, placeholder } from '@codemirror/view
 import type { LRParser } from '@lezer/lr';
 import { styleTags, tagHighlighter, tags } from '@lezer/highlight';
 import { nonce } from '../app/boot';
+import { t } from '../i18n';
 import { complete } from './complete';
 import type { Lang } from './scan';
 
@@ -99,6 +100,7 @@ export async function makeEditor(parent: HTMLElement, o: EditorOptions): Promise
         EditorView.contentAttributes.of({ 'aria-label': o.label, spellcheck: 'false', autocapitalize: 'off' }),
         EditorView.lineWrapping,
         placeholder(o.hint),
+        EditorState.phrases.of({ Completions: t('completions') }),
         history(),
         drawSelection(),
         bracketMatching(),

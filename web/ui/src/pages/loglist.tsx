@@ -138,19 +138,19 @@ function Row({ e, open, marks, days, services, query, onToggle, onHeight }: RowP
         <time dateTime={new Date(e.ms).toISOString()} title={dateTime(e.ms, true)}>{days ? `${day(e.ms)} ` : ''}{clock(e.ms)}</time>
         <span class="log-level">{level}</span>
         {services && <span class="log-service">{e.labels.service_name ?? ''}</span>}
-        <span class="log-text">{mark(shown.replace(/[\r\n]+/g, ' ⏎ '), marks).map((p, i) => (p.hit ? <mark key={i}>{p.text}</mark> : p.text))}</span>
-        {tr && (
-          <a class="log-trace" href={traceHref(e, tr)} onClick={onLink} title={t('logs.trace', { id: tr.trace })}>
+        {tr ? (
+          <a class="log-trace" href={traceHref(tr)} onClick={onLink} title={t('logs.trace', { id: tr.trace })}>
             <Icon name="tree" size={14} /><span class="sr">{t('logs.trace', { id: tr.trace })}</span>
           </a>
-        )}
+        ) : <span class="log-trace" />}
+        <span class="log-text">{mark(shown.replace(/[\r\n]+/g, ' ⏎ '), marks).map((p, i) => (p.hit ? <mark key={i}>{p.text}</mark> : p.text))}</span>
       </div>
       {open && <Detail e={e} query={query} trace={tr} onHeight={onHeight} />}
     </div>
   );
 }
 
-const traceHref = (_e: Entry, tr: { trace: string; span?: string }): string => href(`trace/${tr.trace}`, tr.span ? { span: tr.span } : {});
+const traceHref = (tr: { trace: string; span?: string }): string => href(`trace/${tr.trace}`, tr.span ? { span: tr.span } : {});
 
 function Detail({ e, query, trace, onHeight }: { e: Entry; query: string; trace?: { trace: string; span?: string }; onHeight(seq: number, h: number): void }) {
   const ref = useRef<HTMLDivElement>(null);
@@ -167,7 +167,7 @@ function Detail({ e, query, trace, onHeight }: { e: Entry; query: string; trace?
   return (
     <div class="log-detail" ref={ref}>
       <div class="log-actions">
-        {trace && <a class="btn" href={traceHref(e, trace)} onClick={onLink}><Icon name="tree" />{t('logs.opentrace')}</a>}
+        {trace && <a class="btn" href={traceHref(trace)} onClick={onLink}><Icon name="tree" />{t('logs.opentrace')}</a>}
         <Button icon="lines" label={t('logs.context')} onClick={context} />
         <CopyButton text={e.line} label={t('copy.line')} />
         <span class="dim">{dateTime(e.ms, true)} · {e.ns} ns · {t('chars', { n: e.line.length })}{tenant.value ? ` · ${tenant.value}` : ''}</span>

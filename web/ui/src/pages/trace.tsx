@@ -128,7 +128,7 @@ function Minimap({ trace }: { trace: Trace }) {
     const err = getComputedStyle(document.documentElement).getPropertyValue('--error').trim();
     trace.rows.forEach(({ span }, i) => {
       g.fillStyle = span.error ? err : serviceColour(span.service);
-      g.fillRect((span.start / trace.duration) * w || 0, (i / trace.rows.length) * h, Math.max((span.duration / trace.duration) * w || 0, 1), Math.max(Math.min(line - 0.5, 4), 0.5));
+      g.fillRect((span.start / trace.duration) * w || 0, (i / trace.rows.length) * h, Math.max((span.duration / trace.duration) * w || 0, 1), Math.max(Math.min(line - 0.5, 4), 1));
     });
   });
   return <div class="minimap" ref={box}><canvas ref={canvas} role="img" aria-label={t('trace.minimap', { n: trace.rows.length })} style={{ width: '100%', height: '40px' }} /></div>;
@@ -253,7 +253,7 @@ function Waterfall({ trace, rows, collapsed, selected, hits, onToggle, onSelect,
                   </div>
                   <div class="fall-time" role="gridcell" aria-label={t('trace.span', { start: seconds(s.start / 1e9), duration: seconds(s.duration / 1e9) })}>
                     <i class={`fall-bar ${s.error ? 'bar-error' : ''}`} style={{ left: `${left}%`, width: `${width}%`, background: serviceColour(s.service) }} />
-                    <span class="fall-dur" style={after ? { left: `calc(${left + width}% + 5px)` } : { right: `calc(${100 - left}% + 5px)` }}>{seconds(s.duration / 1e9)}</span>
+                    <span class="fall-dur" data-at={after ? 'after' : left > 12 ? 'before' : 'inside'} style={after ? { left: `calc(${left + width}% + 5px)` } : left > 12 ? { right: `calc(${100 - left}% + 5px)` } : { right: `calc(${100 - left - width}% + 4px)` }}>{seconds(s.duration / 1e9)}</span>
                   </div>
                 </div>
               );

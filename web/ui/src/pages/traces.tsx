@@ -19,7 +19,7 @@ const durations = ['', '10ms', '50ms', '100ms', '250ms', '500ms', '1s', '2s', '5
 
 export function TracesPane({ compact }: { compact?: boolean }) {
   const query = param('t') ?? '{}';
-  const limit = compact ? 40 : 200;
+  const limit = compact ? 100 : 300;
   const answer = useLoad<Found[]>(`${tenant.value} ${rangeKey.value} ${limit} ${query}`, tick.value, (s) => search(query, range.value, limit, s));
   const services = useLoad(`${tenant.value} services`, Math.floor(tick.value / 6), (s) =>
     tagValues('resource.service.name', { from: range.value.from - 36e5, to: range.value.to }, s).then((v) => v.map((x) => x.value).sort()),
@@ -58,11 +58,12 @@ export function TracesPane({ compact }: { compact?: boolean }) {
           <input type="checkbox" checked={filters?.errors ?? false} disabled={!filters} onChange={(e) => setFilter({ errors: e.currentTarget.checked })} />
           {t('traces.errors')}
         </label>
+        {compact && found && found.length >= limit && <span class="dim">{t('traces.newest', { n: limit })}</span>}
         {!filters && <span class="dim">{t('traces.text')}</span>}
       </div>
       <div class="pane-body">
         {answer.error && <ErrorBox error={answer.error} onRetry={refresh} />}
-        {found && found.length >= limit && <Notice>{t('traces.capped', { n: limit })}</Notice>}
+        {!compact && found && found.length >= limit && <Notice>{t('traces.capped', { n: limit })}</Notice>}
         {found ? (
           found.length ? (
             <>

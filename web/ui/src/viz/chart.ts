@@ -60,7 +60,7 @@ export function makeChart(parent: HTMLElement, input: ChartInput, on: { zoom(fro
       },
       axes: [
         { stroke: i.text, font: axisFont, size: 26, grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 84, values: (_u, ts) => ts.map((s, k) => label(s, ts[k - 1], span)) },
-        { stroke: i.text, font: axisFont, size: (_u, vs) => Math.max(44, Math.min(110, 14 + 6.3 * Math.max(0, ...(vs ?? []).map((v) => v.length)))), grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 32, values: (_u, vs) => vs.map((v) => value(v, i.unit)) },
+        { stroke: i.text, font: axisFont, size: (_u, vs) => Math.max(44, Math.min(110, 14 + 6.3 * Math.max(0, ...(vs ?? []).map((v) => v.length)))), grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 40, values: (_u, vs) => vs.map((v) => value(v, i.unit)) },
       ],
       series: [
         {},
