@@ -14,6 +14,10 @@ it('grows on top without repeating the shared instant', () => {
   expect(prepend(list, [], 100).list).toBe(list);
 });
 
+it('merges lines that come late', () => {
+  expect(lines(prepend([e('9'), e('7'), e('3')], [e('8'), e('5')], 100))).toBe('9 8 7 5 3');
+});
+
 it('grows at the end', () => {
   const r = append([e('5'), e('4', 'x')], [e('4', 'x'), e('4', 'y'), e('3')], 100);
   expect(lines(r)).toBe('5 x y 3');

@@ -1,5 +1,6 @@
 // The list of log lines, newest first, as it grows at both ends.
 import type { Entry } from './logline';
+import { newestFirst } from './lokistreams';
 
 /** Two answers that meet at one instant both hold the entries of that instant: same entry? */
 const same = (a: Entry, b: Entry): boolean => a.ns === b.ns && a.line === b.line && JSON.stringify(a.labels) === JSON.stringify(b.labels);
@@ -16,7 +17,13 @@ function news(more: readonly Entry[], list: readonly Entry[], edge: 'first' | 'l
 /** New lines on top. At most max are kept, the newest. */
 export function prepend(list: readonly Entry[], fresh: readonly Entry[], max: number): { list: Entry[]; added: number } {
   const add = news(fresh, list, 'first');
-  return { list: add.length ? [...add, ...list].slice(0, max) : (list as Entry[]), added: Math.min(add.length, max) };
+  if (!add.length) return { list: list as Entry[], added: 0 };
+  // Streams of a tail are a little behind each other: what is newer than the oldest new line is merged.
+  let overlap = 0;
+  const oldest = add[add.length - 1]!;
+  while (overlap < list.length && newestFirst(list[overlap]!, oldest) < 0) overlap++;
+  const head = overlap ? [...add, ...list.slice(0, overlap)].sort(newestFirst) : add;
+  return { list: [...head, ...list.slice(overlap)].slice(0, max), added: Math.min(add.length, max) };
 }
 
 /** Older lines at the end, up to max in all. */

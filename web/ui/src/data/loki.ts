@@ -84,7 +84,7 @@ function follow(query: string, from: Nano, on: TailEvents): { stop(): void } {
         return; // not a frame of the protocol; the next one may be
       }
       const entries = entriesOf(f.streams ?? []);
-      if (entries.length) last = String(BigInt(entries[0]!.ns) + 1n);
+      if (entries.length && BigInt(entries[0]!.ns) >= BigInt(last)) last = String(BigInt(entries[0]!.ns) + 1n);
       on.entries(entries, f.dropped_entries?.length ?? 0);
     };
     s.onclose = (e) => {

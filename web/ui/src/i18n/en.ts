@@ -127,6 +127,7 @@ export const en = {
   'start.memory': 'Process memory',
   'start.requests': 'Requests',
   'start.latency': 'Latency p95',
+  'start.rpc': 'RPC latency p95',
   'start.up': 'Targets up',
 
   'logs.query': 'LogQL query',

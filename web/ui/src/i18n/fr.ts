@@ -129,6 +129,7 @@ export const fr: Catalogue = {
   'start.memory': 'Mémoire du processus',
   'start.requests': 'Requêtes',
   'start.latency': 'Latence p95',
+  'start.rpc': 'Latence RPC p95',
   'start.up': 'Cibles actives',
 
   'logs.query': 'Requête LogQL',

@@ -1,7 +1,7 @@
 // The kit: small parts with the behaviour that every page needs.
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
-import { boot, uiBase } from '../app/boot';
+import { apiBase, boot } from '../app/boot';
 import { ApiError } from '../data/errors';
 import { t, type Key } from '../i18n';
 import { Icon, type IconName } from './icons';
@@ -147,14 +147,19 @@ export function Empty({ title, text, howTo }: { title: string; text?: string; ho
   );
 }
 
+/** A listen address as something to connect to: a wildcard stands for the host of this page. */
+function reachable(address: string): string {
+  return address.replace(/^(0\.0\.0\.0|\[::\]|)(?=:\d+$)/, location.hostname);
+}
+
 function HowTo() {
   return (
     <div class="howto">
       <p>{t('howto.demo')}</p>
       <pre><code>hune demo</code></pre>
       <p>{t('howto.otlp')}</p>
-      <pre><code>{`OTEL_EXPORTER_OTLP_ENDPOINT=${boot.otlpHttp ? 'http://' + boot.otlpHttp : uiBase.origin}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`}</code></pre>
-      {boot.otlpGrpc && <p>{t('howto.grpc', { address: boot.otlpGrpc })}</p>}
+      <pre><code>{`OTEL_EXPORTER_OTLP_ENDPOINT=${apiBase.href.replace(/\/$/, '')}\nOTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf`}</code></pre>
+      {boot.otlpGrpc && <p>{t('howto.grpc', { address: reachable(boot.otlpGrpc) })}</p>}
     </div>
   );
 }
