@@ -1,12 +1,13 @@
 package metrics
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,30 +81,26 @@ func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 }
 
 // openDB opens the TSDB. Damage of the log is repaired by the TSDB, which drops what is behind
-// it: that is counted and reported. Blocks that can't be opened are set aside.
+// it: that is counted and reported. Blocks that can't be opened are set aside first: the TSDB
+// refuses to work beside them.
 func (t *head) openDB() error {
-	before := logSize(t.dir)
-	db, reg, err := t.tryOpen()
-	if err != nil {
-		if n := t.quarantineBlocks(); n == 0 {
-			return err
-		}
-		if db, reg, err = t.tryOpen(); err != nil {
-			return err
-		}
+	t.quarantineBlocks()
+	watch := &repairWatch{Handler: t.logger.Handler(), before: logSizes(t.dir)}
+	if err := t.openTSDB(slog.New(watch)); err != nil {
+		return err
 	}
-	t.db, t.reg = db, reg
 	if n := t.gauge("prometheus_tsdb_wal_corruptions_total"); n > 0 {
-		lost := max(0, before-logSize(t.dir))
+		watch.mu.Lock()
+		defer watch.mu.Unlock()
 		t.metrics.corruptions.Add(n)
-		t.metrics.lostBytes.Add(float64(lost))
+		t.metrics.lostBytes.Add(float64(watch.lost))
 		t.logger.Error("write-ahead log was damaged and has been repaired: what stood behind the damage is lost",
-			"damages", int(n), "dropped_bytes", lost, "kept_bytes", logSize(t.dir), "series", db.Head().NumSeries())
+			"damages", int(n), "where", watch.where, "dropped_bytes", watch.lost, "series_kept", t.db.Head().NumSeries())
 	}
 	return nil
 }
 
-func (t *head) tryOpen() (*tsdb.DB, *prometheus.Registry, error) {
+func (t *head) openTSDB(logger *slog.Logger) (err error) {
 	c := t.opts.Config
 	blockRange := time.Duration(c.BlockRange).Milliseconds()
 	o := tsdb.DefaultOptions()
@@ -120,21 +117,17 @@ func (t *head) tryOpen() (*tsdb.DB, *prometheus.Registry, error) {
 	if c.MaxSeries > 0 {
 		o.SeriesLifecycleCallback = &seriesLimit{max: int64(c.MaxSeries), tenant: t.tenant}
 	}
-	reg := prometheus.NewRegistry()
-	db, err := tsdb.Open(t.dir, t.logger, reg, o, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	return db, reg, nil
+	t.reg = prometheus.NewRegistry()
+	t.db, err = tsdb.Open(t.dir, logger, t.reg, o, nil)
+	return err
 }
 
-// quarantineBlocks moves local blocks that can't be opened out of the way and counts them.
-func (t *head) quarantineBlocks() int {
+// quarantineBlocks moves local blocks that can't be opened out of the way.
+func (t *head) quarantineBlocks() {
 	entries, err := os.ReadDir(t.dir)
 	if err != nil {
-		return 0
+		return // opening the database will say why
 	}
-	n := 0
 	for _, e := range entries {
 		if _, err := ulid.ParseStrict(e.Name()); err != nil || !e.IsDir() {
 			continue
@@ -150,10 +143,8 @@ func (t *head) quarantineBlocks() int {
 		t.logger.Error("local block can't be opened and was set aside", "block", e.Name(), "err", err, "to", to, "move_err", moved)
 		if moved == nil {
 			t.metrics.badBlocks.Inc()
-			n++
 		}
 	}
-	return n
 }
 
 // gauge reads a metric of the TSDB by name; 0 when there is none.
@@ -184,21 +175,67 @@ func (t *head) close() error {
 	return errors.Join(t.syncer.sync(), t.db.Close(), t.syncer.close(), t.meta.save())
 }
 
-// logSize is the size of the segments of both logs in bytes.
-func logSize(dir string) int64 {
-	var n int64
-	for _, sub := range []string{"wal", wlog.WblDirName} {
-		_ = filepath.WalkDir(filepath.Join(dir, sub), func(_ string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return nil //nolint:nilerr // a missing folder counts as empty
-			}
-			if info, err := d.Info(); err == nil {
-				n += info.Size()
-			}
-			return nil
-		})
+// repairWatch sees in the TSDB's log messages which damage it repairs: it tells nobody else.
+type repairWatch struct {
+	slog.Handler
+	before map[string]int64 // sizes of the segments by path
+
+	mu    sync.Mutex
+	where string
+	lost  int64
+}
+
+// Handle implements slog.Handler.
+func (w *repairWatch) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		var damage *wlog.CorruptionErr
+		if err, ok := a.Value.Any().(error); ok && errors.As(err, &damage) {
+			w.note(damage)
+		}
+		return true
+	})
+	if !w.Handler.Enabled(ctx, r.Level) {
+		return nil
 	}
-	return n
+	return w.Handler.Handle(ctx, r)
+}
+
+// Enabled implements slog.Handler: the message must be seen, whatever the level.
+func (w *repairWatch) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w *repairWatch) note(damage *wlog.CorruptionErr) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.where = damage.Error()
+	for path, size := range w.before {
+		n, err := strconv.Atoi(filepath.Base(path))
+		if err != nil || damage.Dir != "" && filepath.Dir(path) != filepath.Clean(damage.Dir) {
+			continue
+		}
+		switch {
+		case n > damage.Segment:
+			w.lost += size
+		case n == damage.Segment:
+			w.lost += max(0, size-damage.Offset)
+		}
+	}
+}
+
+// logSizes returns the sizes of the segments of both logs by path.
+func logSizes(dir string) map[string]int64 {
+	sizes := map[string]int64{}
+	for _, sub := range []string{"wal", wlog.WblDirName} {
+		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		if err != nil {
+			continue // none yet
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && !e.IsDir() {
+				sizes[filepath.Join(dir, sub, e.Name())] = info.Size()
+			}
+		}
+	}
+	return sizes
 }
 
 // seriesLimit refuses new series beyond a number. It sees every creation and deletion.
