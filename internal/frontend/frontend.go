@@ -1,14 +1,14 @@
 // Package frontend is the query frontend role: what every read goes through before it becomes jobs.
-// It bounds each query in time, counts and logs it, and hands it to the scheduler. Splitting by time and
+// It applies the tenant's limits of time and range, counts and logs the query, and hands it to the scheduler. Splitting by time and
 // shard and caching of results stand here too when the engines can use them: the callers see no
 // difference.
 package frontend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,26 +17,25 @@ import (
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/signal"
 )
 
 // Config is the user's settings of the frontend.
 type Config struct {
-	// Timeout ends a query that has not been answered. Default 2m; 0 means no limit.
-	Timeout model.Duration `yaml:"timeout"`
 	// SlowQuery logs queries that took at least this long, with what they read. Default 10s; 0 logs none.
 	SlowQuery model.Duration `yaml:"slow_query"`
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{Timeout: model.Duration(2 * time.Minute), SlowQuery: model.Duration(10 * time.Second)}
+	return Config{SlowQuery: model.Duration(10 * time.Second)}
 }
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
-	if c.Timeout < 0 || c.SlowQuery < 0 {
-		return errors.New("timeout and slow_query must not be negative")
+	if c.SlowQuery < 0 {
+		return fmt.Errorf("slow_query: %s must not be negative", c.SlowQuery)
 	}
 	return nil
 }
@@ -45,14 +44,26 @@ func (c Config) Validate() error {
 type Frontend struct {
 	cfg      Config
 	next     job.Runner
+	limits   *limits.Overrides
 	logger   *slog.Logger
+	now      func() time.Time
 	duration *prometheus.HistogramVec
 }
 
-// New returns a frontend that hands its jobs to next.
-func New(cfg Config, next job.Runner, logger *slog.Logger, reg prometheus.Registerer) *Frontend {
-	return &Frontend{cfg: cfg, next: next, logger: logger,
-		duration: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+// Options are what the program gives a frontend; all are required.
+type Options struct {
+	Config     Config
+	Next       job.Runner // takes the jobs: the scheduler
+	Limits     *limits.Overrides
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
+}
+
+// New returns a frontend.
+func New(o Options) *Frontend {
+	return &Frontend{cfg: o.Config, next: o.Next, limits: o.Limits, logger: o.Logger, now: o.Now,
+		duration: promauto.With(o.Registerer).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"signal", "kind", "outcome"})}
@@ -64,10 +75,14 @@ func (f *Frontend) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	if err != nil {
 		return job.Result{}, err
 	}
-	if f.cfg.Timeout > 0 {
+	limits := f.limits.For(j.Tenant).Queries
+	if j, err = f.bound(j, limits); err != nil {
+		return job.Result{}, err
+	}
+	if limits.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(f.cfg.Timeout),
-			fault.Errorf(fault.Timeout, "the query took longer than the limit of %s", f.cfg.Timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(limits.Timeout),
+			fault.Errorf(fault.Timeout, "the query took longer than the limit of %s", limits.Timeout))
 		defer cancel()
 	}
 	started := time.Now()
@@ -116,4 +131,54 @@ func outcome(err error) string {
 		return "user_error"
 	}
 	return "error"
+}
+
+// bound applies the tenant's limits on the range of a query: too long is refused, what is further back than the
+// lookback is left out.
+func (f *Frontend) bound(j job.Job, l limits.QueryLimits) (job.Job, error) {
+	oldest := time.Time{}
+	if l.MaxLookback > 0 {
+		oldest = f.now().Add(-time.Duration(l.MaxLookback))
+	}
+	switch {
+	case j.Metrics != nil:
+		q := *j.Metrics
+		if err := tooLong(time.Duration(q.End-q.Start)*time.Millisecond, l); err != nil {
+			return j, err
+		}
+		if !oldest.IsZero() {
+			q.Start = max(q.Start, oldest.UnixMilli())
+			q.End = max(q.End, q.Start)
+		}
+		j.Metrics = &q
+	case j.Logs != nil:
+		// The length is checked by the engine, in Loki's words.
+		q := *j.Logs
+		if !oldest.IsZero() {
+			q.Start = max(q.Start, oldest.UnixNano())
+			q.End = max(q.End, q.Start)
+		}
+		j.Logs = &q
+	case j.Traces != nil:
+		q := *j.Traces
+		ranged := q.Start != 0 || q.End != 0
+		if ranged && q.End > q.Start {
+			if err := tooLong(time.Duration(min(q.End-q.Start, math.MaxInt64)), l); err != nil {
+				return j, err
+			}
+		}
+		if ranged && !oldest.IsZero() {
+			q.Start = max(q.Start, uint64(oldest.UnixNano()))
+			q.End = max(q.End, q.Start)
+		}
+		j.Traces = &q
+	}
+	return j, nil
+}
+
+func tooLong(d time.Duration, l limits.QueryLimits) error {
+	if l.MaxLength > 0 && d > time.Duration(l.MaxLength) {
+		return fault.Errorf(fault.Unprocessable, "the query time range exceeds the limit (query length: %s, limit: %s)", d, l.MaxLength)
+	}
+	return nil
 }

@@ -27,7 +27,8 @@ type head[B, P any] interface {
 	// Size is the memory held, in bytes. Rows is how many rows (entries, spans) there are.
 	Size() int64
 	Rows() int
-	// WriteBlock writes the block's data file into dir and fills in meta. The head is frozen by then.
+	// WriteBlock writes the block's data file into dir, synced, and fills in meta. The head is frozen by
+	// then.
 	WriteBlock(ctx context.Context, dir string, meta *block.Meta) error
 	Part() P
 }
@@ -35,7 +36,7 @@ type head[B, P any] interface {
 // kind is a signal as the ingester sees it.
 type kind[B, P any] struct {
 	signal    signal.Signal
-	newHead   func() head[B, P]
+	newHead   func(tenant string) head[B, P]
 	encode    func(dst []byte, tenant string, b *B) []byte
 	decode    func(rec []byte) (tenant string, b *B, err error)
 	openBlock func(ctx context.Context, r *block.Reader) (P, error)
@@ -181,7 +182,7 @@ func (c *columnar[B, P]) tenant(id string) *tenantState[B, P] {
 	defer c.mu.Unlock()
 	t := c.tenants[id]
 	if t == nil {
-		t = &tenantState[B, P]{tenant: id, head: c.kind.newHead()}
+		t = &tenantState[B, P]{tenant: id, head: c.kind.newHead(id)}
 		c.tenants[id] = t
 	}
 	return t

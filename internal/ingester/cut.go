@@ -76,7 +76,7 @@ func (c *columnar[B, P]) freeze(t *tenantState[B, P]) error {
 	g := &generation[B, P]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: before}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
-	t.head = c.kind.newHead()
+	t.head = c.kind.newHead(t.tenant)
 	t.first.Store(0)
 	t.since.Store(0)
 	return nil
@@ -99,6 +99,13 @@ func (c *columnar[B, P]) writeLocal(ctx context.Context, t *tenantState[B, P], g
 	meta := &block.Meta{ULID: g.id, Tenant: t.tenant, Signal: c.kind.signal, Producer: "ingester", Created: c.opts.Now()}
 	if err := g.head.WriteBlock(ctx, tmp, meta); err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	content, err := meta.Encode()
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(tmp, block.MetaFile, content); err != nil {
+		return err
 	}
 	if err := writeCut(tmp, cutInfo{Before: g.before}); err != nil {
 		return err
@@ -172,7 +179,12 @@ func writeCut(dir string, info cutInfo) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, cutFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
+	return writeSynced(dir, cutFile, data)
+}
+
+// writeSynced writes a file and makes it and its name durable.
+func writeSynced(dir, name string, data []byte) error {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ type Options struct {
 	Entropy    io.Reader      // for block IDs; safe for concurrent use
 	Metrics    *metrics.Heads // the ingester owns it from then on: it flushes and closes it
 	LogHead    logs.HeadOptions
-	TraceHead  traces.HeadOptions
+	TraceHead  func(tenant string) traces.HeadOptions
 	// OnShipped is told of each block of logs or traces when it is safe in the bucket. Optional.
 	OnShipped func(ctx context.Context, m block.Meta)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/traces"
 	"github.com/hune-io/hune/internal/wal"
 )
 
@@ -67,7 +68,8 @@ func openFixture(t *testing.T, dir string, change func(*Options)) *fixture {
 		Bucket: f.bucket, Logger: logger, Registerer: prometheus.NewRegistry(), SyncAlways: true})
 	require.NoError(t, err)
 	opts := Options{Config: DefaultConfig(), WAL: wal.DefaultConfig(), Dir: dir, Bucket: f.bucket, Logger: logger, Registerer: prometheus.NewRegistry(),
-		Now: now, Entropy: &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}, Metrics: heads}
+		Now: now, Entropy: &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}, Metrics: heads,
+		TraceHead: func(string) traces.HeadOptions { return traces.HeadOptions{} }}
 	opts.Config.Logs.KeepAfterUpload = model.Duration(time.Minute)
 	if change != nil {
 		change(&opts)

@@ -19,7 +19,7 @@ func (h logHead) Part() logs.Part      { return h.Head }
 func logsKind(opts Options) kind[logs.Batch, logs.Part] {
 	return kind[logs.Batch, logs.Part]{
 		signal:  signal.Logs,
-		newHead: func() head[logs.Batch, logs.Part] { return logHead{logs.NewHead(opts.LogHead)} },
+		newHead: func(string) head[logs.Batch, logs.Part] { return logHead{logs.NewHead(opts.LogHead)} },
 		encode:  logs.AppendRecord,
 		decode:  logs.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (logs.Part, error) {
@@ -35,10 +35,12 @@ func (h traceHead) Part() traces.Part      { return h.Head }
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part] {
 	return kind[traces.Batch, traces.Part]{
-		signal:  signal.Traces,
-		newHead: func() head[traces.Batch, traces.Part] { return traceHead{traces.NewHead(opts.TraceHead)} },
-		encode:  traces.AppendRecord,
-		decode:  traces.DecodeRecord,
+		signal: signal.Traces,
+		newHead: func(tenant string) head[traces.Batch, traces.Part] {
+			return traceHead{traces.NewHead(opts.TraceHead(tenant))}
+		},
+		encode: traces.AppendRecord,
+		decode: traces.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (traces.Part, error) {
 			return traces.OpenBlock(ctx, r)
 		},

@@ -73,7 +73,7 @@ func (c *columnar[B, P]) cutDuringReplay(ctx context.Context, t *tenantState[B, 
 	g := &generation[B, P]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: 0}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
-	t.head = c.kind.newHead()
+	t.head = c.kind.newHead(t.tenant)
 	t.first.Store(int64(segment))
 	t.since.Store(0)
 	return c.writeLocal(ctx, t, g)

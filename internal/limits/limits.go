@@ -26,10 +26,14 @@ type Limits struct {
 	// accepts any time in the future.
 	CreationGracePeriod model.Duration `yaml:"creation_grace_period"`
 
+	// Metrics bound the writes of metrics.
 	Metrics MetricsLimits `yaml:"metrics"`
-	Logs    LogsLimits    `yaml:"logs"`
-	Traces  TracesLimits  `yaml:"traces"`
-	Queries QueryLimits   `yaml:"queries"`
+	// Logs bound the writes of logs.
+	Logs LogsLimits `yaml:"logs"`
+	// Traces bound the writes of traces.
+	Traces TracesLimits `yaml:"traces"`
+	// Queries bound reads.
+	Queries QueryLimits `yaml:"queries"`
 }
 
 // MetricsLimits bound the writes of metrics.
@@ -61,8 +65,6 @@ type LogsLimits struct {
 	IngestionRate units.Base2Bytes `yaml:"ingestion_rate"`
 	// IngestionBurst is how many bytes may come at once. Default 0: ten seconds of IngestionRate.
 	IngestionBurst units.Base2Bytes `yaml:"ingestion_burst"`
-	// MaxStreamsPerTenant bounds the streams with data in the head. Default 0: no bound.
-	MaxStreamsPerTenant int `yaml:"max_streams_per_tenant"`
 	// MaxLineSize is in bytes. Default 256KiB.
 	MaxLineSize units.Base2Bytes `yaml:"max_line_size"`
 	// MaxLineSizeTruncate cuts longer lines to MaxLineSize instead of rejecting them. Default false.
@@ -90,7 +92,8 @@ type TracesLimits struct {
 	IngestionRate units.Base2Bytes `yaml:"ingestion_rate"`
 	// IngestionBurst is how many bytes may come at once. Default 0: ten seconds of IngestionRate.
 	IngestionBurst units.Base2Bytes `yaml:"ingestion_burst"`
-	// MaxTraceBytes bounds one trace in the head, in bytes of OTLP. Default 50MiB.
+	// MaxTraceBytes bounds the spans of one trace in the head, in bytes of memory. Default 24MiB, at most
+	// 28MiB.
 	MaxTraceBytes units.Base2Bytes `yaml:"max_trace_bytes"`
 	// MaxTraceSpans bounds the spans of one trace in the head. Default 100000.
 	MaxTraceSpans int `yaml:"max_trace_spans"`
@@ -116,20 +119,14 @@ type QueryLimits struct {
 	MaxLength model.Duration `yaml:"max_query_length"`
 	// MaxLookback moves the start of a query to now minus this. Default 0: no bound.
 	MaxLookback model.Duration `yaml:"max_query_lookback"`
-	// MaxBytes bounds what one query may read from the bucket, in bytes. Default 0: no bound.
+	// MaxBytes bounds the log lines that one logs query may look at, in bytes. Default 0: no bound.
 	MaxBytes units.Base2Bytes `yaml:"max_query_bytes"`
 	// MaxSeries bounds the series of a logs metric query's answer. Default 500.
 	MaxSeries int `yaml:"max_query_series"`
 	// MaxEntries bounds the limit that a logs query may ask for. Default 5000.
 	MaxEntries int `yaml:"max_entries_limit_per_query"`
-	// MaxSamples bounds the samples that one PromQL query holds in memory. Default 50000000.
-	MaxSamples int `yaml:"max_samples"`
-	// MaxPoints bounds the points per series (range / step) of a range query. Default 11000.
+	// MaxPoints bounds the points per series (range / step) of a logs range query. Default 11000.
 	MaxPoints int `yaml:"max_points_per_series"`
-	// MaxTraces bounds the limit that a trace search may ask for. Default 1000.
-	MaxTraces int `yaml:"max_traces_per_search"`
-	// MaxConcurrent bounds the queries of the tenant that run at once; more wait. Default 0: no bound.
-	MaxConcurrent int `yaml:"max_concurrent"`
 }
 
 // DefaultConfig returns the limits of a tenant for whom nothing is configured.
@@ -147,12 +144,12 @@ func DefaultConfig() Limits {
 			DiscoverServiceName: true, DiscoverLogLevels: true,
 		},
 		Traces: TracesLimits{
-			MaxTraceBytes: 50 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
+			MaxTraceBytes: 24 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
 			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000,
 		},
 		Queries: QueryLimits{
 			Timeout: model.Duration(2 * time.Minute), MaxSeries: 500, MaxEntries: 5000,
-			MaxSamples: 50_000_000, MaxPoints: 11_000, MaxTraces: 1000,
+			MaxPoints: 11_000,
 		},
 	}
 }
@@ -178,7 +175,6 @@ func (l *Limits) Validate() error {
 	check("metrics.max_native_histogram_buckets", m.MaxNativeHistogramBuckets < 0)
 	check("logs.ingestion_rate", g.IngestionRate < 0)
 	check("logs.ingestion_burst", g.IngestionBurst < 0)
-	check("logs.max_streams_per_tenant", g.MaxStreamsPerTenant < 0)
 	check("logs.max_line_size", g.MaxLineSize < 0)
 	check("logs.max_label_names_per_series", g.MaxLabelNamesPerSeries < 0)
 	check("logs.max_label_name_length", g.MaxLabelNameLength < 0)
@@ -188,6 +184,9 @@ func (l *Limits) Validate() error {
 	check("traces.ingestion_rate", t.IngestionRate < 0)
 	check("traces.ingestion_burst", t.IngestionBurst < 0)
 	check("traces.max_trace_bytes", t.MaxTraceBytes < 0)
+	if t.MaxTraceBytes > 28*units.MiB {
+		errs = append(errs, fmt.Errorf("traces.max_trace_bytes: %s is more than 28MiB", t.MaxTraceBytes))
+	}
 	check("traces.max_trace_spans", t.MaxTraceSpans < 0)
 	check("traces.max_span_bytes", t.MaxSpanBytes < 0)
 	check("traces.max_attribute_bytes", t.MaxAttributeBytes < 0)
@@ -199,9 +198,6 @@ func (l *Limits) Validate() error {
 	check("queries.max_query_bytes", q.MaxBytes < 0)
 	check("queries.max_query_series", q.MaxSeries < 0)
 	check("queries.max_entries_limit_per_query", q.MaxEntries < 0)
-	check("queries.max_samples", q.MaxSamples < 0)
 	check("queries.max_points_per_series", q.MaxPoints < 0)
-	check("queries.max_traces_per_search", q.MaxTraces < 0)
-	check("queries.max_concurrent", q.MaxConcurrent < 0)
 	return errors.Join(errs...)
 }
