@@ -39,6 +39,9 @@ export interface Chart {
   u: uPlot;
 }
 
+/** Steps of an axis in bytes: 1 GiB, not 1 GB. */
+const powers = Array.from({ length: 60 }, (_, k) => 2 ** (k - 4));
+
 const axisFont = '11px system-ui, sans-serif';
 
 export function makeChart(parent: HTMLElement, input: ChartInput, on: { zoom(from: number, to: number): void; hover(h: Hover | null): void }): Chart {
@@ -53,14 +56,14 @@ export function makeChart(parent: HTMLElement, input: ChartInput, on: { zoom(fro
       legend: { show: false },
       cursor: { drag: { x: true, y: false, setScale: false }, focus: { prox: 24 }, points: { size: 6 }, y: false },
       focus: { alpha: 0.35 },
-      padding: [8, 8, 0, 0],
+      padding: [8, 16, 0, 0],
       scales: {
         x: { time: true, range: () => [now.from, now.to] },
         y: { range: (_u, min, max) => span_(min, max) },
       },
       axes: [
         { stroke: i.text, font: axisFont, size: 26, grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 84, values: (_u, ts) => ts.map((s, k) => label(s, ts[k - 1], span)) },
-        { stroke: i.text, font: axisFont, size: (_u, vs) => Math.max(44, Math.min(110, 14 + 6.3 * Math.max(0, ...(vs ?? []).map((v) => v.length)))), grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 40, values: (_u, vs) => vs.map((v) => value(v, i.unit)) },
+        { stroke: i.text, font: axisFont, size: (_u, vs) => Math.max(44, Math.min(110, 14 + 6.3 * Math.max(0, ...(vs ?? []).map((v) => v.length)))), grid: { stroke: i.grid, width: 1 }, ticks: { show: false }, space: 40, incrs: i.unit.startsWith('bytes') ? powers : undefined, values: (_u, vs) => vs.map((v) => value(v, i.unit)) },
       ],
       series: [
         {},
