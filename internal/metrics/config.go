@@ -21,8 +21,6 @@ type Config struct {
 	// MaxExemplars is how many exemplars each tenant keeps in memory, the newest of all series.
 	// Default 10000 (some 1 MB when full). Zero stores none.
 	MaxExemplars int `yaml:"max_exemplars"`
-	// MaxSeries is how many series a tenant may have in its head. Default 0: no limit.
-	MaxSeries int `yaml:"max_series"`
 	// MaxMetadata is how many metric names each tenant keeps type, help and unit of. Default 20000.
 	// Zero keeps none.
 	MaxMetadata int `yaml:"max_metadata"`
@@ -99,7 +97,6 @@ func (c Config) Validate() error {
 	check(c.MaxFuture >= 0, "metrics.max_future: must not be negative")
 	check(time.Duration(c.BlockRange) >= time.Minute, "metrics.block_range: %s is shorter than 1m", c.BlockRange)
 	check(c.MaxExemplars >= 0, "metrics.max_exemplars: must not be negative")
-	check(c.MaxSeries >= 0, "metrics.max_series: must not be negative")
 	check(c.MaxMetadata >= 0, "metrics.max_metadata: must not be negative")
 	check(time.Duration(c.ShipInterval) >= time.Second, "metrics.ship_interval: %s is shorter than 1s", c.ShipInterval)
 	check(c.KeepLocal >= 0, "metrics.keep_local: must not be negative")

@@ -114,8 +114,8 @@ func (t *head) openTSDB(logger *slog.Logger) (err error) {
 	o.OutOfOrderTimeWindow = time.Duration(c.OutOfOrderWindow).Milliseconds()
 	o.EnableExemplarStorage, o.MaxExemplars = c.MaxExemplars > 0, int64(c.MaxExemplars)
 	o.BlocksToDelete = t.blocksToDelete
-	if c.MaxSeries > 0 {
-		o.SeriesLifecycleCallback = &seriesLimit{max: int64(c.MaxSeries), tenant: t.tenant}
+	if t.opts.MaxSeries != nil {
+		o.SeriesLifecycleCallback = &seriesLimit{max: t.opts.MaxSeries, tenant: t.tenant}
 	}
 	t.reg = prometheus.NewRegistry()
 	t.db, err = tsdb.Open(t.dir, logger, t.reg, o, nil)
@@ -240,7 +240,7 @@ func logSizes(dir string) map[string]int64 {
 
 // seriesLimit refuses new series beyond a number. It sees every creation and deletion.
 type seriesLimit struct {
-	max    int64
+	max    func(tenant string) int
 	tenant string
 	n      atomic.Int64
 }
@@ -250,8 +250,8 @@ var errSeriesLimit = errors.New("per-user series limit")
 
 // PreCreation implements tsdb.SeriesLifecycleCallback.
 func (s *seriesLimit) PreCreation(labels.Labels) error {
-	if s.n.Load() >= s.max {
-		return fmt.Errorf("%w of %d exceeded (tenant %s, metrics.max_series)", errSeriesLimit, s.max, s.tenant)
+	if limit := s.max(s.tenant); limit > 0 && s.n.Load() >= int64(limit) {
+		return fmt.Errorf("%w of %d exceeded (tenant %s, limits.metrics.max_series_per_tenant)", errSeriesLimit, limit, s.tenant)
 	}
 	return nil
 }

@@ -35,6 +35,8 @@ type HeadOptions struct {
 	// SyncInterval (default 1s) and a power cut can take what was acknowledged since.
 	SyncAlways   bool
 	SyncInterval time.Duration
+	// MaxSeries says how many series a tenant may have in its head, 0 for any number. Nil: any number.
+	MaxSeries func(tenant string) int
 	// Replica names this process in the labels of its blocks. Default "0".
 	Replica string
 }

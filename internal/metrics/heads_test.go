@@ -79,7 +79,7 @@ func TestTenantsDoNotMix(t *testing.T) {
 func TestRejections(t *testing.T) {
 	old := func(o *HeadOptions) {}
 	strict := func(o *HeadOptions) { o.Config.OutOfOrderWindow = 0 }
-	limited := func(o *HeadOptions) { o.Config.MaxSeries = 1 }
+	limited := func(o *HeadOptions) { o.MaxSeries = func(string) int { return 1 } }
 	badHistogram := &histogram.Histogram{Count: 1, Sum: 1, PositiveSpans: []histogram.Span{{Length: 2}}, PositiveBuckets: []int64{1}}
 	cases := []struct {
 		name    string
