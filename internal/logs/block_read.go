@@ -139,6 +139,12 @@ func (b *Block) values(name string) []postingValue {
 	return b.postings[i].values
 }
 
+// selectMemory bounds what a select without limit decodes at one time, about, in bytes of lines and
+// metadata. The pages of many streams cover the same time, so all of them must be open for the rows
+// to come in order of time; a select of more is done in slices of time, which reads pages that
+// several slices need once for each.
+const selectMemory = 256 << 20
+
 // SelectRows implements Part.
 func (b *Block) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error] {
 	return func(yield func(*Rows, error) bool) {
@@ -152,20 +158,67 @@ func (b *Block) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error
 			yield(nil, err)
 			return
 		}
-		var pieces []piece
-		for i := range b.dir.pages {
-			if p, ok := b.piece(i, found, q.start, q.end); ok {
-				pieces = append(pieces, p)
-			}
-		}
-		if len(pieces) == 0 {
-			return
-		}
-		if q.stats != nil {
+		parts := b.timeSlices(q, found, selectMemory)
+		if q.stats != nil && len(parts) > 0 {
 			q.stats.blocks.Add(1)
 		}
-		mergePieces(ctx, q, b.streams, pieces, pagesAtOnce, yield)
+		for _, r := range parts {
+			part := *q
+			part.start, part.end = r.min, r.max
+			if !b.selectSlice(ctx, &part, found, yield) {
+				return
+			}
+		}
 	}
+}
+
+// selectSlice yields the rows of one slice of time and reports whether to go on.
+func (b *Block) selectSlice(ctx context.Context, q *selection, found *block.Bitmap, yield func(*Rows, error) bool) (more bool) {
+	var pieces []piece
+	for i := range b.dir.pages {
+		if p, ok := b.piece(i, found, q.start, q.end); ok {
+			pieces = append(pieces, p)
+		}
+	}
+	more = true
+	mergePieces(ctx, q, b.streams, pieces, pagesAtOnce, func(rows *Rows, err error) bool {
+		more = yield(rows, err) && err == nil
+		return more
+	})
+	return more
+}
+
+// timeSlices cuts the time range of a select into slices [min, max) of which each needs about memory
+// bytes, in the direction of the select; none if there is nothing to read.
+func (b *Block) timeSlices(q *selection, found *block.Bitmap, memory uint64) []timeRange {
+	times, size := noTime, uint64(0)
+	for i := range b.dir.pages {
+		if p, ok := b.piece(i, found, q.start, q.end); ok {
+			times.join(p.timeRange)
+			size += b.dir.pages[i].lineBytes + b.dir.pages[i].metadataBytes
+		}
+	}
+	if size == 0 && times == noTime {
+		return nil
+	}
+	whole := timeRange{max(q.start, times.min), q.end}
+	if times.max < q.end {
+		whole.max = times.max + 1
+	}
+	n := min(size/memory+1, 1024)
+	width := (uint64(whole.max) - uint64(whole.min)) / n
+	if n == 1 || q.limit > 0 || width == 0 {
+		return []timeRange{whole}
+	}
+	out := make([]timeRange, n)
+	for i := range out {
+		out[i] = timeRange{int64(uint64(whole.min) + uint64(i)*width), int64(uint64(whole.min) + uint64(i+1)*width)}
+	}
+	out[n-1].max = whole.max
+	if q.direction == Backward {
+		slices.Reverse(out)
+	}
+	return out
 }
 
 // piece makes page i a piece of a select, unless it has no row of the found streams in the time

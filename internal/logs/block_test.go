@@ -362,3 +362,45 @@ func TestPageLayout(t *testing.T) {
 	require.Len(t, b.dir.pages[0].runs, 1)
 	require.Len(t, b.dir.pages[1].runs, 2)
 }
+
+// A select that needs more memory than it may is done in slices of time: nothing is lost, doubled or
+// out of order.
+func TestTimeSlices(t *testing.T) {
+	head := headOf(benchBatches(40, 10, 20)...)
+	b, _ := blockOf(t, head, BlockOptions{PageRows: 100})
+	ctx := context.Background()
+	oldest, newest := b.TimeRange()
+	for _, d := range []Direction{Forward, Backward} {
+		s := Select{Start: oldest + 1000, End: newest - 1000, Direction: d}
+		q, err := compileSelect(ctx, s)
+		require.NoError(t, err)
+		found, err := b.find(nil)
+		require.NoError(t, err)
+		require.Len(t, b.timeSlices(q, found, 1<<30), 1)
+		parts := b.timeSlices(q, found, 20_000)
+		require.Greater(t, len(parts), 20)
+		got := collect(t, func(yield func(*Rows, error) bool) {
+			for _, r := range parts {
+				part := *q
+				part.start, part.end = r.min, r.max
+				if !b.selectSlice(ctx, &part, found, yield) {
+					return
+				}
+			}
+		})
+		require.Equal(t, printRows(collect(t, head.SelectRows(ctx, s))), printRows(got))
+	}
+	all := &selection{start: math.MinInt64, end: math.MaxInt64}
+	g, err := tryOpen(writtenBlock(t, goldenHead(), goldenOptions)) // from the first century to the last
+	require.NoError(t, err)
+	found, err := g.find(nil)
+	require.NoError(t, err)
+	parts := g.timeSlices(all, found, 100)
+	require.Equal(t, int64(-7), parts[len(parts)-1].min)
+	require.Equal(t, int64(1_768_435_200_014_000_001), parts[0].max, "one behind the newest row that a select can ask for")
+	for i := range parts[1:] {
+		require.Equal(t, parts[i].min, parts[i+1].max)
+	}
+	all.limit = 1
+	require.Len(t, g.timeSlices(all, found, 100), 1)
+}
