@@ -3,10 +3,13 @@ package traces
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/block"
 )
 
 // shop makes n traces of 14 spans and about 15 attributes a span, like those of an instrumented web
@@ -106,4 +109,133 @@ func BenchmarkToOTLP(b *testing.B) {
 		}
 	}
 	perSpan(b, 2800)
+}
+
+func benchHead(b *testing.B, n int) *Head {
+	b.Helper()
+	h := NewHead(HeadOptions{})
+	traces := shop(n, 10e6)
+	for i := 0; i < n; i += 100 {
+		_, err := h.Append(&Batch{OTLP: request(traces[i : i+100])})
+		require.NoError(b, err)
+	}
+	return h
+}
+
+func BenchmarkHeadAppend(b *testing.B) {
+	traces := shop(2000, 10e6)
+	var requests [][]byte
+	for i := 0; i < len(traces); i += 100 {
+		requests = append(requests, request(traces[i:i+100]))
+	}
+	var h *Head
+	b.ReportAllocs()
+	for b.Loop() {
+		h = NewHead(HeadOptions{})
+		for _, r := range requests {
+			_, err := h.Append(&Batch{OTLP: r})
+			require.NoError(b, err)
+		}
+	}
+	perSpan(b, h.Rows())
+	b.ReportMetric(float64(h.Size())/float64(h.Rows()), "B/span")
+}
+
+func BenchmarkAppendRecord(b *testing.B) {
+	batch := &Batch{OTLP: request(shop(200, 10e6)), Spans: 2800}
+	var rec []byte
+	b.SetBytes(int64(len(batch.OTLP)))
+	b.ReportAllocs()
+	for b.Loop() {
+		rec = AppendRecord(rec[:0], "tenant", batch)
+	}
+	perSpan(b, batch.Spans)
+	b.ReportMetric(float64(len(rec))/float64(batch.Spans), "B/span")
+}
+
+func BenchmarkWriteBlock(b *testing.B) {
+	h := benchHead(b, 7000)
+	var size int64
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		size, _, err = h.encodeBlock(b.Context(), io.Discard)
+		require.NoError(b, err)
+	}
+	perSpan(b, h.Rows())
+	b.ReportMetric(float64(size)/float64(h.Rows()), "B/span")
+}
+
+// selections are the questions of the select benchmarks.
+var selections = map[string]Select{
+	"all":          {},
+	"absent":       {Conditions: []Condition{{Scope: "span", Key: "app.user.id", Op: "=", Operand: Attribute{Str: "nobody"}}}},
+	"needle":       {Conditions: []Condition{{Scope: "span", Key: "app.user.id", Op: "=", Operand: Attribute{Str: "user-78"}}}},
+	"slow errors":  {Conditions: []Condition{{Scope: "intrinsic", Key: "status", Op: "=", Operand: Attribute{Type: TypeInt, Int: 2}}, {Scope: "intrinsic", Key: "duration", Op: ">", Operand: Attribute{Type: TypeInt, Int: 199e6}}}, AllConditions: true},
+	"by service":   {Conditions: []Condition{{Scope: "resource", Key: "service.name", Op: "=", Operand: Attribute{Str: "nowhere"}}}},
+	"short window": {Start: genBase + 10e9, End: genBase + 11e9},
+}
+
+func benchPart(b *testing.B, p Part, ids []ID) {
+	for name, s := range selections {
+		b.Run("select "+name, func(b *testing.B) {
+			b.ReportAllocs()
+			found := 0
+			for b.Loop() {
+				found = 0
+				for _, err := range p.SelectTraces(b.Context(), s) {
+					require.NoError(b, err)
+					found++
+				}
+			}
+			b.ReportMetric(float64(found), "traces")
+		})
+	}
+	b.Run("select newest 20", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			for _, err := range p.SelectTraces(b.Context(), Select{}) {
+				require.NoError(b, err)
+				if n++; n == 20 {
+					break
+				}
+			}
+		}
+	})
+	b.Run("trace by id", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			t, err := p.TraceByID(b.Context(), ids[i%len(ids)])
+			require.NoError(b, err)
+			require.NotNil(b, t)
+		}
+	})
+	b.Run("absent id", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			t, err := p.TraceByID(b.Context(), ID{1, 2, 3})
+			require.NoError(b, err)
+			require.Nil(b, t)
+		}
+	})
+}
+
+func benchIDs(b *testing.B, p Part) (ids []ID) {
+	for piece, err := range p.Pieces(b.Context()) {
+		require.NoError(b, err)
+		ids = append(ids, piece.ID)
+	}
+	return ids
+}
+
+func BenchmarkHead(b *testing.B) {
+	h := benchHead(b, 7000)
+	benchPart(b, h, benchIDs(b, h))
+}
+
+func BenchmarkBlock(b *testing.B) {
+	p, err := openBytes(blockBytes(b, benchHead(b, 7000)), block.ReaderOptions{})
+	require.NoError(b, err)
+	benchPart(b, p, benchIDs(b, p))
 }

@@ -41,6 +41,7 @@ func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) (er
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
+	meta.Version = block.MetaVersion
 	meta.MinTime, meta.MaxTime = int64(h.start), int64(h.end)
 	meta.Rows, meta.RawBytes, meta.StoredBytes = int64(h.rows), h.rawBytes, size
 	meta.Data = block.File{Size: size, CRC32C: crc}
