@@ -10,7 +10,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/prometheus/tsdb/wlog"
 	"github.com/stretchr/testify/require"
@@ -43,10 +42,11 @@ func copyLog(t *testing.T, from, to string) {
 // last acknowledged byte, and wants back every record that was acknowledged before the copy.
 func TestCrash(t *testing.T) {
 	dir := t.TempDir()
-	w := open(t, dir, Options{SegmentSize: 1 << 20})
+	w := open(t, dir, Options{SegmentSize: 300_000})
 	var mu sync.Mutex
 	acked := map[uint64]bool{}
 	stop := make(chan struct{})
+	tokens := make(chan struct{}) // paces the writers, so that the log doesn't outgrow its readers
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -54,7 +54,7 @@ func TestCrash(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-tokens:
 				}
 				if err := w.Append(ctx, record(i)); err != nil {
 					t.Error(err)
@@ -68,8 +68,9 @@ func TestCrash(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for round := range 25 {
-		timer := time.NewTimer(time.Duration(rnd.IntN(20)) * time.Millisecond)
-		<-timer.C
+		for range 20 + rnd.IntN(40) {
+			tokens <- struct{}{}
+		}
 		mu.Lock()
 		before := make([]uint64, 0, len(acked))
 		for i := range acked {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,7 +330,10 @@ func TestClose(t *testing.T) {
 
 func TestTooLargeRecord(t *testing.T) {
 	w := open(t, t.TempDir(), Options{})
-	require.Equal(t, fault.TooLarge, fault.ClassOf(w.Append(ctx, make([]byte, MaxRecordLen+1))))
+	huge, err := syscall.Mmap(-1, 0, MaxRecordLen+1, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, syscall.Munmap(huge)) }()
+	require.Equal(t, fault.TooLarge, fault.ClassOf(w.Append(ctx, huge)))
 	require.NoError(t, w.Append(ctx, make([]byte, 10<<20)))
 }
 
