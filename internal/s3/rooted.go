@@ -40,17 +40,21 @@ var _ backend.Backend = (*rooted)(nil)
 // chdir guards the moment in which the working directory is not ours.
 var chdir sync.Mutex
 
-// newRooted opens the backend over root, an absolute path that exists.
-func newRooted(root string) (*rooted, error) {
+// newRooted opens the backend over root, an absolute path that exists. Content types, checksums and
+// ACLs are kept in extended attributes of the files, or in a folder beside the root with sidecar.
+func newRooted(root string, sidecar bool) (*rooted, error) {
 	chdir.Lock()
 	defer chdir.Unlock()
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
-	storer, opts, err := metadata(root)
-	if err != nil {
-		return nil, err
+	var storer meta.MetadataStorer = meta.XattrMeta{}
+	var opts posix.PosixOpts
+	if sidecar {
+		if storer, err = openSidecar(root, &opts); err != nil {
+			return nil, err
+		}
 	}
 	p, err := posix.New(root, storer, opts)
 	if cerr := os.Chdir(wd); cerr != nil {
@@ -62,22 +66,19 @@ func newRooted(root string) (*rooted, error) {
 	return &rooted{p: p, root: root}, nil
 }
 
-// metadata chooses where content types, checksums and ACLs are kept: extended attributes of the files
-// where the filesystem has them, else a folder beside the root.
-func metadata(root string) (meta.MetadataStorer, posix.PosixOpts, error) {
-	opts := posix.PosixOpts{ForceNoTmpFile: false}
-	x := meta.XattrMeta{}
-	if err := x.Test(root); err == nil {
-		return x, opts, nil
-	}
+func openSidecar(root string, opts *posix.PosixOpts) (meta.MetadataStorer, error) {
 	// Not ROOT-meta: the backend takes a path that begins like the root for one inside it.
 	opts.SideCarDir = filepath.Join(filepath.Dir(root), "meta-"+filepath.Base(root))
 	if err := os.MkdirAll(opts.SideCarDir, 0o777); err != nil {
-		return nil, opts, err
+		return nil, err
 	}
 	s, err := meta.NewSideCar(opts.SideCarDir)
-	return s, opts, err
+	opts.SideCarDir = "" // only used to print where it is
+	return s, err
 }
+
+// hasAttributes reports whether the filesystem of dir has extended attributes.
+func hasAttributes(dir string) bool { return meta.XattrMeta{}.Test(dir) == nil }
 
 // abs returns the path of a bucket. Names that the API has let through, but that are no folder of
 // their own below the root, lead to a place where nothing is.

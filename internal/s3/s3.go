@@ -88,6 +88,8 @@ type Server struct {
 	root   string
 	logger *slog.Logger
 
+	sidecar bool // keep metadata beside the root even if the filesystem could hold it
+
 	be     *rooted
 	srv    *s3api.S3ApiServer
 	addr   string
@@ -123,7 +125,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := os.MkdirAll(s.root, 0o777); err != nil {
 		return fmt.Errorf("s3: %w", err)
 	}
-	be, err := newRooted(s.root)
+	be, err := newRooted(s.root, s.sidecar || !hasAttributes(s.root))
 	if err != nil {
 		return fmt.Errorf("s3: open %s: %w", s.root, err)
 	}
