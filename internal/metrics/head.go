@@ -85,9 +85,13 @@ func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 // refuses to work beside them.
 func (t *head) openDB() error {
 	t.quarantineBlocks()
+	began := time.Now()
 	watch := &repairWatch{Handler: t.logger.Handler(), before: logSizes(t.dir)}
 	if err := t.openTSDB(slog.New(watch)); err != nil {
 		return err
+	}
+	if n := t.db.Head().NumSeries(); n > 0 {
+		t.logger.Info("metrics replayed", "series", n, "seconds", time.Since(began).Seconds())
 	}
 	if n := t.gauge("prometheus_tsdb_wal_corruptions_total"); n > 0 {
 		watch.mu.Lock()

@@ -26,7 +26,7 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 	}
 	now := t.opts.Now()
 	t.lastAppend.Store(now.UnixMilli())
-	w := batchWriter{head: t, app: t.db.Appender(ctx), maxT: math.MaxInt64, window: t.opts.Config.OutOfOrderWindow}
+	w := batchWriter{head: t, app: t.db.Appender(ctx), maxT: latest, window: t.opts.Config.OutOfOrderWindow}
 	if ahead := time.Duration(t.opts.Config.MaxFuture); ahead > 0 {
 		w.maxT = now.Add(ahead).UnixMilli()
 	}
@@ -39,6 +39,12 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 	w.result.Rejected = w.rejected.List()
 	return w.result, nil
 }
+
+// The years 1 to 9999: beyond, differences of times overflow within the TSDB.
+const (
+	earliest = -62135596800000
+	latest   = 253402300799999
+)
 
 // batchWriter appends one batch.
 type batchWriter struct {
@@ -183,8 +189,11 @@ var (
 )
 
 func (w *batchWriter) checkTime(ts int64) error {
-	if ts > w.maxT {
+	switch {
+	case ts > w.maxT:
 		return errFuture
+	case ts < earliest:
+		return storage.ErrOutOfBounds
 	}
 	return nil
 }

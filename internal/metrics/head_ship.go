@@ -40,7 +40,7 @@ func (t *head) flush(ctx context.Context) error {
 			break
 		}
 		// Blocks are aligned, as Prometheus's are: the compactor groups them by range.
-		end := min((mint/width)*width+width-1, maxt)
+		end := min(mint-floorMod(mint, width)+width-1, maxt)
 		if err := t.db.CompactHead(tsdb.NewRangeHeadWithIsolationDisabled(h, mint, end)); err != nil {
 			return fmt.Errorf("cut head to a block: %w", err)
 		}
@@ -53,6 +53,9 @@ func (t *head) flush(ctx context.Context) error {
 	}
 	return nil
 }
+
+// floorMod is a modulo whose result is never negative: times before 1970 are.
+func floorMod(a, b int64) int64 { return (a%b + b) % b }
 
 // maintain does the periodic work of a tenant.
 func (t *head) maintain(ctx context.Context) error {

@@ -1,7 +1,10 @@
 package metrics
 
 import (
+	"flag"
+	"fmt"
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -19,6 +22,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// A round of the property test opens three databases: rapid's hundred would take a minute.
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		_ = checks.Value.Set("20")
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -221,4 +229,25 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 		require.ErrorContains(t, err, want)
 	}
 	require.Equal(t, int64(math.MaxInt64), int64(MaxTime))
+}
+
+// An open database costs little before it has data: there is one for each tenant.
+func TestIdleTenantIsSmall(t *testing.T) {
+	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), nil))
+	push(t, h, "warm", floats("m", Sample{T: at(0), V: 1}))
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc + m.StackInuse)
+	}
+	before := heap()
+	const tenants = 10
+	for i := range tenants {
+		push(t, h, fmt.Sprint("t", i), floats("m", Sample{T: at(0), V: 1}))
+	}
+	each := (heap() - before) / tenants
+	t.Logf("%d KiB for each tenant", each>>10)
+	require.Less(t, each, int64(3<<20))
 }

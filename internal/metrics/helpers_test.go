@@ -75,3 +75,21 @@ func instant(t testing.TB, tenant, expr string, ts int64, sources ...Source) []s
 	}
 	return out
 }
+
+// testContext is for property tests, whose rounds outlive no test but have no context of their own.
+var testContext = context.Background()
+
+func quickOptions(t testing.TB, dir string, bkt objstore.Bucket) HeadOptions {
+	t.Helper()
+	o := testHeadOptions(t, dir, bkt)
+	o.SyncAlways, o.SyncInterval = false, time.Hour
+	return o
+}
+
+func newTestStoreIn(t testing.TB, dir string, bkt objstore.Bucket) *BlockStore {
+	t.Helper()
+	s, err := NewBlockStore(BlockStoreOptions{Dir: dir, Config: DefaultConfig().Store, Bucket: bkt,
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	require.NoError(t, err)
+	return s
+}

@@ -117,7 +117,7 @@ func TestRemoteWriteRejects(t *testing.T) {
 		{"UTF-8 names", series(pairs("__name__", "http.server duration", "k8s.pod", "ü"), now), ""},
 		{"too old", series(pairs("__name__", "m", "job", "old"), prompb.Sample{Timestamp: at(-24 * time.Hour)}), "too old sample"},
 		{"absurd future", series(pairs("__name__", "m", "job", "new"), prompb.Sample{Timestamp: 1 << 60}), "too far in the future"},
-		{"absurd past", series(pairs("__name__", "m", "job", "old"), prompb.Sample{Timestamp: -1 << 60}), "too old sample"},
+		{"absurd past", series(pairs("__name__", "m", "job", "old"), prompb.Sample{Timestamp: -1 << 63}), "out of bounds"},
 		{"bad histogram", prompb.TimeSeries{Labels: pairs("__name__", "h"), Histograms: []prompb.Histogram{{
 			Count: &prompb.Histogram_CountInt{CountInt: 1}, PositiveSpans: []prompb.BucketSpan{{Length: 1 << 31}}, Timestamp: at(0)}}}, "for series {__name__=\"h\"}"},
 	}
