@@ -20,6 +20,9 @@ import (
 // labels aside (they are immutable strings).
 type Batch struct {
 	Series []Series
+	// DiscardOutOfOrder drops samples that are older than the newest of their series, even inside of
+	// the out-of-order window: staleness markers for a target that has come back meanwhile.
+	DiscardOutOfOrder bool
 }
 
 // Series is the new data of one series. Times are Unix milliseconds. Labels are sorted, without
