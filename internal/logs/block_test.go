@@ -264,8 +264,8 @@ func TestHostilePayloads(t *testing.T) {
 	require.Equal(t, allRows(t, goldenHead()), allRows(t, b))
 	faults := 0
 	for _, target := range payloads {
-		for at := 0; at < 60; at++ {
-			for _, v := range []byte{0, 1, 0x7f, 0x80, 0xff} {
+		for at := range 40 {
+			for _, v := range []byte{0, 0x7f, 0xff} {
 				bad := mutated(t, data, func(what string, p []byte) []byte {
 					if what == target && at < len(p) {
 						p[at] = v
@@ -283,7 +283,7 @@ func TestHostilePayloads(t *testing.T) {
 			}
 		}
 	}
-	require.Greater(t, faults, 300)
+	require.Greater(t, faults, 200)
 }
 
 // A select reads the pages that can match, and of those the columns that it needs.

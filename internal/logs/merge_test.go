@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -13,9 +14,9 @@ import (
 
 // rowsAt is a source of one stream with a row at each of the times, two to a batch, that reuses its
 // memory as a source may.
-func rowsAt(started *int, err error, times ...int64) iter.Seq2[*Rows, error] {
+func rowsAt(started *atomic.Int32, err error, times ...int64) iter.Seq2[*Rows, error] {
 	return func(yield func(*Rows, error) bool) {
-		*started++
+		started.Add(1)
 		rows := &Rows{Streams: make([]labels.Labels, 2)}
 		line := []byte("line 000")
 		for i := 0; i < len(times); i += 2 {
@@ -39,7 +40,8 @@ func rowsAt(started *int, err error, times ...int64) iter.Seq2[*Rows, error] {
 }
 
 func TestMergeRowsIsLazy(t *testing.T) {
-	var a, b, c int
+	var a, b, c atomic.Int32
+	started := func() []int32 { return []int32{a.Swap(0), b.Swap(0), c.Swap(0)} }
 	merged := MergeRows(Backward,
 		RowSource{1, 4, rowsAt(&a, nil, 4, 3, 2, 1)},
 		RowSource{5, 8, rowsAt(&b, nil, 8, 7, 6, 5)},
@@ -52,21 +54,20 @@ func TestMergeRowsIsLazy(t *testing.T) {
 			break
 		}
 	}
-	require.Equal(t, []int{0, 0, 1}, []int{a, b, c})
+	require.Equal(t, []int32{0, 0, 1}, started())
 
-	a, b, c = 0, 0, 0
 	var got []int64
 	for _, r := range collect(t, merged) {
 		got = append(got, r.Timestamp)
 		require.Equal(t, `{app="a"}`, r.stream.String())
 	}
 	require.Equal(t, []int64{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, got)
-	require.Equal(t, []int{1, 1, 1}, []int{a, b, c})
+	require.Equal(t, []int32{1, 1, 1}, started())
 }
 
 // A row at the instant at which another source ends is a duplicate still.
 func TestMergeRowsDuplicatesAcrossBatches(t *testing.T) {
-	var n int
+	var n atomic.Int32
 	merged := MergeRows(Forward,
 		RowSource{1, 3, rowsAt(&n, nil, 1, 2, 3, 3)},
 		RowSource{3, 5, rowsAt(&n, nil, 3, 3, 5, 5)},
@@ -79,7 +80,7 @@ func TestMergeRowsDuplicatesAcrossBatches(t *testing.T) {
 	}
 	// Rows that a source itself repeats are its own affair where no other source has them.
 	require.Equal(t, []string{"1 line 001", "2 line 001", "3 line 003", "5 line 005", "5 line 005"}, got)
-	require.Equal(t, 3, n)
+	require.Equal(t, int32(3), n.Load())
 }
 
 func TestMergeRowsManyAtOneInstant(t *testing.T) {
@@ -98,7 +99,7 @@ func TestMergeRowsManyAtOneInstant(t *testing.T) {
 
 func TestMergeRowsErrors(t *testing.T) {
 	boom := errors.New("boom")
-	var n int
+	var n atomic.Int32
 	for name, sources := range map[string][]RowSource{
 		"at once": {{1, 9, rowsAt(&n, boom)}, {1, 9, rowsAt(&n, nil, 1, 2)}},
 		"later":   {{1, 9, rowsAt(&n, boom, 1, 2)}, {1, 9, rowsAt(&n, nil, 1, 2, 3)}},

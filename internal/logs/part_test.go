@@ -17,10 +17,14 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/hune-io/hune/internal/block"
 )
+
+// Libraries of object stores start goroutines as they are loaded; everything else must end.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
 // model is the plainest implementation of a Part: a list. It is what the others are compared with.
 type model struct{ rows []modelRow }
