@@ -23,6 +23,21 @@ import (
 // ErrPartial marks a folder without meta.json: a block whose upload or deletion didn't end.
 var ErrPartial = errors.New("block has no " + MetaFile)
 
+// expectMissing keeps metrics of failed operations from counting what is asked for on the chance.
+func expectMissing(bkt objstore.Bucket) objstore.Bucket {
+	if i, ok := bkt.(objstore.InstrumentedBucket); ok {
+		return i.WithExpectedErrs(bkt.IsObjNotFoundErr)
+	}
+	return bkt
+}
+
+func expectMissingReader(bkt objstore.BucketReader) objstore.BucketReader {
+	if i, ok := bkt.(objstore.InstrumentedBucketReader); ok {
+		return i.ReaderWithExpectedErrs(bkt.IsObjNotFoundErr)
+	}
+	return bkt
+}
+
 // ErrConflict says that the bucket has another block of the same ULID. Nothing was changed.
 var ErrConflict = errors.New("the bucket has another block of this ULID")
 
@@ -37,7 +52,7 @@ func Upload(ctx context.Context, bkt objstore.Bucket, localDir string, m *Meta) 
 	if err != nil {
 		return fmt.Errorf("upload block %s: %w", m.ULID, err)
 	}
-	done, err := uploaded(ctx, bkt, m, want)
+	done, err := uploaded(ctx, expectMissing(bkt), m, want)
 	if err != nil {
 		return fmt.Errorf("upload block %s: %w", m.ULID, err)
 	}
@@ -114,7 +129,7 @@ func readAll(ctx context.Context, bkt objstore.BucketReader, name string) (b []b
 // CorruptionError if it can't be the block's.
 func ReadMeta(ctx context.Context, bkt objstore.BucketReader, tenantID string, s signal.Signal, id ulid.ULID) (*Meta, error) {
 	dir := Dir(tenantID, s, id)
-	b, err := readAll(ctx, bkt, path.Join(dir, MetaFile))
+	b, err := readAll(ctx, expectMissingReader(bkt), path.Join(dir, MetaFile))
 	if err != nil {
 		if bkt.IsObjNotFoundErr(err) {
 			return nil, fmt.Errorf("%s: %w", dir, ErrPartial)
@@ -213,6 +228,7 @@ func Tenants(ctx context.Context, bkt objstore.BucketReader) ([]string, error) {
 // then the rest. Deleting what is already gone is not an error; after an error, delete again.
 func Delete(ctx context.Context, bkt objstore.Bucket, tenantID string, s signal.Signal, id ulid.ULID) error {
 	dir := Dir(tenantID, s, id)
+	bkt = expectMissing(bkt)
 	if err := deleteIfThere(ctx, bkt, path.Join(dir, MetaFile)); err != nil {
 		return fmt.Errorf("delete block %s: %w", dir, err)
 	}
