@@ -248,10 +248,7 @@ func TestDecodeCutsAndCaps(t *testing.T) {
 
 func TestDeepValueIsDropped(t *testing.T) {
 	value := appendStringField(nil, 1, "x")
-	for range 100_000 { // nested key/value lists would overflow a recursive reader's stack
-		if len(value) > 1<<20 {
-			break
-		}
+	for range 3000 { // each level copies the ones inside
 		value = appendBytesField(nil, 5, appendBytesField(nil, 1, value))
 	}
 	attr := appendBytesField(appendStringField(nil, 1, "deep"), 2, value)

@@ -303,9 +303,14 @@ type opaqueSource struct{ Source }
 func TestMergedSources(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		whole := genTraces(t, 4, 4)
-		recent := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return []Part{headOf(t, whole)}, nil })
+		head, shipped := headOf(t, whole), blockOf(t, whole[:1])
+		recent := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return []Part{head}, nil })
+		var behind Source = recent
+		if rapid.Bool().Draw(t, "opaque") {
+			behind = opaqueSource{recent}
+		}
 		src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) {
-			return []Part{blockOf(t, whole[:1]), PartOf(opaqueSource{recent}, "t")}, nil
+			return []Part{shipped, PartOf(behind, "t")}, nil
 		})
 		partSuite(t, &mergedPart{PartOf(src, "t")}, mergeByID(t, whole), t)
 	})
