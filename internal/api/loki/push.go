@@ -36,7 +36,11 @@ type pushDecoder struct {
 
 var pushDecoders = sync.Pool{New: func() any { return &pushDecoder{} }}
 
-const maxPooledEntries = 1 << 16
+// Decoders that grew beyond these are not kept.
+const (
+	maxPooledEntries = 1 << 16
+	maxPooledArena   = 4 << 20
+)
 
 func (d *pushDecoder) reset() {
 	clear(d.batch.Streams)
@@ -44,11 +48,11 @@ func (d *pushDecoder) reset() {
 	clear(d.metadata)
 	clear(d.pairs)
 	d.batch.Streams, d.entries, d.metadata, d.pairs = d.batch.Streams[:0], d.entries[:0], d.metadata[:0], d.pairs[:0]
-	d.rejected, d.arena, d.items, d.streams = nil, nil, 0, 0
+	d.rejected, d.arena, d.items, d.streams = nil, d.arena[:0], 0, 0
 }
 
 func (d *pushDecoder) put() {
-	if cap(d.entries) > maxPooledEntries || cap(d.metadata) > maxPooledEntries || cap(d.batch.Streams) > maxPooledEntries {
+	if cap(d.entries) > maxPooledEntries || cap(d.metadata) > maxPooledEntries || cap(d.batch.Streams) > maxPooledEntries || cap(d.arena) > maxPooledArena {
 		return
 	}
 	d.reset() // nothing may keep the body alive

@@ -140,12 +140,7 @@ func (r *jsonReader) text(what string, arena *[]byte) (string, error) {
 	return "", r.failf("string is not terminated")
 }
 
-func validUTF8(b []byte) string {
-	if utf8.Valid(b) {
-		return view(b)
-	}
-	return string([]rune(string(b)))
-}
+func validUTF8(b []byte) string { return validText(view(b)) }
 
 func (r *jsonReader) escaped(from, i int, arena *[]byte) (string, error) {
 	out := append(*arena, r.in[from:i]...)
@@ -167,7 +162,11 @@ func (r *jsonReader) escaped(from, i int, arena *[]byte) (string, error) {
 			}
 			i += n - 1
 		default:
-			out = append(out, c)
+			from := i
+			for i+1 < len(r.in) && r.in[i+1] >= ' ' && r.in[i+1] != '"' && r.in[i+1] != '\\' {
+				i++
+			}
+			out = append(out, r.in[from:i+1]...)
 		}
 	}
 	r.pos = len(r.in)
@@ -310,9 +309,12 @@ func (d *pushDecoder) jsonStream(r *jsonReader) error {
 				if err := d.count(); err != nil {
 					return err
 				}
-				value, err := r.text(fmt.Sprintf("a string as value of label %q", clip(name)), &d.arena)
+				value, err := r.text("a string", &d.arena)
+				if err != nil {
+					return fmt.Errorf("label %q: %w", clip(name), err)
+				}
 				d.pairs = append(d.pairs, logs.Label{Name: name, Value: value})
-				return err
+				return nil
 			})
 			if err != nil {
 				return fmt.Errorf("stream: %w", err)
@@ -402,9 +404,12 @@ func (d *pushDecoder) jsonMetadata(r *jsonReader) error {
 		if err := d.count(); err != nil {
 			return err
 		}
-		value, err := r.text(fmt.Sprintf("a string as value of structured metadata %q", clip(name)), &d.arena)
+		value, err := r.text("a string", &d.arena)
+		if err != nil {
+			return fmt.Errorf("structured metadata %q: %w", clip(name), err)
+		}
 		d.metadata = append(d.metadata, logs.Label{Name: name, Value: value})
-		return err
+		return nil
 	})
 }
 

@@ -158,6 +158,14 @@ func (p *labelParser) name() string {
 	return p.in[from:p.pos]
 }
 
+// validText replaces every byte that is not UTF-8 by U+FFFD, as LogQL reads it in a selector.
+func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
+}
+
 var errEscape = errors.New("bad escape")
 
 // value reads a quoted text.
@@ -177,7 +185,7 @@ func (p *labelParser) value() (string, error) {
 				return "", &labelError{from + 1, "invalid char escape"}
 			}
 			p.pos = i + 1
-			return text, nil
+			return validText(text), nil
 		}
 	}
 	return "", &labelError{from + 1, "literal not terminated"}
