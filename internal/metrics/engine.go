@@ -3,7 +3,6 @@ package metrics
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -54,7 +53,7 @@ func NewEngine(opts EngineOptions) *Engine {
 // Unprocessable for what can't be executed within the limits, Timeout and Canceled.
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
-	run := &querier{engine: e, tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), mint: q.Start, maxt: q.End}
+	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), mint: q.Start, maxt: q.End}
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -382,7 +381,3 @@ const (
 	MinTime = math.MinInt64
 	MaxTime = math.MaxInt64
 )
-
-func (r *querier) String() string {
-	return fmt.Sprintf("%d sources of tenant %s", len(r.sources), r.tenant)
-}

@@ -11,7 +11,6 @@ import (
 
 // querier shows the sources to the PromQL engine as one storage, for one query.
 type querier struct {
-	engine     *Engine
 	tenant     string
 	sources    []Source
 	mint, maxt int64

@@ -58,7 +58,7 @@ type head struct {
 }
 
 func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
-	dir := tenantDir(opts.Dir, id)
+	dir := filepath.Join(opts.Dir, id)
 	t := &head{tenant: id, dir: dir, opts: opts, logger: opts.Logger.With("tenant", id), metrics: m}
 	if err := os.MkdirAll(filepath.Join(dir, "wal"), 0o755); err != nil {
 		return nil, err

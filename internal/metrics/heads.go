@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -218,18 +218,8 @@ func (h *Heads) all() []*head {
 	for _, t := range h.tenants {
 		heads = append(heads, t)
 	}
-	slices.SortFunc(heads, func(a, b *head) int { return compareStrings(a.tenant, b.tenant) })
+	slices.SortFunc(heads, func(a, b *head) int { return strings.Compare(a.tenant, b.tenant) })
 	return heads
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Append stores a batch. It returns when the log that holds it is synced (SyncAlways). Samples
@@ -411,5 +401,3 @@ func (c headCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(failedDesc, failed)
 	gauge(blocksDesc, blocks)
 }
-
-func tenantDir(root, id string) string { return filepath.Join(root, id) }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -98,26 +99,11 @@ func yieldLabels(ctx context.Context, set storage.SeriesSet, limit int, yield fu
 
 func sortChunks(cs []Chunk) {
 	byStart := func(a, b Chunk) int {
-		switch {
-		case a.MinTime != b.MinTime:
-			return compareInt(a.MinTime, b.MinTime)
-		default:
-			return compareInt(a.MaxTime, b.MaxTime)
-		}
+		return cmp.Or(cmp.Compare(a.MinTime, b.MinTime), cmp.Compare(a.MaxTime, b.MaxTime))
 	}
 	if !slices.IsSortedFunc(cs, byStart) {
 		slices.SortStableFunc(cs, byStart)
 	}
-}
-
-func compareInt(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // cloneStrings copies strings that may point into a mapped index.

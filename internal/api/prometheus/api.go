@@ -173,6 +173,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/otlp/v1/metrics", a.whenReady(a.otlp))
 }
 
+// RemoteWrite returns the handler of remote write, for paths that it shares with another protocol.
+func (a *API) RemoteWrite() http.Handler { return a.whenReady(a.write) }
+
 // whenReady answers 503 with the reason while the program starts.
 func (a *API) whenReady(next http.HandlerFunc) http.HandlerFunc {
 	if a.opts.Ready == nil {

@@ -62,6 +62,7 @@ func TestQueryAPI(t *testing.T) {
 		{"status/walreplay", `{"min":0,"max":0,"current":0}`},
 		{"status/tsdb/blocks", `{"blocks":[]}`},
 		{"notifications", `[]`},
+		{"features", `{}`},
 	} {
 		require.JSONEq(t, c.want, s.data("/api/v1/"+c.path), c.path)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -132,7 +133,7 @@ func (d *decoder) labels(series bool) (labels.Labels, error) {
 	}
 	if !sorted {
 		// The specification asks for sorted labels, and old senders that don't sort exist.
-		slices.SortStableFunc(d.names, func(a, b [2]string) int { return compare(a[0], b[0]) })
+		slices.SortStableFunc(d.names, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 		for i := 1; i < len(d.names); i++ {
 			if d.names[i][0] == d.names[i-1][0] {
 				return labels.Labels{}, fmt.Errorf("invalid labels for series, labels %s, duplicated label %s", d.describe(), d.names[i][0])
@@ -146,16 +147,6 @@ func (d *decoder) labels(series bool) (labels.Labels, error) {
 		}
 	}
 	return d.builder.Labels(), nil
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // maxDescribed bounds the labels quoted in a message.
