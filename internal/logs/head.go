@@ -31,6 +31,9 @@ type Head struct {
 	rows     int
 	size     int64
 	times    timeRange
+
+	sortMu sync.Mutex
+	sorted []*headStream // the first len(sorted) of streams in order of labels; replaced, never changed
 }
 
 // headStream is a stream. The head's lock guards everything but labels.

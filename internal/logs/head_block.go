@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -76,10 +75,7 @@ func (h *Head) writeData(ctx context.Context, f io.Writer, meta *block.Meta) err
 // writeRows writes all rows: streams in order of labels, the rows of each in order of time, then of
 // arrival.
 func (h *Head) writeRows(ctx context.Context, w *blockWriter) error {
-	h.mu.RLock()
-	streams := slices.Clone(h.streams)
-	h.mu.RUnlock()
-	views, names := h.snapshot(streams, func(t timeRange) bool { return t.min <= t.max })
+	views, names := h.snapshot(h.ordered(), func(t timeRange) bool { return t.min <= t.max })
 	all := &selection{direction: Forward}
 	var err error
 	for i := range views {

@@ -29,31 +29,65 @@ func (v *headView) chunks(start, end int64, f func(seq int, c *headChunk)) {
 	}
 }
 
-// candidates returns the streams among which those that match ms are: all, or those that have the
-// rarest of the label values that ms asks for.
+// candidates returns the streams among which those that match ms are, sorted by labels: all, or those
+// that have the rarest of the label values that ms asks for. The slice must not be changed.
 func (h *Head) candidates(ms matcherSet) []*headStream {
+	list, found := h.rarest(ms)
+	if !found {
+		return h.ordered()
+	}
+	slices.SortFunc(list, compareStreams)
+	return list
+}
+
+func compareStreams(a, b *headStream) int { return labels.Compare(a.labels, b.labels) }
+
+func (h *Head) rarest(ms matcherSet) (list []*headStream, found bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	all := h.streams[:len(h.streams):len(h.streams)]
 	var numbers []uint32
-	found := false
 	for _, m := range ms {
 		if m.Type != labels.MatchEqual || m.Value == "" {
 			continue
 		}
-		list := h.postings[Label{m.Name, m.Value}]
-		if !found || len(list) < len(numbers) {
-			numbers, found = list, true
+		n := h.postings[Label{m.Name, m.Value}]
+		if !found || len(n) < len(numbers) {
+			numbers, found = n, true
 		}
 	}
-	if !found {
-		return all
+	if len(numbers) > len(h.streams)/4 {
+		return nil, false // walking all of them, which are sorted already, is cheaper than sorting
 	}
-	out := make([]*headStream, len(numbers))
+	list = make([]*headStream, len(numbers))
 	for i, n := range numbers {
-		out[i] = all[n]
+		list[i] = h.streams[n]
 	}
-	return out
+	return list, found
+}
+
+// ordered returns all streams sorted by labels. It sorts those that are new since the last call.
+func (h *Head) ordered() []*headStream {
+	h.mu.RLock()
+	all := h.streams[:len(h.streams):len(h.streams)]
+	h.mu.RUnlock()
+	h.sortMu.Lock()
+	defer h.sortMu.Unlock()
+	if len(h.sorted) >= len(all) {
+		return h.sorted
+	}
+	fresh := slices.Clone(all[len(h.sorted):])
+	slices.SortFunc(fresh, compareStreams)
+	merged := make([]*headStream, 0, len(all))
+	old := h.sorted
+	for len(old) > 0 && len(fresh) > 0 {
+		if compareStreams(old[0], fresh[0]) < 0 {
+			merged, old = append(merged, old[0]), old[1:]
+		} else {
+			merged, fresh = append(merged, fresh[0]), fresh[1:]
+		}
+	}
+	h.sorted = append(append(merged, old...), fresh...)
+	return h.sorted
 }
 
 // views returns the streams that match any of the sets and may have entries in [start, end), sorted
@@ -69,13 +103,14 @@ func (h *Head) views(sets []matcherSet, start, end int64) ([]headView, []string)
 			}
 		}
 	}
+	if len(sets) > 1 {
+		slices.SortFunc(matched, compareStreams)
+	}
 	return h.snapshot(matched, func(t timeRange) bool { return t.overlaps(start, end) })
 }
 
-// snapshot copies the state of those of the streams whose times are wanted, sorted by labels. It
-// sorts streams.
+// snapshot copies the state of those of the streams whose times are wanted.
 func (h *Head) snapshot(streams []*headStream, wanted func(timeRange) bool) ([]headView, []string) {
-	slices.SortFunc(streams, func(a, b *headStream) int { return labels.Compare(a.labels, b.labels) })
 	views := make([]headView, 0, len(streams))
 	h.mu.RLock()
 	defer h.mu.RUnlock()

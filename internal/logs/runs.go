@@ -288,7 +288,7 @@ func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pie
 		defer m.wait.Wait()
 		defer cancel()
 	}
-	slices.SortStableFunc(pieces, func(a, b piece) int {
+	slices.SortFunc(pieces, func(a, b piece) int {
 		if q.direction == Forward {
 			return cmp.Compare(a.min, b.min)
 		}
