@@ -330,3 +330,28 @@ func BenchmarkReadRange(b *testing.B) {
 		}
 	}
 }
+
+// FuzzName stores an object under a hostile name: it is refused, or it is there under that name and
+// nowhere else.
+func FuzzName(f *testing.F) {
+	for _, n := range []string{"a/b", "../x", "a/../../x", "/etc/passwd", "~tmp/x", "a//b", ".", "a\x00", "it's(a)tenant!*/logs/1", "a/.", "\n"} {
+		f.Add(n)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		outer := t.TempDir()
+		b, err := OpenFilesystem(filepath.Join(outer, "bucket"))
+		require.NoError(t, err)
+		defer b.Close()
+		if err := b.Upload(ctx, name, strings.NewReader("content")); err == nil {
+			require.Equal(t, []string{name}, list(t, b, "", objstore.WithRecursiveIter()))
+			got, err := Ranger{b}.ReadRange(ctx, name, 0, 100)
+			require.NoError(t, err)
+			require.Equal(t, "content", string(got))
+			require.NoError(t, b.Delete(ctx, name))
+		}
+		require.Empty(t, list(t, b, "", objstore.WithRecursiveIter()))
+		entries, err := os.ReadDir(outer)
+		require.NoError(t, err)
+		require.Len(t, entries, 1)
+	})
+}

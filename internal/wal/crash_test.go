@@ -155,7 +155,7 @@ func TestDamage(t *testing.T) {
 	}
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
-			for range 40 {
+			for range 20 {
 				dir := t.TempDir()
 				for n, b := range files {
 					if n == 1 {

@@ -124,10 +124,11 @@ func Open(dir string, opts Options) (*WAL, error) {
 		dir: dir, opts: opts, log: log, metrics: m, old: old,
 		done: make(chan struct{}), wake: make(chan struct{}, 1), space: make(chan struct{}),
 	}
-	m.segments.Set(float64(len(old) + 1))
 	current := 0
+	m.segments.Set(1)
 	if len(old) > 0 {
 		current = old[len(old)-1] + 1
+		m.segments.Set(float64(current - old[0] + 1))
 	}
 	c := &committer{w: w, segment: current}
 	go c.run()
@@ -294,7 +295,7 @@ func (w *WAL) Truncate(before int) error {
 	if removed == 0 {
 		return nil
 	}
-	w.metrics.segments.Set(float64(len(segs) - removed))
+	w.metrics.segments.Sub(float64(removed))
 	if err := syncDir(w.dir); err != nil {
 		return fmt.Errorf("truncate write-ahead log: %w", err)
 	}

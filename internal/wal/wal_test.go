@@ -132,6 +132,7 @@ func TestNextSegmentAndTruncate(t *testing.T) {
 	segs, err := segments(dir)
 	require.NoError(t, err)
 	require.Equal(t, []int{1}, segs)
+	require.EqualValues(t, 1, testutil.ToFloat64(w.metrics.segments))
 	require.NoError(t, w.Truncate(100)) // never the current one
 	require.NoError(t, w.Append(ctx, []byte("newer")))
 	require.NoError(t, w.Close())
