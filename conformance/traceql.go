@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -34,7 +35,11 @@ func TraceQLHandler(h http.Handler) TraceQLTarget {
 // TraceQLServer makes a target of a running server.
 func TraceQLServer(base string) TraceQLTarget {
 	return func(path string) (int, []byte, error) {
-		r, err := http.Get(strings.TrimRight(base, "/") + path)
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, strings.TrimRight(base, "/")+path, nil)
+		if err != nil {
+			return 0, nil, err
+		}
+		r, err := http.DefaultClient.Do(req)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -3,11 +3,14 @@ package conformance
 import (
 	"context"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/hune-io/hune/internal/api/tempo"
+	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
@@ -25,11 +28,10 @@ func (r traceqlEngine) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	return job.Result{Traces: res}, err
 }
 
-// traceqlLoad fills a head with the data set.
-func traceqlLoad(t testing.TB) *traces.Head {
+// traceqlLoad appends the data set to heads: request n to the one that pick returns.
+func traceqlLoad(t testing.TB, pick func(n int) *traces.Head) {
 	t.Helper()
-	head := traces.NewHead(traces.HeadOptions{})
-	spans := 0
+	spans, n := 0, 0
 	for line, err := range TraceQLDataset() {
 		if err != nil {
 			t.Fatal(err)
@@ -46,23 +48,52 @@ func traceqlLoad(t testing.TB) *traces.Head {
 		if err != nil || len(rejected) > 0 {
 			t.Fatal(rejected, err)
 		}
-		res, err := head.Append(&batch)
+		res, err := pick(n).Append(&batch)
 		if err != nil {
 			t.Fatal(err)
 		}
 		spans += res.Spans
+		n++
 	}
 	if spans != 38_839 {
 		t.Fatalf("loaded %d spans, want 38839", spans)
 	}
-	return head
 }
 
-func traceqlServer(t testing.TB) http.Handler {
-	head := traceqlLoad(t)
-	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) {
-		return []traces.Part{head}, nil
-	})
+// traceqlFolder reads a block from its folder.
+type traceqlFolder string
+
+func (dir traceqlFolder) ReadRange(_ context.Context, name string, off, n int64) ([]byte, error) {
+	f, err := os.Open(filepath.Join(string(dir), name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, n)
+	_, err = f.ReadAt(b, off)
+	return b, err
+}
+
+func traceqlBlock(t testing.TB, head *traces.Head) *traces.Block {
+	t.Helper()
+	dir := t.TempDir()
+	var meta block.Meta
+	if err := head.WriteBlock(t.Context(), dir, &meta); err != nil {
+		t.Fatal(err)
+	}
+	r, err := block.Open(t.Context(), traceqlFolder(dir), block.DataFile, meta.Data.Size, block.ReaderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := traces.OpenBlock(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func traceqlServer(parts ...traces.Part) http.Handler {
+	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return parts, nil })
 	mux := http.NewServeMux()
 	tempo.New(tempo.Options{Runner: traceqlEngine{traceql.NewEngine(traceql.Options{}), source}}).Register(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +101,31 @@ func traceqlServer(t testing.TB) http.Handler {
 	})
 }
 
-// TestTraceQL replays what Tempo answered against the engine over a head.
+// TestTraceQL replays what Tempo answered against the engine over memory and over blocks: where the
+// spans are must not show.
 func TestTraceQL(t *testing.T) {
-	TraceQLCheck(t, TraceQLHandler(traceqlServer(t)))
+	t.Run("head", func(t *testing.T) {
+		t.Parallel()
+		head := traces.NewHead(traces.HeadOptions{})
+		traceqlLoad(t, func(int) *traces.Head { return head })
+		TraceQLCheck(t, TraceQLHandler(traceqlServer(head)))
+	})
+	t.Run("block", func(t *testing.T) {
+		t.Parallel()
+		head := traces.NewHead(traces.HeadOptions{})
+		traceqlLoad(t, func(int) *traces.Head { return head })
+		TraceQLCheck(t, TraceQLHandler(traceqlServer(traceqlBlock(t, head))))
+	})
+	// Every fifth trace comes in two requests, so many are in both parts.
+	t.Run("block and head", func(t *testing.T) {
+		t.Parallel()
+		older, newer := traces.NewHead(traces.HeadOptions{}), traces.NewHead(traces.HeadOptions{})
+		traceqlLoad(t, func(n int) *traces.Head {
+			if n%4 < 2 {
+				return older
+			}
+			return newer
+		})
+		TraceQLCheck(t, TraceQLHandler(traceqlServer(traceqlBlock(t, older), newer)))
+	})
 }

@@ -1,7 +1,6 @@
 package traceql
 
 import (
-	"encoding/hex"
 	"errors"
 	"strings"
 
@@ -312,5 +311,3 @@ func (n *arithNode) eval(e *spanEnv) Value {
 	}
 	return v
 }
-
-func hexText(b []byte) string { return hex.EncodeToString(b) }

@@ -258,7 +258,10 @@ var setPrecedence = map[string]int{
 
 // setOps reads operators of at least the given precedence after left; all group from the left.
 func (p *parser) setOps(left Stage, least int) (Stage, error) {
-	for p.tok.kind == tokOp && setPrecedence[p.tok.text] >= least {
+	for chain := 0; p.tok.kind == tokOp && setPrecedence[p.tok.text] >= least; chain++ {
+		if chain > maxChain {
+			return nil, p.errorf("expression is too long, at most %d operators in a row are allowed", maxChain)
+		}
 		op := p.tok.text
 		if err := p.advance(); err != nil {
 			return nil, err

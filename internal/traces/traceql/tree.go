@@ -26,7 +26,7 @@ type traceView struct {
 
 func newTraceView(t *traces.Trace) *traceView {
 	v := &traceView{trace: t, spans: t.Spans}
-	if !sort.SliceIsSorted(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order }) {
+	if !arrived(v.spans) {
 		v.spans = append([]*traces.Span(nil), t.Spans...)
 		sort.SliceStable(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order })
 	}
@@ -48,6 +48,16 @@ func newTraceView(t *traces.Trace) *traceView {
 		}
 	}
 	return v
+}
+
+// arrived reports whether spans are in order of arrival.
+func arrived(spans []*traces.Span) bool {
+	for i := 1; i < len(spans); i++ {
+		if spans[i].Order < spans[i-1].Order {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *traceView) duration() uint64 { return v.end - v.start }
