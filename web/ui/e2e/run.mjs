@@ -182,7 +182,7 @@ await test('errors stand in place, in the words of the server', withBrowser({}, 
   await b.page.getByText('This trace is not here').waitFor();
   assert.deepEqual(b.takeFaults().filter((f) => !f.includes('status of 404')), []);
   await b.page.goto(`${base}/ui/no/such/page`);
-  await b.page.getByText('There is no such page.').waitFor();
+  await b.page.locator('.empty-title', { hasText: 'There is no such page.' }).waitFor();
 }));
 
 await test('keyboard: go to pages, query box, help, trace tree', withBrowser({}, async (b) => {
