@@ -28,8 +28,8 @@ type server struct {
 }
 
 // quiet turns off what makes data and work of its own.
-var quiet = []string{"HUNE_TELEMETRY_ENABLED=false", "HUNE_SCRAPE_CONFIGS=[]", "HUNE_COLLECTOR_HOST_METRICS=false",
-	"HUNE_LIMITS_LOGS_INGESTION_RATE=0", "HUNE_LIMITS_METRICS_INGESTION_RATE=0", "HUNE_LIMITS_TRACES_INGESTION_RATE=0"}
+var quiet = []string{"HUNE_TELEMETRY_ENABLED=false", "HUNE_SCRAPE_SELF=false", "HUNE_COLLECTOR_HOST_METRICS=false",
+	"HUNE_LIMITS_QUERIES_TIMEOUT=10m"}
 
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

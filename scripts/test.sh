@@ -46,7 +46,8 @@ formatted() {
 }
 
 step "gofmt" formatted
-step "go vet" go vet ./...
+# Prometheus iterators have a Seek of their own; the check for io.Seeker is wrong about them.
+step "go vet" go vet -stdmethods=false ./...
 step "build" go build -o bin/hune ./cmd/hune
 step "tests" go test -timeout 20m ./...
 if [ ${#race[@]} -gt 0 ]; then

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// sampleAnswer is what Prometheus and Loki answer for samples.
+type sampleAnswer struct {
+	Data struct {
+		ResultType string          `json:"resultType"`
+		Result     json.RawMessage `json:"result"`
+	} `json:"data"`
+	Warnings []string `json:"warnings"`
+}
+
+type sampleSeries struct {
+	Metric    map[string]string `json:"metric"`
+	Value     []any             `json:"value"`
+	Values    [][]any           `json:"values"`
+	Histogram []any             `json:"histogram"`
+}
+
+const timeFormat = "2006-01-02 15:04:05.000"
+
+func (f *queryFlags) metrics(ctx context.Context, w io.Writer, expr string) error {
+	start, end, step, err := f.timeRange()
+	if err != nil {
+		return err
+	}
+	path, params := "/api/v1/query_range", url.Values{"query": {expr}}
+	if f.instant {
+		path = "/api/v1/query"
+		params.Set("time", unixSeconds(end))
+	} else {
+		params.Set("start", unixSeconds(start))
+		params.Set("end", unixSeconds(end))
+		params.Set("step", strconv.FormatFloat(step.Seconds(), 'f', -1, 64))
+	}
+	var a sampleAnswer
+	if ok, err := f.fetch(ctx, w, path, params, &a); !ok {
+		return err
+	}
+	return printSamples(w, a)
+}
+
+func unixSeconds(t time.Time) string {
+	return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64)
+}
+
+func printSamples(w io.Writer, a sampleAnswer) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	switch a.Data.ResultType {
+	case "scalar", "string":
+		var v []any
+		if err := json.Unmarshal(a.Data.Result, &v); err != nil {
+			return err
+		}
+		printPoint(tw, "", v)
+	default:
+		var series []sampleSeries
+		if err := json.Unmarshal(a.Data.Result, &series); err != nil {
+			return err
+		}
+		for _, s := range series {
+			name := labelText(s.Metric)
+			for _, p := range append(s.Values, s.Value, s.Histogram) {
+				printPoint(tw, name, p)
+			}
+		}
+	}
+	for _, warning := range a.Warnings {
+		fmt.Fprintln(tw, "warning:", warning)
+	}
+	return tw.Flush()
+}
+
+func printPoint(w io.Writer, name string, p []any) {
+	if len(p) != 2 {
+		return
+	}
+	t, _ := p[0].(float64)
+	value, ok := p[1].(string)
+	if !ok {
+		// A native histogram: its count and sum say most.
+		if h, isMap := p[1].(map[string]any); isMap {
+			value = fmt.Sprintf("count=%v sum=%v", h["count"], h["sum"])
+		}
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\n", time.UnixMilli(int64(t*1000)).Format(timeFormat), name, value)
+}
+
+// labelText prints a label set as PromQL writes it.
+func labelText(m map[string]string) string {
+	var b strings.Builder
+	b.WriteString(m["__name__"])
+	first := true
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if k == "__name__" {
+			continue
+		}
+		if first {
+			b.WriteByte('{')
+		} else {
+			b.WriteString(", ")
+		}
+		first = false
+		fmt.Fprintf(&b, "%s=%q", k, m[k])
+	}
+	if !first {
+		b.WriteByte('}')
+	} else if b.Len() == 0 {
+		return "{}"
+	}
+	return b.String()
+}
+
+func (f *queryFlags) logs(ctx context.Context, w io.Writer, expr string) error {
+	start, end, step, err := f.timeRange()
+	if err != nil {
+		return err
+	}
+	path, params := "/loki/api/v1/query_range", url.Values{"query": {expr}, "limit": {strconv.Itoa(f.limit)}}
+	if f.instant {
+		path = "/loki/api/v1/query"
+		params.Set("time", strconv.FormatInt(end.UnixNano(), 10))
+	} else {
+		params.Set("start", strconv.FormatInt(start.UnixNano(), 10))
+		params.Set("end", strconv.FormatInt(end.UnixNano(), 10))
+		params.Set("step", strconv.FormatFloat(step.Seconds(), 'f', -1, 64))
+	}
+	var a sampleAnswer
+	if ok, err := f.fetch(ctx, w, path, params, &a); !ok {
+		return err
+	}
+	if a.Data.ResultType != "streams" {
+		return printSamples(w, a)
+	}
+	return printStreams(w, a.Data.Result)
+}
+
+// printStreams prints entries of all streams in time order, oldest first, so that the newest stand
+// next to the prompt.
+func printStreams(w io.Writer, result json.RawMessage) error {
+	var streams []struct {
+		Stream map[string]string `json:"stream"`
+		Values [][]string        `json:"values"`
+	}
+	if err := json.Unmarshal(result, &streams); err != nil {
+		return err
+	}
+	type entry struct {
+		ns           int64
+		labels, line string
+	}
+	var all []entry
+	for _, s := range streams {
+		ls := labelText(s.Stream)
+		for _, v := range s.Values {
+			if len(v) < 2 {
+				continue
+			}
+			ns, err := strconv.ParseInt(v[0], 10, 64)
+			if err != nil {
+				return fmt.Errorf("timestamp %q in the answer: %w", v[0], err)
+			}
+			all = append(all, entry{ns, ls, v[1]})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b entry) int {
+		switch {
+		case a.ns < b.ns:
+			return -1
+		case a.ns > b.ns:
+			return 1
+		}
+		return 0
+	})
+	for _, e := range all {
+		if _, err := fmt.Fprintf(w, "%s  %s  %s\n", time.Unix(0, e.ns).Format(timeFormat), e.labels, e.line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *queryFlags) traces(ctx context.Context, w io.Writer, expr string) error {
+	if id, err := traces.ParseID(expr); err == nil {
+		return f.oneTrace(ctx, w, id)
+	}
+	start, end, _, err := f.timeRange()
+	if err != nil {
+		return err
+	}
+	params := url.Values{"q": {expr}, "limit": {strconv.Itoa(f.limit)},
+		"start": {strconv.FormatInt(start.Unix(), 10)}, "end": {strconv.FormatInt(end.Unix()+1, 10)}}
+	var a struct {
+		Traces []struct {
+			TraceID, RootServiceName, RootTraceName, StartTimeUnixNano string
+			DurationMs                                                 int64
+			SpanSets                                                   []struct{ Matched int }
+		}
+	}
+	if ok, err := f.fetch(ctx, w, "/api/search", params, &a); !ok {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "START\tTRACE\tSERVICE\tNAME\tDURATION\tMATCHED")
+	for _, t := range a.Traces {
+		ns, _ := strconv.ParseInt(t.StartTimeUnixNano, 10, 64)
+		matched := 0
+		for _, s := range t.SpanSets {
+			matched += s.Matched
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\n", time.Unix(0, ns).Format(timeFormat), t.TraceID, t.RootServiceName,
+			t.RootTraceName, time.Duration(t.DurationMs)*time.Millisecond, matched)
+	}
+	return tw.Flush()
+}

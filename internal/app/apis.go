@@ -1,0 +1,215 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/grafana/dskit/services"
+	v1 "github.com/prometheus/prometheus/web/api/v1"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/hune-io/hune/internal/api/body"
+	"github.com/hune-io/hune/internal/api/loki"
+	"github.com/hune-io/hune/internal/api/otlp"
+	"github.com/hune-io/hune/internal/api/prometheus"
+	"github.com/hune-io/hune/internal/api/tempo"
+	"github.com/hune-io/hune/internal/api/zipkin"
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/bucket"
+	"github.com/hune-io/hune/internal/cache"
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/telemetry"
+	"github.com/hune-io/hune/internal/tenant"
+	"github.com/hune-io/hune/internal/traces"
+	ui "github.com/hune-io/hune/web/ui"
+
+	"github.com/thanos-io/objstore"
+)
+
+// makeServer mounts what this process has to offer on the main port. It is made last and started
+// last, so that nothing is asked before it can answer.
+func (a *App) makeServer(context.Context) (services.Service, error) {
+	a.systemMux = http.NewServeMux()
+	a.system(a.systemMux)
+	limits := body.Limits{Compressed: int64(a.cfg.HTTP.MaxBodyBytes), Decompressed: int64(a.cfg.HTTP.MaxDecompressedBytes)}
+	if a.distributor != nil {
+		a.mountWrites(limits)
+	}
+	if a.distributor != nil || a.frontend != nil {
+		if err := a.mountAPIs(limits); err != nil {
+			return nil, err
+		}
+	}
+	a.apis = a.tenancy.wrap(a.mux)
+	return a.server, nil
+}
+
+func (a *App) mountWrites(limits body.Limits) {
+	a.otlp = otlp.New(otlp.Options{Pusher: a.distributor, Limits: limits})
+	for path, h := range a.otlp.Routes() {
+		// The Prometheus and Loki APIs serve these two: their clients expect their manners.
+		if path != "/api/v1/otlp/v1/metrics" && path != "/otlp/v1/logs" {
+			a.mux.Handle(path, h)
+		}
+	}
+	a.otlp.RegisterGRPC(a.grpc)
+	for path, h := range zipkin.New(zipkin.Options{Pusher: a.distributor, Limits: limits}).Routes() {
+		a.mux.Handle(path, h)
+	}
+}
+
+func (a *App) mountAPIs(limits body.Limits) error {
+	var runner job.Runner = absent{"frontend"}
+	if a.frontend != nil {
+		runner = a.frontend
+	}
+	build := telemetry.Build()
+	lokiOptions := loki.Options{Runner: runner, Tailer: a.ingester, BodyLimits: limits,
+		Version: loki.BuildInfo{Version: build.Version, Revision: build.Revision, GoVersion: build.GoVersion}}
+	if a.distributor != nil {
+		lokiOptions.Pusher = a.distributor
+		lokiOptions.OTLPLogs = http.HandlerFunc(a.otlp.ServeLokiLogs)
+	}
+	loki.New(lokiOptions).Register(a.mux)
+	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
+
+	external, err := a.externalURL()
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	promOptions := prometheus.Options{
+		Runner: runner, ConfigYAML: a.promConfig, Flags: map[string]string{"data": a.cfg.Data, "http": a.cfg.HTTP.Listen},
+		Build: v1.PrometheusVersion{Version: build.Version, Revision: build.Revision, BuildDate: build.Time, GoVersion: build.GoVersion},
+		RuntimeInfo: func() (v1.RuntimeInfo, error) {
+			host, cwd := hostAndFolder()
+			return v1.RuntimeInfo{StartTime: started, ServerTime: time.Now(), Hostname: host, CWD: cwd, GoroutineCount: runtime.NumGoroutine(),
+				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: true, LastConfigTime: started}, nil
+		},
+		OTLP: a.cfg.Metrics.OTLP, Limits: limits, LookbackDelta: time.Duration(a.cfg.Metrics.Query.LookbackDelta),
+		ListenAddress: a.server.addr(), ExternalURL: external, Logger: a.logger, Registerer: a.registry, Head: a.heads,
+	}
+	if a.distributor != nil {
+		promOptions.Pusher = a.distributor
+	}
+	if a.scraper != nil {
+		promOptions.Targets, promOptions.ScrapePools = a.scraper, a.scraper
+	}
+	prometheus.New(promOptions).Register(a.mux)
+	return nil
+}
+
+func (a *App) externalURL() (*url.URL, error) {
+	text := a.cfg.HTTP.ExternalURL
+	if text == "" {
+		text = "http://" + a.server.addr()
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("http.external_url: %q is not a URL", text)
+	}
+	return u, nil
+}
+
+// promConfig is what /api/v1/status/config shows: the whole configuration, without secrets.
+func (a *App) promConfig() string {
+	text, err := a.configText()
+	if err != nil {
+		return "# " + err.Error()
+	}
+	return string(text)
+}
+
+// makeUI mounts the page.
+func (a *App) makeUI(context.Context) (services.Service, error) {
+	a.ui = ui.Handler(ui.Options{BasePath: "/ui/", Version: telemetry.Build().Version, Tenant: tenant.Anonymous, Multitenancy: a.cfg.Multitenancy,
+		OTLPGRPC: a.cfg.OTLP.GRPCListen, OTLPHTTP: a.cfg.OTLP.HTTPListen})
+	return nil, nil
+}
+
+// route sends a request to the page, to the paths about the process, or to the APIs.
+func (a *App) route(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case a.ui != nil && (path == "/" || path == "/ui"):
+		http.Redirect(w, r, "/ui/", http.StatusFound)
+	case a.ui != nil && strings.HasPrefix(path, "/ui/"):
+		r.Pattern = "/ui/"
+		a.ui.ServeHTTP(w, r)
+	default:
+		if _, pattern := a.systemMux.Handler(r); pattern != "" {
+			a.systemMux.ServeHTTP(w, r)
+			return
+		}
+		// What clients ask before they know of tenants.
+		if noTenant[path] {
+			r = r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous))
+			a.mux.ServeHTTP(w, r)
+			return
+		}
+		a.apis.ServeHTTP(w, r)
+	}
+}
+
+// noTenant are API paths that hold no tenant's data.
+var noTenant = map[string]bool{"/api/v1/status/buildinfo": true, "/loki/api/v1/status/buildinfo": true, "/api/status/buildinfo": true,
+	"/api/echo": true, "/api/v1/status/runtimeinfo": true, "/api/v1/status/flags": true}
+
+// blockOpener reads blocks of logs and traces from the bucket through the page cache.
+type blockOpener struct {
+	bucket objstore.Bucket
+	pages  *cache.Pages
+}
+
+func (o blockOpener) Open(ctx context.Context, m block.Meta) (*block.Reader, error) {
+	return block.Open(ctx, o.pages, m.DataPath(), m.Data.Size, block.ReaderOptions{})
+}
+
+func (o blockOpener) IsGone(err error) bool { return fault.ClassOf(err) == fault.NotFound }
+
+var _ block.RangeReader = bucket.Ranger{}
+
+// absent answers for a role that this process doesn't run.
+type absent struct{ role string }
+
+func (r absent) Run(context.Context, job.Job) (job.Result, error) {
+	return job.Result{}, fault.Errorf(fault.NotFound, "the role %s does not run in this process", r.role)
+}
+
+// logLimits are a tenant's limits as the LogQL engine wants them.
+func (a *App) logLimits(id string) logql.Limits {
+	q := a.overrides.For(id).Queries
+	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLength), MaxBytes: int64(q.MaxBytes)}
+}
+
+// traceHead are a tenant's limits as the head of traces wants them.
+func (a *App) traceHead(id string) traces.HeadOptions {
+	t := a.overrides.For(id).Traces
+	return traces.HeadOptions{MaxTraceSpans: t.MaxTraceSpans, MaxTraceBytes: int(t.MaxTraceBytes)}
+}
+
+// selfSink gives the program's own telemetry to its distributor.
+func (a *App) selfSink() telemetry.Sink { return selfSink{a} }
+
+type selfSink struct{ a *App }
+
+func (s selfSink) context(ctx context.Context) context.Context {
+	return tenant.NewContext(ctx, s.a.cfg.Telemetry.Tenant)
+}
+
+func (s selfSink) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	_, err := s.a.distributor.PushOTLPLogs(s.context(ctx), ld)
+	return err
+}
+
+func (s selfSink) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	_, err := s.a.distributor.PushOTLPTraces(s.context(ctx), td)
+	return err
+}

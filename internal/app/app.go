@@ -1,0 +1,286 @@
+// Package app assembles the program: it makes the roles that the configuration asks for, gives each
+// what it needs, starts them in order and stops them in the reverse order. It is the one place that
+// knows them all.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	gokitlog "github.com/go-kit/log"
+	"github.com/grafana/dskit/modules"
+	"github.com/grafana/dskit/services"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/prometheus/tsdb/fileutil"
+	"github.com/thanos-io/objstore"
+	"go.opentelemetry.io/otel/attribute"
+	"google.golang.org/grpc"
+
+	"github.com/hune-io/hune/internal/api/otlp"
+	"github.com/hune-io/hune/internal/cache"
+	"github.com/hune-io/hune/internal/collector"
+	"github.com/hune-io/hune/internal/config"
+	"github.com/hune-io/hune/internal/distributor"
+	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/ingester"
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/scheduler"
+	"github.com/hune-io/hune/internal/scraper"
+	"github.com/hune-io/hune/internal/store"
+	"github.com/hune-io/hune/internal/telemetry"
+)
+
+// Options are what the surroundings give the program.
+type Options struct {
+	Log io.Writer // the program's own log
+}
+
+// App is the assembled program. Fields below services are set by the roles' constructors, in the order
+// of their needs; a role that doesn't run leaves its fields nil.
+type App struct {
+	cfg      config.Config
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	self     *telemetry.Self
+	tenancy  tenancy
+	server   *server
+	mux      *http.ServeMux // the APIs
+	apis     http.Handler   // mux, after each request got its tenant
+	ui       http.Handler   // nil where the role ui doesn't run
+	services map[string]services.Service
+	manager  *services.Manager
+
+	overrides   *limits.Overrides
+	bucket      objstore.Bucket
+	pages       *cache.Pages
+	ingester    *ingester.Ingester
+	heads       *metrics.Heads
+	blocks      *metrics.BlockStore
+	store       *store.Store
+	distributor *distributor.Distributor
+	scheduler   *scheduler.Scheduler
+	frontend    *frontend.Frontend
+	logEngine   *logql.Engine
+	scraper     *scraper.Scraper
+	collector   *collector.Collector
+	grpc        *grpc.Server
+	otlp        *otlp.Handler
+	systemMux   *http.ServeMux    // paths about the process, without a tenant
+	lock        fileutil.Releaser // of the data folder
+}
+
+// stopTimeout is how long a stop may take before what still runs is left behind. The promise to the
+// outside is 10 s.
+const stopTimeout = 9 * time.Second
+
+// New makes everything and opens what is on disk, but serves nothing yet. Errors are one line each, for
+// the person at the terminal.
+func New(ctx context.Context, cfg config.Config, opts Options) (*App, error) {
+	handler, err := telemetry.NewHandler(cfg.Log, opts.Log)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	host, _ := os.Hostname()
+	a.self = telemetry.NewSelf(cfg.Telemetry, []attribute.KeyValue{
+		attribute.String("service.name", "hune"), attribute.String("service.version", telemetry.Build().Version),
+		attribute.String("service.instance.id", cfg.HTTP.Listen), attribute.String("host.name", host),
+	}, a.registry)
+	if cfg.Telemetry.Enabled {
+		handler = telemetry.Tee(handler, a.self.Handler())
+	}
+	a.logger = slog.New(handler)
+
+	if err := writable(cfg.Data); err != nil {
+		return nil, err
+	}
+	if a.lock, _, err = fileutil.Flock(filepath.Join(cfg.Data, "lock")); err != nil {
+		return nil, fmt.Errorf("data folder %s is in use by another hune", cfg.Data)
+	}
+	if err := a.listen(); err != nil {
+		return nil, errors.Join(err, a.lock.Release())
+	}
+	if err := a.assemble(ctx); err != nil {
+		_ = a.server.listener.Close()
+		return nil, errors.Join(err, a.lock.Release())
+	}
+	return a, nil
+}
+
+func buildInfo() prometheus.Collector {
+	b := telemetry.Build()
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_build_info", Help: "Which build this is; always 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "revision": b.Revision, "goversion": runtime.Version()}},
+		func() float64 { return 1 })
+}
+
+// writable makes the data folder and tries to write to it, so that the fault is named now and not by
+// the first role that trips over it.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("data folder %s: %w", dir, plainPathError(err))
+	}
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("data folder %s is not writable: %w", dir, plainPathError(err))
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func plainPathError(err error) error {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// listen opens the main port and prepares what it serves. Until the APIs are mounted requests wait in
+// the listener's backlog.
+func (a *App) listen() error {
+	tracer := a.self.TracerProvider().Tracer("hune/http")
+	observe := newObserve(a.logger, tracer, a.registry)
+	a.grpc = grpc.NewServer(grpc.UnaryInterceptor(a.tenancy.unary), grpc.StreamInterceptor(a.tenancy.stream),
+		grpc.MaxRecvMsgSize(int(a.cfg.HTTP.MaxBodyBytes)))
+	var err error
+	a.server, err = newServer(a.cfg.HTTP.Listen, a.grpc, observe.wrap(http.HandlerFunc(a.route)), a.logger)
+	return err
+}
+
+// assemble makes the roles asked for and what they need.
+func (a *App) assemble(ctx context.Context) error {
+	m := modules.NewManager(gokitlog.NewNopLogger())
+	for _, r := range roles {
+		m.RegisterModule(r.name, func() (services.Service, error) { return r.make(a, ctx) })
+	}
+	for _, r := range roles {
+		if err := m.AddDependency(r.name, r.needs...); err != nil {
+			return err
+		}
+	}
+	wanted, err := wantedRoles(a.cfg.Roles)
+	if err != nil {
+		return err
+	}
+	made, err := m.InitModuleServices(append(wanted, "server")...)
+	if err != nil {
+		return plainModuleError(err)
+	}
+	a.services = made
+	all := make([]services.Service, 0, len(made))
+	for _, s := range made {
+		all = append(all, s)
+	}
+	a.manager, err = services.NewManager(all...)
+	return err
+}
+
+// plainModuleError drops the words that the module manager puts before the role's own error.
+func plainModuleError(err error) error {
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "error initialising module") {
+		return inner
+	}
+	return err
+}
+
+// Run serves until ctx is done, then stops in order. It returns the first error of a role that
+// failed, or nil after an orderly stop.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.manager.StartAsync(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	a.manager.AddListener(services.NewManagerListener(nil, nil, func(s services.Service) {
+		select {
+		case failed <- s.FailureCase():
+		default:
+		}
+	}))
+	started := time.Now()
+	err := a.awaitHealthy(ctx)
+	if err == nil {
+		if a.cfg.Telemetry.Enabled && a.distributor != nil {
+			a.self.Start(a.selfSink())
+		}
+		a.logger.Info("hune is ready", "http", a.server.addr(), "data", absolute(a.cfg.Data), "version", telemetry.Build().Version, "duration", time.Since(started))
+		select {
+		case <-ctx.Done():
+			a.logger.Info("stopping")
+		case err = <-failed:
+			a.logger.Error("a role failed, stopping", "err", err)
+		}
+	}
+	return errors.Join(err, a.stop())
+}
+
+// awaitHealthy waits for every role to run.
+func (a *App) awaitHealthy(ctx context.Context) error {
+	err := a.manager.AwaitHealthy(ctx)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return nil // stopped while starting
+	}
+	for _, s := range a.manager.ServicesByState()[services.Failed] {
+		if cause := s.FailureCase(); cause != nil {
+			return cause
+		}
+	}
+	return err
+}
+
+func (a *App) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	selfErr := a.self.Stop(ctx)
+	a.manager.StopAsync()
+	err := a.manager.AwaitStopped(ctx)
+	if a.bucket != nil {
+		err = errors.Join(err, a.bucket.Close())
+	}
+	err = errors.Join(err, a.lock.Release())
+	if ctx.Err() != nil {
+		return fmt.Errorf("stop took longer than %s; what was acknowledged is in the write-ahead log", stopTimeout)
+	}
+	if selfErr != nil {
+		a.logger.Debug("own telemetry was not sent whole", "err", selfErr)
+	}
+	return err
+}
+
+// notReady says why requests would fail, or "".
+func (a *App) notReady() string {
+	if a.manager == nil || !a.server.ready.Load() {
+		return "starting or stopping"
+	}
+	for name, s := range a.services {
+		if st := s.State(); st != services.Running {
+			return fmt.Sprintf("%s is %s", name, st)
+		}
+	}
+	return ""
+}
+
+// Addr is the address of the main port, useful when the configured port was 0.
+func (a *App) Addr() string { return a.server.addr() }
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

@@ -1,0 +1,191 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafana/dskit/services"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/bucket"
+	"github.com/hune-io/hune/internal/cache"
+	"github.com/hune-io/hune/internal/collector"
+	"github.com/hune-io/hune/internal/compactor"
+	"github.com/hune-io/hune/internal/distributor"
+	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/ingester"
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/s3"
+	"github.com/hune-io/hune/internal/scheduler"
+	"github.com/hune-io/hune/internal/scraper"
+	"github.com/hune-io/hune/internal/store"
+	"github.com/hune-io/hune/internal/telemetry"
+	"github.com/hune-io/hune/internal/traces/traceql"
+	"github.com/hune-io/hune/internal/wal"
+)
+
+// role is one thing that this binary can be. Its constructor fills in its fields of App; the service
+// that it returns, if any, is started after those of its needs and stopped before them.
+type role struct {
+	name  string
+	needs []string
+	inner bool // not for --role: a part that roles share
+	make  func(a *App, ctx context.Context) (services.Service, error)
+}
+
+// roles is everything this binary can be. Order is irrelevant: needs decide it.
+var roles = []role{
+	{name: "limits", inner: true, make: (*App).makeLimits},
+	{name: "s3", make: (*App).makeS3},
+	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
+	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
+	{name: "ingester", needs: []string{"limits", "bucket"}, make: (*App).makeIngester},
+	{name: "distributor", needs: []string{"limits", "ingester"}, make: (*App).makeDistributor},
+	{name: "scheduler", make: (*App).makeScheduler},
+	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
+	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
+	{name: "compactor", needs: []string{"bucket"}, make: (*App).makeCompactor},
+	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
+	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
+	{name: "ui", make: (*App).makeUI},
+	{name: "server", inner: true, make: (*App).makeServer},
+}
+
+// wantedRoles checks the roles asked for and resolves "all".
+func wantedRoles(asked []string) ([]string, error) {
+	var names, wanted []string
+	for _, r := range roles {
+		if !r.inner {
+			names = append(names, r.name)
+		}
+	}
+	for _, name := range asked {
+		name = strings.TrimSpace(name)
+		switch {
+		case name == "all":
+			wanted = append(wanted, names...)
+		case slices.Contains(names, name):
+			wanted = append(wanted, name)
+		default:
+			return nil, fmt.Errorf("unknown role %q: the roles are all, %s", name, strings.Join(names, ", "))
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, fmt.Errorf("no role to run: the roles are all, %s", strings.Join(names, ", "))
+	}
+	slices.Sort(wanted)
+	return slices.Compact(wanted), nil
+}
+
+func (a *App) makeLimits(context.Context) (_ services.Service, err error) {
+	a.overrides, err = limits.New(a.cfg.Limits, a.cfg.Overrides)
+	return nil, err
+}
+
+func (a *App) makeS3(context.Context) (services.Service, error) {
+	if a.cfg.S3.Listen == "" {
+		return nil, nil
+	}
+	return s3.New(a.cfg.S3, a.cfg.Data, a.logger)
+}
+
+func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
+	if a.bucket, err = bucket.Open(a.cfg.Storage, a.cfg.Data, a.logger, a.registry); err != nil {
+		return nil, fmt.Errorf("open the bucket: %w", err)
+	}
+	memory, err := cache.NewMemory(int64(a.cfg.Cache.Size), a.registry)
+	if err != nil {
+		return nil, err
+	}
+	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
+	return nil, err
+}
+
+func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
+	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
+		Bucket: a.bucket, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, fmt.Errorf("open the block store: %w", err)
+	}
+	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
+	return a.store, nil
+}
+
+func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
+	dir := filepath.Join(a.cfg.Data, "ingester")
+	heads, err := metrics.OpenHeads(ctx, metrics.HeadOptions{Dir: filepath.Join(dir, "metrics"), Config: a.cfg.Metrics, Bucket: a.bucket,
+		Logger: a.logger, Registerer: a.registry, SyncAlways: a.cfg.WAL.Sync == wal.SyncAlways, SyncInterval: time.Duration(a.cfg.WAL.SyncInterval),
+		MaxSeries: func(id string) int { return a.overrides.For(id).Metrics.MaxSeriesPerTenant }})
+	if err != nil {
+		return nil, fmt.Errorf("open the heads of metrics: %w", err)
+	}
+	a.heads = heads
+	a.ingester, err = ingester.New(ctx, ingester.Options{Config: a.cfg.Ingester, WAL: a.cfg.WAL, Dir: dir, Bucket: a.bucket,
+		Logger: a.logger, Registerer: a.registry, Now: time.Now, Entropy: &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)},
+		Metrics: heads, TraceHead: a.traceHead, OnShipped: func(_ context.Context, m block.Meta) {
+			if a.store != nil {
+				a.store.Added(m)
+			}
+		}})
+	return a.ingester, err
+}
+
+func (a *App) makeDistributor(context.Context) (services.Service, error) {
+	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Logger: a.logger, Registerer: a.registry})
+	return nil, nil
+}
+
+func (a *App) makeScheduler(context.Context) (services.Service, error) {
+	a.scheduler = scheduler.New(a.cfg.Scheduler, a.registry)
+	return services.NewIdleService(nil, func(error) error { a.scheduler.Close(); return nil }), nil
+}
+
+func (a *App) makeQuerier(context.Context) (services.Service, error) {
+	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits})
+	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
+		Blocks:  blockOpener{a.bucket, a.pages},
+		Metrics: metrics.NewEngine(metrics.EngineOptions{Config: a.cfg.Metrics.Query, Logger: a.logger, Registerer: a.registry}), Logs: a.logEngine, Traces: traceql.NewEngine(traceql.Options{}),
+		Logger: a.logger, Registerer: a.registry}), nil
+}
+
+func (a *App) makeFrontend(context.Context) (services.Service, error) {
+	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler, Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	return nil, nil
+}
+
+func (a *App) makeCompactor(context.Context) (services.Service, error) {
+	return compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, Bucket: a.bucket, Logger: a.logger,
+		Registerer: a.registry, Now: time.Now, Changed: func(ctx context.Context) {
+			if a.store == nil {
+				return
+			}
+			if err := a.store.Refresh(ctx); err != nil {
+				a.logger.Warn("listing blocks after retention failed, the next poll will do it", "err", err)
+			}
+		}}), nil
+}
+
+func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
+	if !a.cfg.Collector.Enabled {
+		return nil, nil
+	}
+	a.collector, err = collector.New(collector.Options{Config: a.cfg.Collector, Pusher: a.distributor, Logger: a.logger, Registerer: a.registry,
+		OTLPGRPC: a.cfg.OTLP.GRPCListen, OTLPHTTP: a.cfg.OTLP.HTTPListen, Multitenancy: a.cfg.Multitenancy, Tenant: a.cfg.Telemetry.Tenant,
+		Version: telemetry.Build().Version})
+	return a.collector, err
+}
+
+func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scrape, Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant,
+		Logger: a.logger, Registerer: a.registry})
+	return a.scraper, err
+}

@@ -1,0 +1,177 @@
+// Package config is the program's configuration: one YAML file, with every key settable by an
+// environment variable too. It holds no settings of its own beyond the program's: each section is
+// the Config of the package that uses it, where the fields are documented.
+//
+// Reading is strict: a key that does not exist is an error that names the line and the key that was
+// probably meant.
+package config
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/alecthomas/units"
+
+	"github.com/hune-io/hune/internal/bucket"
+	"github.com/hune-io/hune/internal/cache"
+	"github.com/hune-io/hune/internal/collector"
+	"github.com/hune-io/hune/internal/compactor"
+	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/ingester"
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/s3"
+	"github.com/hune-io/hune/internal/scheduler"
+	"github.com/hune-io/hune/internal/scraper"
+	"github.com/hune-io/hune/internal/store"
+	"github.com/hune-io/hune/internal/telemetry"
+	"github.com/hune-io/hune/internal/wal"
+)
+
+// Config is the whole configuration.
+type Config struct {
+	// Roles to run; a role brings the roles along that it needs. Default [all].
+	Roles []string `yaml:"roles"`
+	// Data is the folder for everything that is kept on this machine. Default ./hune-data.
+	Data string `yaml:"data"`
+	// Multitenancy takes the tenant of each request from its X-Scope-OrgID header and refuses requests
+	// without one. Off, everything belongs to the tenant "anonymous". Default false.
+	Multitenancy bool `yaml:"multitenancy"`
+	// HTTP is the main port.
+	HTTP HTTP `yaml:"http"`
+	// OTLP is where the collector's default pipeline receives.
+	OTLP OTLP `yaml:"otlp"`
+	// Log is the program's own log.
+	Log telemetry.LogConfig `yaml:"log"`
+	// Telemetry is what the program keeps about itself.
+	Telemetry telemetry.Config `yaml:"telemetry"`
+	// WAL is the write-ahead log.
+	WAL wal.Config `yaml:"wal"`
+	// Storage is the bucket.
+	Storage bucket.Config `yaml:"storage"`
+	// Cache keeps hot pages of blocks in memory.
+	Cache cache.Config `yaml:"cache"`
+	// S3 is the embedded S3 server.
+	S3 s3.Config `yaml:"s3"`
+	// Retention is how long data is kept.
+	Retention compactor.Retention `yaml:"retention"`
+	// Limits are what tenants may do.
+	Limits limits.Limits `yaml:"limits"`
+	// Overrides are limits of single tenants: only the keys given differ from limits.
+	Overrides map[string]limits.Patch `yaml:"overrides"`
+
+	// Ingester keeps recent data and cuts blocks.
+	Ingester ingester.Config `yaml:"ingester"`
+	// Metrics is the metrics signal.
+	Metrics metrics.Config `yaml:"metrics"`
+	// Store finds blocks in the bucket.
+	Store store.Config `yaml:"store"`
+	// Compactor keeps the bucket in order.
+	Compactor compactor.Config `yaml:"compactor"`
+	// Frontend is what queries go through first.
+	Frontend frontend.Config `yaml:"frontend"`
+	// Scheduler queues queries.
+	Scheduler scheduler.Config `yaml:"scheduler"`
+	// Querier runs queries.
+	Querier querier.Config `yaml:"querier"`
+	// Collector is the embedded OpenTelemetry Collector.
+	Collector collector.Config `yaml:"collector"`
+	// Scrape is what Prometheus-style scraping does: the sections global and scrape_configs.
+	Scrape scraper.Config `yaml:",inline"`
+}
+
+// HTTP is the main port.
+type HTTP struct {
+	// Listen is the address of all HTTP APIs and the UI. Default 127.0.0.1:4320.
+	Listen string `yaml:"listen"`
+	// ExternalURL is the URL under which users reach the server, for links. Default: http:// and Listen.
+	ExternalURL string `yaml:"external_url"`
+	// MaxBodyBytes bounds a request body as it comes over the wire. Default 32MiB.
+	MaxBodyBytes units.Base2Bytes `yaml:"max_body_bytes"`
+	// MaxDecompressedBytes bounds a request body after decompression. Default 128MiB.
+	MaxDecompressedBytes units.Base2Bytes `yaml:"max_decompressed_bytes"`
+}
+
+// OTLP is where the collector's default pipeline receives.
+type OTLP struct {
+	// GRPCListen is the address of the OTLP gRPC receiver; empty for none. Default 127.0.0.1:4317.
+	GRPCListen string `yaml:"grpc_listen"`
+	// HTTPListen is the address of the OTLP HTTP receiver; empty for none (the main port takes OTLP over HTTP
+	// as well). Default 127.0.0.1:4318.
+	HTTPListen string `yaml:"http_listen"`
+}
+
+// Default returns the configuration that an empty file stands for.
+func Default() Config {
+	return Config{
+		Roles:     []string{"all"},
+		Data:      "./hune-data",
+		HTTP:      HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB},
+		OTLP:      OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
+		Log:       telemetry.DefaultLogConfig(),
+		Telemetry: telemetry.DefaultConfig(),
+		WAL:       wal.DefaultConfig(),
+		Storage:   bucket.DefaultConfig(),
+		Cache:     cache.DefaultConfig(),
+		S3:        s3.DefaultConfig(),
+		Retention: compactor.DefaultRetention(),
+		Limits:    limits.DefaultConfig(),
+		Ingester:  ingester.DefaultConfig(),
+		Metrics:   metrics.DefaultConfig(),
+		Store:     store.DefaultConfig(),
+		Compactor: compactor.DefaultConfig(),
+		Frontend:  frontend.DefaultConfig(),
+		Scheduler: scheduler.DefaultConfig(),
+		Querier:   querier.DefaultConfig(),
+		Collector: collector.DefaultConfig(),
+		Scrape:    scraper.DefaultConfig(),
+	}
+}
+
+// Validate reports everything that is wrong with c, each with its path.
+func (c Config) Validate() error {
+	var errs []error
+	at := func(path string, err error) {
+		if err == nil {
+			return
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			if !strings.HasPrefix(line, path+".") {
+				line = path + "." + line
+			}
+			errs = append(errs, errors.New(line))
+		}
+	}
+	if c.Data == "" {
+		errs = append(errs, errors.New("data: must name a folder"))
+	}
+	if c.HTTP.Listen == "" {
+		errs = append(errs, errors.New("http.listen: must be an address"))
+	}
+	if c.HTTP.MaxBodyBytes <= 0 || c.HTTP.MaxDecompressedBytes <= 0 {
+		errs = append(errs, errors.New("http.max_body_bytes and http.max_decompressed_bytes must be positive"))
+	}
+	at("log", c.Log.Validate())
+	at("telemetry", c.Telemetry.Validate())
+	at("wal", c.WAL.Validate())
+	at("storage", c.Storage.Validate())
+	at("cache", c.Cache.Validate())
+	at("s3", c.S3.Validate())
+	at("retention", c.Retention.Validate())
+	at("ingester", c.Ingester.Validate())
+	at("metrics", c.Metrics.Validate())
+	at("store", c.Store.Validate())
+	at("compactor", c.Compactor.Validate())
+	at("frontend", c.Frontend.Validate())
+	at("scheduler", c.Scheduler.Validate())
+	at("querier", c.Querier.Validate())
+	at("collector", c.Collector.Validate())
+	if err := c.Scrape.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if _, err := limits.New(c.Limits, c.Overrides); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEmptyIsDefault(t *testing.T) {
+	for _, text := range []string{"", "\n", "# nothing\n", "{}"} {
+		cfg, err := Parse([]byte(text), "hune.yaml", nil)
+		require.NoError(t, err)
+		require.Equal(t, Default(), cfg)
+	}
+}
+
+func TestFileAndEnvironment(t *testing.T) {
+	cfg, err := Parse([]byte(`
+retention: {logs: 7d}
+ingester:
+  logs:
+    max_head_age: 1m
+overrides:
+  team-a: {max_age: 2h}
+`), "hune.yaml", []string{"PATH=/bin", "HUNE_RETENTION_TRACES=1d", "HUNE_INGESTER_LOGS_MAX_HEAD_AGE=2m", "HUNE_ROLES=[ingester, store]",
+		"HUNE_MULTITENANCY=true", "HUNE_HTTP={listen: ':80'}", "HUNE_SERVICE_PORT=8080"})
+	require.NoError(t, err)
+	month := model.Duration(30 * 24 * time.Hour)
+	require.Equal(t, month, cfg.Retention.Metrics)
+	require.Equal(t, model.Duration(7*24*time.Hour), cfg.Retention.Logs)
+	require.Equal(t, model.Duration(24*time.Hour), cfg.Retention.Traces)
+	require.Equal(t, model.Duration(2*time.Minute), cfg.Ingester.Logs.MaxHeadAge, "the environment wins")
+	require.Equal(t, Default().Ingester.Logs.MaxHeadBytes, cfg.Ingester.Logs.MaxHeadBytes, "a sibling keeps its default")
+	require.Equal(t, []string{"ingester", "store"}, cfg.Roles)
+	require.True(t, cfg.Multitenancy)
+	require.Equal(t, ":80", cfg.HTTP.Listen)
+	require.Equal(t, Default().HTTP.MaxBodyBytes, cfg.HTTP.MaxBodyBytes)
+}
+
+func TestFaultsNameTheirPlace(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		env        []string
+		want       []string
+	}{
+		{"unknown key", "wal:\n  synk: always\n", nil, []string{`hune.yaml:2: unknown key "wal.synk", did you mean "wal.sync"?`}},
+		{"unknown section", "retentoin:\n  logs: 1d\n", nil, []string{`hune.yaml:1: unknown key "retentoin", did you mean "retention"?`}},
+		{"nothing near", "wal:\n  zzzzzzzzzzzz: 1\n", nil, []string{`hune.yaml:2: unknown key "wal.zzzzzzzzzzzz" (known here: `, "sync_interval"}},
+		{"all at once", "walx: {}\nlogx: {}\n", nil, []string{"hune.yaml:1", "hune.yaml:2"}},
+		{"wrong type", "\nmultitenancy: [1]\n", nil, []string{"hune.yaml:2", "bool"}},
+		{"wrong duration", "retention:\n  logs: forever\n", nil, []string{"hune.yaml", "forever"}},
+		{"wrong value", "wal: {sync: maybe}\n", nil, []string{"hune.yaml", "wal.sync", "maybe"}},
+		{"not a mapping", "- a\n", nil, []string{"hune.yaml:1", "mapping"}},
+		{"not YAML", "a: [\n", nil, []string{"hune.yaml", "line"}},
+		{"unknown limit of a tenant", "overrides:\n  a:\n    max_agee: 1h\n", nil, []string{"hune.yaml", "3", "max_agee"}},
+		{"bad tenant", "overrides:\n  a/b: {}\n", nil, []string{"a/b"}},
+		{"environment", "", []string{"HUNE_RETENTION_LOGS=forever"}, []string{"HUNE_RETENTION_LOGS", "forever"}},
+		{"environment section", "", []string{"HUNE_WAL={synk: x}"}, []string{"HUNE_WAL", `"wal.synk"`, "wal.sync"}},
+		{"bad role is left to the program", "roles: [nonsense]\n", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse([]byte(c.text), "hune.yaml", c.env)
+			if c.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			for _, want := range c.want {
+				require.Contains(t, err.Error(), want)
+			}
+		})
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"sync", "synk", 1}, {"retentoin", "retention", 2}, {"kitten", "sitting", 3}} {
+		require.Equal(t, c.want, distance(c.a, c.b), "%s %s", c.a, c.b)
+		require.Equal(t, c.want, distance(c.b, c.a), "%s %s", c.b, c.a)
+	}
+}
+
+// No two keys may be set by one variable.
+func TestVariablesAreDistinct(t *testing.T) {
+	seen := map[string]string{}
+	var walk func(fields map[string][]string)
+	walk = func(fields map[string][]string) {
+		for name, path := range fields {
+			joined := strings.Join(path, ".")
+			require.True(t, seen[name] == "" || seen[name] == joined, "%s sets %s and %s", name, seen[name], joined)
+			seen[name] = joined
+		}
+	}
+	walk(paths())
+	require.Greater(t, len(seen), 50)
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("wal: {sync: always}\n"))
+	f.Add([]byte("overrides: {a: &x {max_age: 1h}, b: *x}\n"))
+	f.Add([]byte("<<: {wal: {}}\n"))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, err := Parse(data, "f.yaml", nil)
+		if err == nil && cfg.Data == "" {
+			t.Fatal("an invalid configuration was accepted")
+		}
+	})
+}
