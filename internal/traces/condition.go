@@ -19,7 +19,7 @@ type conditions struct {
 type condition struct {
 	Condition
 	pass bool
-	re   *regexp.Regexp // =~ unanchored, !~ anchored: either lets through more than the other reading
+	re   *regexp.Regexp // =~ finds anywhere and . matches a newline, !~ neither: each lets through more
 }
 
 func compileConditions(s Select) conditions {
@@ -35,9 +35,9 @@ func compileCondition(c Condition) condition {
 	switch c.Op {
 	case "=", "!=", ">", ">=", "<", "<=", "exists":
 	case "=~", "!~":
-		pattern := c.Operand.Str
+		pattern := "(?s:" + c.Operand.Str + ")"
 		if c.Op == "!~" {
-			pattern = "^(?s:" + pattern + ")$"
+			pattern = "^(?:" + c.Operand.Str + ")$"
 		}
 		re, err := regexp.Compile(pattern)
 		if err != nil || c.Operand.Type != TypeString {
