@@ -40,6 +40,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: the metrics are not registered
 	Now        func() time.Time      // nil: time.Now
+	Discarded  *limits.Discarded     // nil: one of its own, registered with Registerer
 
 	OTLPMetrics metrics.OTLPConfig // how OTLP metrics become series; the zero value is the default
 	OTLPLogs    logs.OTLPOptions   // how OTLP logs become streams; Now is set for each push
@@ -71,9 +72,12 @@ func New(o Options) *Distributor {
 	if o.OTLPMetrics.TranslationStrategy == "" {
 		o.OTLPMetrics.TranslationStrategy = metrics.DefaultOTLPConfig().TranslationStrategy
 	}
+	if o.Discarded == nil {
+		o.Discarded = limits.NewDiscarded(o.Registerer)
+	}
 	d := &Distributor{
 		limits: o.Limits, ingester: o.Ingester, logger: o.Logger, now: o.Now,
-		discarded: limits.NewDiscarded(o.Registerer),
+		discarded: o.Discarded,
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),

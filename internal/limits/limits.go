@@ -95,7 +95,8 @@ type TracesLimits struct {
 	// MaxTraceBytes bounds the spans of one trace in the head, in bytes of memory. Default 24MiB, at most
 	// 28MiB.
 	MaxTraceBytes units.Base2Bytes `yaml:"max_trace_bytes"`
-	// MaxTraceSpans bounds the spans of one trace in the head. Default 100000.
+	// MaxTraceSpans bounds the spans of one trace in the head, to at most 500000. Default 100000, which
+	// 0 also means.
 	MaxTraceSpans int `yaml:"max_trace_spans"`
 	// MaxSpanBytes bounds one span with its events and links, in bytes of OTLP; larger ones are
 	// rejected. Default 4MiB, which 0 also means.
