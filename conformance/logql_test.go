@@ -4,14 +4,19 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"math"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/api/loki"
+	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
@@ -190,6 +195,92 @@ func logqlServer(source logs.Source, pusher loki.Pusher) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous)))
 	})
+}
+
+// logqlHeads takes writes into heads as an ingester does; every that many entries a new head begins.
+type logqlHeads struct {
+	enricher *logs.Enricher
+	every    int
+	heads    []*logs.Head
+	parts    []logs.Part // what answers; set when all is written
+}
+
+func (h *logqlHeads) PushLogs(_ context.Context, b *logs.Batch) (logs.PushResult, error) {
+	if n := len(h.heads); n == 0 || h.heads[n-1].Rows() >= h.every {
+		h.heads = append(h.heads, logs.NewHead(logs.HeadOptions{}))
+	}
+	for i := range b.Streams {
+		h.enricher.Stream(&b.Streams[i])
+	}
+	res := h.heads[len(h.heads)-1].Append(b)
+	return logs.PushResult{Entries: res.Added}, nil
+}
+
+func (h *logqlHeads) source() logs.Source {
+	return logs.NewSource(func(context.Context, string, int64, int64) ([]logs.Part, error) { return h.parts, nil })
+}
+
+// dataFile reads ranges of a block's data file.
+type dataFile struct{ *os.File }
+
+func (f dataFile) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
+	buf := make([]byte, n)
+	_, err := f.ReadAt(buf, off)
+	return buf, err
+}
+
+// logqlBlock writes a head as a block and opens it.
+func logqlBlock(t *testing.T, h *logs.Head) *logs.Block {
+	t.Helper()
+	dir := t.TempDir()
+	meta := &block.Meta{ULID: ulid.MustParse("01J00000000000000000000000"), Tenant: tenant.Anonymous, Producer: "test", Created: time.Unix(1, 0)}
+	if err := h.WriteBlock(t.Context(), dir, meta); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, block.DataFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	r, err := block.Open(t.Context(), dataFile{f}, f.Name(), meta.Data.Size, block.ReaderOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := logs.OpenBlock(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestLogQLStored replays the corpus over a head, a block, and blocks with a head.
+func TestLogQLStored(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		every  int
+		blocks func(n int) int // how many of n heads become blocks
+	}{
+		{"head", math.MaxInt, func(int) int { return 0 }},
+		{"block", math.MaxInt, func(int) int { return 1 }},
+		{"blocks and head", 9000, func(n int) int { return n - 1 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			heads := &logqlHeads{enricher: logs.NewEnricher(logs.DefaultEnrichOptions()), every: c.every}
+			target := LogQLHandler(logqlServer(heads.source(), heads))
+			if err := LogQLLoad(target); err != nil {
+				t.Fatal(err)
+			}
+			n := c.blocks(len(heads.heads))
+			for i, h := range heads.heads {
+				if i < n {
+					heads.parts = append(heads.parts, logqlBlock(t, h))
+				} else {
+					heads.parts = append(heads.parts, h)
+				}
+			}
+			LogQLCheck(t, target)
+		})
+	}
 }
 
 // TestLogQL replays what Loki answered against the engine over a plain list of rows.
