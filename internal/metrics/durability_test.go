@@ -309,7 +309,7 @@ func TestUnusableTenantIsRefused(t *testing.T) {
 // Writers and flushes at the same time: nothing is lost in the ranges that are cut.
 func TestFlushWhileAppending(t *testing.T) {
 	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), nil))
-	const writers, samples = 3, 150
+	const writers, samples = 3, 40
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {

@@ -119,7 +119,9 @@ func (t *head) openTSDB(logger *slog.Logger) (err error) {
 	o.EnableExemplarStorage, o.MaxExemplars = c.MaxExemplars > 0, int64(c.MaxExemplars)
 	o.BlocksToDelete = t.blocksToDelete
 	if t.opts.MaxSeries != nil {
-		o.SeriesLifecycleCallback = &seriesLimit{max: t.opts.MaxSeries, tenant: t.tenant}
+		limit := &seriesLimit{max: t.opts.MaxSeries, tenant: t.tenant}
+		o.SeriesLifecycleCallback = limit
+		defer limit.enforced.Store(true)
 	}
 	t.reg = prometheus.NewRegistry()
 	t.db, err = tsdb.Open(t.dir, logger, t.reg, o, nil)
@@ -247,6 +249,9 @@ type seriesLimit struct {
 	max    func(tenant string) int
 	tenant string
 	n      atomic.Int64
+	// enforced is set after the replay: to the TSDB, a series of the log that can't be created is a
+	// damage of the log, and it would drop everything behind it.
+	enforced atomic.Bool
 }
 
 // errSeriesLimit is the cause of rejections by seriesLimit.
@@ -254,8 +259,8 @@ var errSeriesLimit = errors.New("per-user series limit")
 
 // PreCreation implements tsdb.SeriesLifecycleCallback.
 func (s *seriesLimit) PreCreation(labels.Labels) error {
-	if limit := s.max(s.tenant); limit > 0 && s.n.Load() >= int64(limit) {
-		return fmt.Errorf("%w of %d exceeded (tenant %s, limits.metrics.max_series_per_tenant)", errSeriesLimit, limit, s.tenant)
+	if limit := s.max(s.tenant); limit > 0 && s.n.Load() >= int64(limit) && s.enforced.Load() {
+		return fmt.Errorf("%w of %d exceeded for tenant %s (limits.metrics.max_series_per_tenant)", errSeriesLimit, limit, s.tenant)
 	}
 	return nil
 }

@@ -30,6 +30,10 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 	if ahead := time.Duration(t.opts.Config.MaxFuture); ahead > 0 {
 		w.maxT = now.Add(ahead).UnixMilli()
 	}
+	if b.DiscardOutOfOrder {
+		w.window = 0
+		w.app.SetOptions(&storage.AppendOptions{DiscardOutOfOrder: true})
+	}
 	for i := range b.Series {
 		w.series(&b.Series[i])
 	}

@@ -153,6 +153,35 @@ func TestReopenKeepsEverything(t *testing.T) {
 	require.Len(t, md, 1)
 }
 
+func TestBatchWithoutOutOfOrder(t *testing.T) {
+	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), nil))
+	push(t, h, "a", floats("m", Sample{T: at(0), V: 1}))
+	r, err := h.Append(t.Context(), "a", &Batch{DiscardOutOfOrder: true, Series: []Series{
+		floats("m", Sample{T: at(-time.Minute), V: 2}, Sample{T: at(time.Second), V: 3}, Sample{T: at(0), V: 4})}})
+	require.NoError(t, err)
+	require.Equal(t, 1, r.Samples)
+	require.Equal(t, "out_of_order", r.Rejected[0].Reason)
+	require.Equal(t, 2, r.Rejected[0].Count)
+	require.Equal(t, []string{`{job="test"} 2`}, instant(t, "a", "count_over_time(m[5m])", at(time.Second), h))
+}
+
+// A limit that is lowered between two runs refuses new series and costs no old one.
+func TestSeriesLimitSparesTheReplay(t *testing.T) {
+	dir := t.TempDir()
+	h := openTestHeads(t, testHeadOptions(t, dir, nil))
+	for i := range 5 {
+		push(t, h, "a", floats(fmt.Sprint("m", i), Sample{T: at(0), V: 1}))
+	}
+	require.NoError(t, h.Close())
+	opts := testHeadOptions(t, dir, nil)
+	opts.MaxSeries = func(string) int { return 2 }
+	h = openTestHeads(t, opts)
+	require.Len(t, instant(t, "a", `{job="test"}`, at(0), h), 5)
+	r := push(t, h, "a", floats("m6", Sample{T: at(0), V: 1}), floats("m1", Sample{T: at(time.Second), V: 1}))
+	require.Equal(t, 1, r.Samples)
+	require.Equal(t, "series_limit", r.Rejected[0].Reason)
+}
+
 func TestFlushShipsAndStoreAnswers(t *testing.T) {
 	bkt := objstore.NewInMemBucket()
 	opts := testHeadOptions(t, t.TempDir(), bkt)
