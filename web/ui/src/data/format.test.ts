@@ -42,6 +42,11 @@ describe('units', () => {
   ])('%s', (e, want) => expect(guessUnit(e)).toBe(want));
 });
 
+it('native histograms keep the unit of what they observe', () => {
+  expect(guessUnit('rate(rpc_server_call_duration_seconds[1m])', true)).toBe('seconds');
+  expect(guessUnit('rate(x_bytes[1m])', true)).toBe('bytes');
+});
+
 describe('times', () => {
   const ms = Date.UTC(2026, 0, 2, 15, 4, 5, 67);
   it('shows a 24 hour clock with milliseconds', () => {

@@ -100,7 +100,9 @@ export function span(text: string): string {
 }
 
 /** What a PromQL expression most likely measures, from the names in it. Wrong only in the label of an axis. */
-export function guessUnit(expr: string): Unit {
+export function guessUnit(expr: string, native = false): Unit {
+  // Quantiles of a native histogram measure what the histogram does, also below rate().
+  if (native) return /_bytes|\.size/.test(expr) ? 'bytes' : /_seconds|duration|latency/.test(expr) ? 'seconds' : 'none';
   const e = expr.replace(/"(?:[^"\\]|\\.)*"/g, (s) => (/^"[a-zA-Z_:.]+"$/.test(s) ? s : '""'));
   const rate = /\b(rate|irate|deriv)\s*\(/.test(e);
   if (/\bcount\s*(by|without|\()|count_values|\bcount_over_time/.test(e)) return 'none';

@@ -173,9 +173,11 @@ function Detail({ e, query, trace, onHeight }: { e: Entry; query: string; trace?
         <span class="dim">{dateTime(e.ms, true)} · {e.ns} ns · {t('chars', { n: e.line.length })}{tenant.value ? ` · ${tenant.value}` : ''}</span>
       </div>
       <pre class="log-whole">{pretty ?? e.line}</pre>
-      <Facts title={t('logs.labels')} labels={e.labels} stream query={query} />
-      <Facts title={t('logs.metadata')} labels={e.metadata} query={query} />
-      <Facts title={t('logs.parsed')} labels={e.parsed} query={query} />
+      <div class="log-facts">
+        <Facts title={t('logs.labels')} labels={e.labels} stream query={query} />
+        <Facts title={t('logs.metadata')} labels={e.metadata} query={query} />
+        <Facts title={t('logs.parsed')} labels={e.parsed} query={query} />
+      </div>
     </div>
   );
 }

@@ -30,8 +30,8 @@ export function MetricsPane({ compact }: { compact?: boolean }) {
   useEffect(() => debug('metrics', () => ({ expr, series: answer.value?.series.length ?? 0, error: answer.error?.message })), [expr, answer.value, answer.error]);
   const run = (text: string) => (text === expr && asked !== null ? refresh() : setParams({ m: text || null }));
   const offers = startersFor(known);
-  const unit = guessUnit(expr);
   const a = answer.value;
+  const unit = guessUnit(expr, a?.nativeHistograms);
 
   return (
     <section class="pane pane-metrics" aria-labelledby="metrics-title">
@@ -79,7 +79,7 @@ function ValueTable({ series, unit }: { series: Series[]; unit: ReturnType<typeo
   return (
     <div class="table-wrap" tabIndex={0} role="region" aria-label={t('table')}>
       {series.length > maxRows && <Notice>{t('table.capped', { n: maxRows, all: series.length })}</Notice>}
-      <table class="data">
+      <table class="data values">
         <caption class="dim">{t('table.at', { time: dateTime(at * 1000) })}</caption>
         <thead>
           <tr>
@@ -94,7 +94,7 @@ function ValueTable({ series, unit }: { series: Series[]; unit: ReturnType<typeo
               {named && <td>{s.labels.__name__}</td>}
               {keys.map((k) => <td key={k}>{s.labels[k]}</td>)}
               <td class="num" title={s.histogram ? undefined : String(s.values[0])}>
-                {s.histogram ? t('histogram.value', { count: significant(Number(s.histogram.count)), sum: significant(Number(s.histogram.sum)), avg: significant(Number(s.histogram.sum) / Number(s.histogram.count)) }) : value(s.values[0]!, unit)}
+                {s.histogram ? t('histogram.value', { count: significant(Number(s.histogram.count)), sum: significant(Number(s.histogram.sum)), avg: value(Number(s.histogram.sum) / Number(s.histogram.count), unit) }) : value(s.values[0]!, unit)}
               </td>
             </tr>
           ))}

@@ -81,6 +81,9 @@ export function TracesPane({ compact }: { compact?: boolean }) {
   );
 }
 
+/** Tempo's search answers in whole milliseconds. */
+const took = (f: Found): string => (f.durationMs ? seconds(f.durationMs / 1000) : `< ${seconds(0.001)}`);
+
 function List({ found, compact }: { found: Found[]; compact?: boolean }) {
   const longest = Math.max(...found.map((f) => f.durationMs), 1);
   const days = day(found[0]!.startMs) !== day(found[found.length - 1]!.startMs);
@@ -113,7 +116,7 @@ function List({ found, compact }: { found: Found[]; compact?: boolean }) {
               <td><time title={dateTime(f.startMs, true)}>{days ? `${day(f.startMs)} ` : ''}{clock(f.startMs)}</time></td>
               <td><i class="dot-mark" style={{ background: serviceColour(f.service) }} />{f.service || t('unknown')}</td>
               <td><a href={href(`trace/${f.traceID}`)} onClick={onLink}>{f.name || t('trace.rootless')}</a></td>
-              <td class="num">{seconds(f.durationMs / 1000)}</td>
+              <td class="num">{took(f)}</td>
               {!compact && <td class="bar-cell"><i class={f.errors ? 'bar bar-error' : 'bar'} style={{ width: `${Math.max(1, (100 * f.durationMs) / longest)}%` }} /></td>}
               <td class="num">{f.spans ? count(f.spans) : '–'}</td>
               <td class="num">{f.errors ? <span class="err"><Icon name="error" size={12} /> {count(f.errors)}</span> : f.spans ? '0' : '–'}</td>
