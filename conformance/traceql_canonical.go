@@ -13,7 +13,7 @@ import (
 // The canonical form of answers, as the README of the corpus defines it. It is applied to both
 // sides, so that both are sorted by the same text.
 
-type object = map[string]any
+type traceqlObject = map[string]any
 
 // traceqlFixedTags have columns of their own in the recorded server, which lists them or not
 // depending on its storage.
@@ -56,15 +56,15 @@ func traceqlSort(list []any, key func(any) string) {
 	copy(list, sorted)
 }
 
-func field(v any, name string) string {
-	s, _ := v.(object)[name].(string)
+func traceqlField(v any, name string) string {
+	s, _ := v.(traceqlObject)[name].(string)
 	return s
 }
 
 // traceqlSortPairs orders every list of objects with a key.
 func traceqlSortPairs(v any) any {
 	switch v := v.(type) {
-	case object:
+	case traceqlObject:
 		for k := range v {
 			v[k] = traceqlSortPairs(v[k])
 		}
@@ -72,7 +72,7 @@ func traceqlSortPairs(v any) any {
 		pairs := len(v) > 0
 		for i := range v {
 			v[i] = traceqlSortPairs(v[i])
-			o, ok := v[i].(object)
+			o, ok := v[i].(traceqlObject)
 			_, has := o["key"]
 			pairs = pairs && ok && has
 		}
@@ -84,71 +84,71 @@ func traceqlSortPairs(v any) any {
 }
 
 func traceqlCanonicalValue(q *traceqlQuery, v any) any {
-	body, ok := v.(object)
+	body, ok := v.(traceqlObject)
 	if !ok {
 		return v
 	}
 	delete(body, "metrics")
 	switch q.endpoint() {
 	case "search":
-		canonicalSearch(q, body)
+		traceqlSearchForm(q, body)
 	case "trace_v1":
-		canonicalTrace(body)
+		traceqlTraceForm(body)
 	case "trace_v2":
-		if t, ok := body["trace"].(object); ok {
-			canonicalTrace(t)
+		if t, ok := body["trace"].(traceqlObject); ok {
+			traceqlTraceForm(t)
 		}
 	case "tags":
-		body["tagNames"] = canonicalTags(body["tagNames"])
+		body["tagNames"] = traceqlTagsForm(body["tagNames"])
 	case "tag_values":
 		if list, ok := body["tagValues"].([]any); ok {
 			traceqlSort(list, traceqlText)
 		}
 	case "tags_v2":
-		canonicalScopes(body)
+		traceqlScopesForm(body)
 	case "tag_values_v2":
 		if list, ok := body["tagValues"].([]any); ok {
-			traceqlSort(list, func(v any) string { return field(v, "type") + "\x00" + field(v, "value") })
+			traceqlSort(list, func(v any) string { return traceqlField(v, "type") + "\x00" + traceqlField(v, "value") })
 		}
 	case "metrics_range", "metrics_instant":
-		canonicalSeries(q, body)
+		traceqlSeriesForm(q, body)
 	}
 	return body
 }
 
-func canonicalSearch(q *traceqlQuery, body object) {
+func traceqlSearchForm(q *traceqlQuery, body traceqlObject) {
 	list, _ := body["traces"].([]any)
 	if list == nil {
 		list = []any{}
 	}
 	for _, t := range list {
-		t := t.(object)
+		t := t.(traceqlObject)
 		if sets, ok := t["spanSets"].([]any); ok {
 			for i := range sets {
-				sets[i] = canonicalSpanSet(sets[i])
+				sets[i] = traceqlSpanSetForm(sets[i])
 			}
 			traceqlSort(sets, traceqlText)
 			delete(t, "spanSet")
 		}
 	}
 	if !q.Ordered {
-		traceqlSort(list, func(v any) string { return fmt.Sprintf("%032s", field(v, "traceID")) })
+		traceqlSort(list, func(v any) string { return fmt.Sprintf("%032s", traceqlField(v, "traceID")) })
 	}
 	body["traces"] = list
 }
 
-func canonicalSpanSet(v any) any {
+func traceqlSpanSetForm(v any) any {
 	v = traceqlSortPairs(v)
-	if spans, ok := v.(object)["spans"].([]any); ok {
+	if spans, ok := v.(traceqlObject)["spans"].([]any); ok {
 		traceqlSort(spans, func(s any) string {
-			return field(s, "startTimeUnixNano") + "\x00" + field(s, "spanID") + "\x00" + traceqlText(s)
+			return traceqlField(s, "startTimeUnixNano") + "\x00" + traceqlField(s, "spanID") + "\x00" + traceqlText(s)
 		})
 	}
 	return v
 }
 
-// canonicalTrace merges equal resources and equal scopes and orders everything.
-func canonicalTrace(t object) {
+// traceqlTraceForm merges equal resources and equal scopes and orders everything.
+func traceqlTraceForm(t traceqlObject) {
 	traceqlSortPairs(t)
 	name := "resourceSpans"
 	if t[name] == nil {
@@ -158,33 +158,33 @@ func canonicalTrace(t object) {
 	if !ok {
 		return
 	}
-	resources := merge(list, "scopeSpans")
+	resources := traceqlMerge(list, "scopeSpans")
 	for _, r := range resources {
-		scopes := merge(r.(object)["scopeSpans"].([]any), "spans")
+		scopes := traceqlMerge(r.(traceqlObject)["scopeSpans"].([]any), "spans")
 		for _, s := range scopes {
-			spans := s.(object)["spans"].([]any)
+			spans := s.(traceqlObject)["spans"].([]any)
 			for _, span := range spans {
-				if links, ok := span.(object)["links"].([]any); ok {
+				if links, ok := span.(traceqlObject)["links"].([]any); ok {
 					traceqlSort(links, traceqlText)
 				}
 			}
 			traceqlSort(spans, func(s any) string {
-				return field(s, "startTimeUnixNano") + "\x00" + field(s, "spanId") + "\x00" + traceqlText(s)
+				return traceqlField(s, "startTimeUnixNano") + "\x00" + traceqlField(s, "spanId") + "\x00" + traceqlText(s)
 			})
 		}
 		traceqlSort(scopes, traceqlText)
-		r.(object)["scopeSpans"] = scopes
+		r.(traceqlObject)["scopeSpans"] = scopes
 	}
 	traceqlSort(resources, traceqlText)
 	t[name] = resources
 }
 
-// merge joins the objects of a list that are equal but for one field, a list.
-func merge(list []any, name string) []any {
-	at := map[string]object{}
+// traceqlMerge joins the objects of a list that are equal but for one field, a list.
+func traceqlMerge(list []any, name string) []any {
+	at := map[string]traceqlObject{}
 	var out []any
 	for _, v := range list {
-		o := v.(object)
+		o := v.(traceqlObject)
 		inner, _ := o[name].([]any)
 		delete(o, name)
 		k := traceqlText(o)
@@ -204,7 +204,7 @@ func merge(list []any, name string) []any {
 	return out
 }
 
-func canonicalTags(v any) any {
+func traceqlTagsForm(v any) any {
 	list, ok := v.([]any)
 	if !ok {
 		return v
@@ -217,67 +217,67 @@ func canonicalTags(v any) any {
 	return list
 }
 
-func canonicalScopes(body object) {
+func traceqlScopesForm(body traceqlObject) {
 	list, ok := body["scopes"].([]any)
 	if !ok {
 		return
 	}
 	kept := []any{}
 	for _, s := range list {
-		o := s.(object)
-		o["tags"] = canonicalTags(o["tags"])
+		o := s.(traceqlObject)
+		o["tags"] = traceqlTagsForm(o["tags"])
 		if tags, _ := o["tags"].([]any); len(tags) > 0 {
 			kept = append(kept, o)
 		}
 	}
-	traceqlSort(kept, func(v any) string { return field(v, "name") })
+	traceqlSort(kept, func(v any) string { return traceqlField(v, "name") })
 	body["scopes"] = kept
 }
 
-func canonicalSeries(q *traceqlQuery, body object) {
+func traceqlSeriesForm(q *traceqlQuery, body traceqlObject) {
 	list, ok := body["series"].([]any)
 	if !ok {
 		return
 	}
 	for _, s := range list {
-		s := s.(object)
+		s := s.(traceqlObject)
 		delete(s, "promLabels")
 		delete(s, "exemplars")
 		traceqlSortPairs(s["labels"])
 	}
 	if q.CompareTop > 0 {
-		list = withoutTies(list, q.CompareTop)
+		list = traceqlWithoutTies(list, q.CompareTop)
 	}
-	traceqlSort(list, func(v any) string { return traceqlText(v.(object)["labels"]) })
+	traceqlSort(list, func(v any) string { return traceqlText(v.(traceqlObject)["labels"]) })
 	body["series"] = list
 }
 
-func seriesTotal(s any) float64 {
-	o := s.(object)
+func traceqlTotal(s any) float64 {
+	o := s.(traceqlObject)
 	samples, ok := o["samples"].([]any)
 	if !ok {
 		samples = []any{o}
 	}
 	total := 0.0
 	for _, p := range samples {
-		v, _ := p.(object)["value"].(float64)
+		v, _ := p.(traceqlObject)["value"].(float64)
 		total += v
 	}
 	return total
 }
 
-// withoutTies removes what compare() chose freely: the rarest values of a full group.
-func withoutTies(list []any, top int) []any {
+// traceqlWithoutTies removes what compare() chose freely: the rarest values of a full group.
+func traceqlWithoutTies(list []any, top int) []any {
 	groups := map[string][]any{}
 	for _, s := range list {
 		var meta []any
 		var names []string
-		labels, _ := s.(object)["labels"].([]any)
+		labels, _ := s.(traceqlObject)["labels"].([]any)
 		for _, l := range labels {
-			if strings.HasPrefix(field(l, "key"), "__meta") {
+			if strings.HasPrefix(traceqlField(l, "key"), "__meta") {
 				meta = append(meta, l)
 			} else {
-				names = append(names, field(l, "key"))
+				names = append(names, traceqlField(l, "key"))
 			}
 		}
 		slices.Sort(names)
@@ -287,11 +287,11 @@ func withoutTies(list []any, top int) []any {
 	out := []any{}
 	for _, g := range groups {
 		if len(g) >= top {
-			low := seriesTotal(g[0])
+			low := traceqlTotal(g[0])
 			for _, s := range g {
-				low = math.Min(low, seriesTotal(s))
+				low = math.Min(low, traceqlTotal(s))
 			}
-			g = slices.DeleteFunc(g, func(s any) bool { return seriesTotal(s) <= low })
+			g = slices.DeleteFunc(g, func(s any) bool { return traceqlTotal(s) <= low })
 		}
 		out = append(out, g...)
 	}
@@ -306,8 +306,8 @@ func traceqlDiff(want, got any, path string) string {
 		if ok && (w == g || math.Abs(w-g) <= 1e-9*math.Max(math.Abs(w), math.Abs(g)) || math.Abs(w-g) <= 1e-12) {
 			return ""
 		}
-	case object:
-		g, ok := got.(object)
+	case traceqlObject:
+		g, ok := got.(traceqlObject)
 		if !ok {
 			break
 		}

@@ -87,9 +87,11 @@ func parseProgram(expr string) (*program, error) {
 	return p, invalid(err)
 }
 
-// scan calls visit for every trace in the range that may meet n. visit returns false to stop.
+// scan calls visit for every trace in the range that may meet n. The view is valid until visit
+// returns; visit returns false to stop.
 func (e *Engine) scan(ctx context.Context, tenant string, src traces.Source, n need, start, end uint64,
 	seen *traces.Inspected, visit func(*traceView) (bool, error)) error {
+	v := &traceView{}
 	one := func(t *traces.Trace) (bool, error) {
 		seen.Traces++
 		seen.Spans += int64(len(t.Spans))
@@ -102,7 +104,7 @@ func (e *Engine) scan(ctx context.Context, tenant string, src traces.Source, n n
 		if len(t.Spans) == 0 {
 			return true, nil
 		}
-		v := newTraceView(t)
+		v.reset(t)
 		if !v.overlaps(start, end) {
 			return true, nil
 		}

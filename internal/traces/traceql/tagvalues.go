@@ -27,17 +27,13 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 	}
 	result := &traces.Result{}
 	values := newValueSet(limit)
-	if q.Expr == "" && (a.Intrinsic == IntrinsicNone || a.Intrinsic == IntrinsicName) {
-		scope, name := a.Scope.tagScope(), a.Name
-		if a.Intrinsic == IntrinsicName {
-			scope, name = "intrinsic", "name"
-		}
+	if scope, name, ok := knownToSource(a); ok && q.Expr == "" {
 		found, err := src.TagValues(ctx, tenant, scope, name, q.Start, q.End, limit)
 		if err != nil {
 			return nil, err
 		}
 		for i := range found {
-			values.add(fromAttribute(&found[i]))
+			values.add(sourceValue(a, &found[i]))
 		}
 		result.Values = values.attributes()
 		return result, nil
@@ -60,6 +56,28 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 	}
 	result.Values = values.attributes()
 	return result, nil
+}
+
+// knownToSource returns how to ask a source for the values of a: stored attributes, names, status
+// and kind. (Of the other intrinsics a source doesn't list the empty ones.)
+func knownToSource(a *Attribute) (scope traces.TagScope, name string, ok bool) {
+	switch a.Intrinsic {
+	case IntrinsicNone:
+		return a.Scope.tagScope(), a.Name, true
+	case IntrinsicName, IntrinsicStatus, IntrinsicKind:
+		return "intrinsic", intrinsics[a.Intrinsic].name, true
+	}
+	return "", "", false
+}
+
+// sourceValue converts a value from a source, which has status and kind by their names.
+func sourceValue(a *Attribute, v *traces.Attribute) Value {
+	if a.Intrinsic == IntrinsicStatus || a.Intrinsic == IntrinsicKind {
+		if lit, ok := wordLiterals[v.Str]; ok && lit.Kind == intrinsics[a.Intrinsic].kind {
+			return lit
+		}
+	}
+	return fromAttribute(v)
 }
 
 func valuesAttribute(q *traces.Query) (*Attribute, error) {

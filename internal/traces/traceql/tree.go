@@ -24,15 +24,15 @@ type traceView struct {
 	rootName    string
 }
 
-func newTraceView(t *traces.Trace) *traceView {
-	v := &traceView{trace: t, spans: t.Spans}
+// reset makes v the view of another trace. What was handed out before is no longer valid.
+func (v *traceView) reset(t *traces.Trace) {
+	*v = traceView{trace: t, spans: t.Spans, ordinal: v.ordinal[:0]}
 	if !arrived(v.spans) {
 		v.spans = append([]*traces.Span(nil), t.Spans...)
 		sort.SliceStable(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order })
 	}
-	v.ordinal = make([]int, len(v.spans))
 	for i, s := range v.spans {
-		v.ordinal[i] = i
+		v.ordinal = append(v.ordinal, i)
 		if i == 0 || s.Start < v.start {
 			v.start = s.Start
 		}
@@ -42,12 +42,8 @@ func newTraceView(t *traces.Trace) *traceView {
 		}
 	}
 	if v.root != nil {
-		v.rootName = v.root.Name
-		if v.root.Resource != nil {
-			v.rootService = v.root.Resource.ServiceName
-		}
+		v.rootName, v.rootService = v.root.Name, serviceName(v.root)
 	}
-	return v
 }
 
 // arrived reports whether spans are in order of arrival.
