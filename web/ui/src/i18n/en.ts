@@ -113,7 +113,7 @@ export const en = {
   'metrics.starters': 'Queries to begin with',
   'metrics.none': 'No metrics yet',
   'metrics.empty': 'The query has no result',
-  'metrics.empty.range': 'Nothing matches in this time range. Try a longer range, or fewer label matchers.',
+  'metrics.empty.range': 'Nothing matches in this time range. A new series shows under rate() with its second sample; else try a longer range or fewer label matchers.',
   'metrics.capped': 'The {n} largest of {all} series are drawn.',
   'metrics.native': 'Native histograms are drawn as {list}.',
   'table.capped': 'The first {n} of {all} rows are shown.',

@@ -115,7 +115,7 @@ export const fr: Catalogue = {
   'metrics.starters': 'Requêtes pour commencer',
   'metrics.none': 'Pas encore de métriques',
   'metrics.empty': 'La requête n’a pas de résultat',
-  'metrics.empty.range': 'Rien ne correspond dans cette période. Essayez une période plus longue ou moins de filtres.',
+  'metrics.empty.range': 'Rien ne correspond dans cette période. Une série nouvelle apparaît sous rate() à son deuxième échantillon ; sinon, essayez une période plus longue ou moins de filtres.',
   'metrics.capped': 'Les {n} plus grandes séries sur {all} sont dessinées.',
   'metrics.native': 'Les histogrammes natifs sont dessinés comme {list}.',
   'table.capped': 'Les {n} premières lignes sur {all} sont affichées.',
