@@ -13,7 +13,7 @@ import (
 // The canonical form of answers, as the README of the corpus defines it. It is applied to both
 // sides, so that both are sorted by the same text.
 
-type traceqlObject = map[string]any
+type object = map[string]any
 
 // traceqlFixedTags have columns of their own in the recorded server, which lists them or not
 // depending on its storage.
@@ -57,14 +57,14 @@ func traceqlSort(list []any, key func(any) string) {
 }
 
 func traceqlField(v any, name string) string {
-	s, _ := v.(traceqlObject)[name].(string)
+	s, _ := v.(object)[name].(string)
 	return s
 }
 
 // traceqlSortPairs orders every list of objects with a key.
 func traceqlSortPairs(v any) any {
 	switch v := v.(type) {
-	case traceqlObject:
+	case object:
 		for k := range v {
 			v[k] = traceqlSortPairs(v[k])
 		}
@@ -72,7 +72,7 @@ func traceqlSortPairs(v any) any {
 		pairs := len(v) > 0
 		for i := range v {
 			v[i] = traceqlSortPairs(v[i])
-			o, ok := v[i].(traceqlObject)
+			o, ok := v[i].(object)
 			_, has := o["key"]
 			pairs = pairs && ok && has
 		}
@@ -84,7 +84,7 @@ func traceqlSortPairs(v any) any {
 }
 
 func traceqlCanonicalValue(q *traceqlQuery, v any) any {
-	body, ok := v.(traceqlObject)
+	body, ok := v.(object)
 	if !ok {
 		return v
 	}
@@ -95,7 +95,7 @@ func traceqlCanonicalValue(q *traceqlQuery, v any) any {
 	case "trace_v1":
 		traceqlTraceForm(body)
 	case "trace_v2":
-		if t, ok := body["trace"].(traceqlObject); ok {
+		if t, ok := body["trace"].(object); ok {
 			traceqlTraceForm(t)
 		}
 	case "tags":
@@ -116,13 +116,13 @@ func traceqlCanonicalValue(q *traceqlQuery, v any) any {
 	return body
 }
 
-func traceqlSearchForm(q *traceqlQuery, body traceqlObject) {
+func traceqlSearchForm(q *traceqlQuery, body object) {
 	list, _ := body["traces"].([]any)
 	if list == nil {
 		list = []any{}
 	}
 	for _, t := range list {
-		t := t.(traceqlObject)
+		t := t.(object)
 		if sets, ok := t["spanSets"].([]any); ok {
 			for i := range sets {
 				sets[i] = traceqlSpanSetForm(sets[i])
@@ -139,7 +139,7 @@ func traceqlSearchForm(q *traceqlQuery, body traceqlObject) {
 
 func traceqlSpanSetForm(v any) any {
 	v = traceqlSortPairs(v)
-	if spans, ok := v.(traceqlObject)["spans"].([]any); ok {
+	if spans, ok := v.(object)["spans"].([]any); ok {
 		traceqlSort(spans, func(s any) string {
 			return traceqlField(s, "startTimeUnixNano") + "\x00" + traceqlField(s, "spanID") + "\x00" + traceqlText(s)
 		})
@@ -148,7 +148,7 @@ func traceqlSpanSetForm(v any) any {
 }
 
 // traceqlTraceForm merges equal resources and equal scopes and orders everything.
-func traceqlTraceForm(t traceqlObject) {
+func traceqlTraceForm(t object) {
 	traceqlSortPairs(t)
 	name := "resourceSpans"
 	if t[name] == nil {
@@ -160,11 +160,11 @@ func traceqlTraceForm(t traceqlObject) {
 	}
 	resources := traceqlMerge(list, "scopeSpans")
 	for _, r := range resources {
-		scopes := traceqlMerge(r.(traceqlObject)["scopeSpans"].([]any), "spans")
+		scopes := traceqlMerge(r.(object)["scopeSpans"].([]any), "spans")
 		for _, s := range scopes {
-			spans := s.(traceqlObject)["spans"].([]any)
+			spans := s.(object)["spans"].([]any)
 			for _, span := range spans {
-				if links, ok := span.(traceqlObject)["links"].([]any); ok {
+				if links, ok := span.(object)["links"].([]any); ok {
 					traceqlSort(links, traceqlText)
 				}
 			}
@@ -173,7 +173,7 @@ func traceqlTraceForm(t traceqlObject) {
 			})
 		}
 		traceqlSort(scopes, traceqlText)
-		r.(traceqlObject)["scopeSpans"] = scopes
+		r.(object)["scopeSpans"] = scopes
 	}
 	traceqlSort(resources, traceqlText)
 	t[name] = resources
@@ -181,10 +181,10 @@ func traceqlTraceForm(t traceqlObject) {
 
 // traceqlMerge joins the objects of a list that are equal but for one field, a list.
 func traceqlMerge(list []any, name string) []any {
-	at := map[string]traceqlObject{}
+	at := map[string]object{}
 	var out []any
 	for _, v := range list {
-		o := v.(traceqlObject)
+		o := v.(object)
 		inner, _ := o[name].([]any)
 		delete(o, name)
 		k := traceqlText(o)
@@ -217,14 +217,14 @@ func traceqlTagsForm(v any) any {
 	return list
 }
 
-func traceqlScopesForm(body traceqlObject) {
+func traceqlScopesForm(body object) {
 	list, ok := body["scopes"].([]any)
 	if !ok {
 		return
 	}
 	kept := []any{}
 	for _, s := range list {
-		o := s.(traceqlObject)
+		o := s.(object)
 		o["tags"] = traceqlTagsForm(o["tags"])
 		if tags, _ := o["tags"].([]any); len(tags) > 0 {
 			kept = append(kept, o)
@@ -234,13 +234,13 @@ func traceqlScopesForm(body traceqlObject) {
 	body["scopes"] = kept
 }
 
-func traceqlSeriesForm(q *traceqlQuery, body traceqlObject) {
+func traceqlSeriesForm(q *traceqlQuery, body object) {
 	list, ok := body["series"].([]any)
 	if !ok {
 		return
 	}
 	for _, s := range list {
-		s := s.(traceqlObject)
+		s := s.(object)
 		delete(s, "promLabels")
 		delete(s, "exemplars")
 		traceqlSortPairs(s["labels"])
@@ -248,19 +248,19 @@ func traceqlSeriesForm(q *traceqlQuery, body traceqlObject) {
 	if q.CompareTop > 0 {
 		list = traceqlWithoutTies(list, q.CompareTop)
 	}
-	traceqlSort(list, func(v any) string { return traceqlText(v.(traceqlObject)["labels"]) })
+	traceqlSort(list, func(v any) string { return traceqlText(v.(object)["labels"]) })
 	body["series"] = list
 }
 
 func traceqlTotal(s any) float64 {
-	o := s.(traceqlObject)
+	o := s.(object)
 	samples, ok := o["samples"].([]any)
 	if !ok {
 		samples = []any{o}
 	}
 	total := 0.0
 	for _, p := range samples {
-		v, _ := p.(traceqlObject)["value"].(float64)
+		v, _ := p.(object)["value"].(float64)
 		total += v
 	}
 	return total
@@ -272,7 +272,7 @@ func traceqlWithoutTies(list []any, top int) []any {
 	for _, s := range list {
 		var meta []any
 		var names []string
-		labels, _ := s.(traceqlObject)["labels"].([]any)
+		labels, _ := s.(object)["labels"].([]any)
 		for _, l := range labels {
 			if strings.HasPrefix(traceqlField(l, "key"), "__meta") {
 				meta = append(meta, l)
@@ -306,8 +306,8 @@ func traceqlDiff(want, got any, path string) string {
 		if ok && (w == g || math.Abs(w-g) <= 1e-9*math.Max(math.Abs(w), math.Abs(g)) || math.Abs(w-g) <= 1e-12) {
 			return ""
 		}
-	case traceqlObject:
-		g, ok := got.(traceqlObject)
+	case object:
+		g, ok := got.(object)
 		if !ok {
 			break
 		}
