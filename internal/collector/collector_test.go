@@ -488,9 +488,8 @@ func nest(v pcommon.Value, n int) {
 }
 
 func TestOwnMetricsOnlyWhenAsked(t *testing.T) {
-	addr := freeAddr(t)
 	for level, want := range map[string]bool{"none": false, "normal": true} {
-		reg := newRegistry()
+		addr, reg := freeAddr(t), newRegistry()
 		cfg := config(t, `
 config:
   receivers: {otlp: {protocols: {http: {endpoint: "`+addr+`"}}}}
