@@ -56,7 +56,7 @@ func traceqlSort(list []any, key func(any) string) {
 	copy(list, sorted)
 }
 
-func traceqlField(v any, name string) string {
+func field(v any, name string) string {
 	s, _ := v.(object)[name].(string)
 	return s
 }
@@ -108,7 +108,7 @@ func traceqlCanonicalValue(q *traceqlQuery, v any) any {
 		traceqlScopesForm(body)
 	case "tag_values_v2":
 		if list, ok := body["tagValues"].([]any); ok {
-			traceqlSort(list, func(v any) string { return traceqlField(v, "type") + "\x00" + traceqlField(v, "value") })
+			traceqlSort(list, func(v any) string { return field(v, "type") + "\x00" + field(v, "value") })
 		}
 	case "metrics_range", "metrics_instant":
 		traceqlSeriesForm(q, body)
@@ -132,7 +132,7 @@ func traceqlSearchForm(q *traceqlQuery, body object) {
 		}
 	}
 	if !q.Ordered {
-		traceqlSort(list, func(v any) string { return fmt.Sprintf("%032s", traceqlField(v, "traceID")) })
+		traceqlSort(list, func(v any) string { return fmt.Sprintf("%032s", field(v, "traceID")) })
 	}
 	body["traces"] = list
 }
@@ -141,7 +141,7 @@ func traceqlSpanSetForm(v any) any {
 	v = traceqlSortPairs(v)
 	if spans, ok := v.(object)["spans"].([]any); ok {
 		traceqlSort(spans, func(s any) string {
-			return traceqlField(s, "startTimeUnixNano") + "\x00" + traceqlField(s, "spanID") + "\x00" + traceqlText(s)
+			return field(s, "startTimeUnixNano") + "\x00" + field(s, "spanID") + "\x00" + traceqlText(s)
 		})
 	}
 	return v
@@ -169,7 +169,7 @@ func traceqlTraceForm(t object) {
 				}
 			}
 			traceqlSort(spans, func(s any) string {
-				return traceqlField(s, "startTimeUnixNano") + "\x00" + traceqlField(s, "spanId") + "\x00" + traceqlText(s)
+				return field(s, "startTimeUnixNano") + "\x00" + field(s, "spanId") + "\x00" + traceqlText(s)
 			})
 		}
 		traceqlSort(scopes, traceqlText)
@@ -230,7 +230,7 @@ func traceqlScopesForm(body object) {
 			kept = append(kept, o)
 		}
 	}
-	traceqlSort(kept, func(v any) string { return traceqlField(v, "name") })
+	traceqlSort(kept, func(v any) string { return field(v, "name") })
 	body["scopes"] = kept
 }
 
@@ -274,10 +274,10 @@ func traceqlWithoutTies(list []any, top int) []any {
 		var names []string
 		labels, _ := s.(object)["labels"].([]any)
 		for _, l := range labels {
-			if strings.HasPrefix(traceqlField(l, "key"), "__meta") {
+			if strings.HasPrefix(field(l, "key"), "__meta") {
 				meta = append(meta, l)
 			} else {
-				names = append(names, traceqlField(l, "key"))
+				names = append(names, field(l, "key"))
 			}
 		}
 		slices.Sort(names)
