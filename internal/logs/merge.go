@@ -190,7 +190,9 @@ func (m *sourceMerger) due(s *waitingSource, ts int64) bool {
 }
 
 // openDue starts the sources that may have a row before or at the instant of the top feed. With no
-// feed left it starts those that share the first waiting source's first instant.
+// feed left it starts those that share the first waiting source's first instant. What is due by the
+// top feed may not be so once the first of them is open, so it starts no more at once than half of
+// what has turned out to be needed.
 func (m *sourceMerger) openDue() error {
 	for len(m.waiting) > 0 {
 		ts := m.waiting[0].Newest
@@ -201,7 +203,7 @@ func (m *sourceMerger) openDue() error {
 			ts = m.waiting[0].Oldest
 		}
 		n := 0
-		for n < len(m.waiting) && m.due(&m.waiting[n], ts) {
+		for n < len(m.waiting) && n <= len(m.feeds)/2 && m.due(&m.waiting[n], ts) {
 			n++
 		}
 		if n == 0 {

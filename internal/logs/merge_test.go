@@ -65,6 +65,21 @@ func TestMergeRowsIsLazy(t *testing.T) {
 	require.Equal(t, []int32{1, 1, 1}, started())
 }
 
+// A source whose bounds are wider than its rows doesn't make the merge open all that lies between.
+func TestMergeRowsOpensOneByOne(t *testing.T) {
+	var started atomic.Int32
+	sources := []RowSource{{0, 1000, rowsAt(&started, nil, 1)}}
+	for i := range int64(20) {
+		sources = append(sources, RowSource{10 * i, 10*i + 9, rowsAt(&started, nil, 10*i+5, 10*i+4)})
+	}
+	for rows, err := range MergeRows(Backward, sources...) {
+		require.NoError(t, err)
+		require.Equal(t, int64(195), rows.Timestamps[0])
+		break
+	}
+	require.LessOrEqual(t, started.Load(), int32(3))
+}
+
 // A row at the instant at which another source ends is a duplicate still.
 func TestMergeRowsDuplicatesAcrossBatches(t *testing.T) {
 	var n atomic.Int32

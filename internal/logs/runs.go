@@ -269,6 +269,7 @@ type merger struct {
 	places  chan struct{} // nil: open in place
 	ahead   int           // pieces to open before they fall due
 	started int           // of pieces, from the front
+	taken   int           // pieces that were started and are merged
 	wait    sync.WaitGroup
 }
 
@@ -405,7 +406,9 @@ func (m *merger) openDue(ctx context.Context) error {
 	return nil
 }
 
-// start starts the pieces that are due, and those that will soon be.
+// start starts the pieces that are due, and those that will soon be. With a limit, what is due by the
+// top cursor may not be so once the first due piece is open, and the limit may be reached before: so
+// it starts no more at once than half of what has turned out to be needed.
 func (m *merger) start(ctx context.Context) {
 	if m.places == nil {
 		return
@@ -420,7 +423,7 @@ func (m *merger) start(ctx context.Context) {
 				due = m.isDue(p.max, m.heap[0].ts)
 			}
 		}
-		if !due && m.started >= m.ahead {
+		if !due && m.started >= m.ahead || m.q.limit > 0 && m.started > m.taken/2 {
 			return
 		}
 		o := &opening{done: make(chan struct{})}
@@ -447,6 +450,7 @@ func (m *merger) take(ctx context.Context) ([]run, error) {
 		return p.open(ctx, m.q)
 	}
 	m.started--
+	m.taken++
 	<-p.done
 	runs := p.runs
 	p.runs = nil // the goroutine's closure would keep them

@@ -118,17 +118,17 @@ func (r *run) query() error {
 	if err != nil {
 		return err
 	}
-	if r.q.Limit > r.limits.MaxEntries {
+	lq, isLog := expr.(*LogQuery)
+	switch {
+	case !isLog:
+		return r.sampleQuery(expr)
+	case r.q.Kind == logs.Instant:
+		return errorString(instantLogText)
+	case r.q.Limit > r.limits.MaxEntries:
 		return fmt.Errorf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)",
 			r.q.Limit, r.limits.MaxEntries)
 	}
-	if lq, ok := expr.(*LogQuery); ok {
-		if r.q.Kind == logs.Instant {
-			return errorString(instantLogText)
-		}
-		return r.logQuery(lq)
-	}
-	return r.sampleQuery(expr)
+	return r.logQuery(lq)
 }
 
 // anyStream reports whether a stream matches in the time of sel. A stage that does not compile is

@@ -164,10 +164,10 @@ type volumeSum struct {
 
 func (r *run) volumes(ms []logs.Matcher, step int64) error {
 	sums := map[string]*volumeSum{}
-	buckets := 0
-	for start := r.q.Start; start < r.q.End; start += step {
-		end := min(start+step, r.q.End)
-		buckets++
+	buckets := int((r.q.End - r.q.Start + step - 1) / step)
+	for i := range buckets {
+		start := r.q.Start + int64(i)*step
+		end := start + min(step, r.q.End-start)
 		found, err := r.src.Volume(r.ctx, r.tenant, start, end, ms)
 		if err != nil {
 			return err

@@ -358,6 +358,10 @@ func (x *extractor) withMetadata(base *stream, md []logs.Label) *stream {
 	if s, ok := x.streams[string(key)]; ok {
 		return s
 	}
+	if len(x.streams) >= 10_000 {
+		clear(x.streams)
+		clear(x.byRow)
+	}
 	s := &stream{id: uint32(len(x.streams)), list: slices.Clone(base.list)}
 	for _, l := range md {
 		if _, clash := base.find(l.Name); !clash {

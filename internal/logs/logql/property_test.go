@@ -69,7 +69,9 @@ var genName = rapid.StringMatching(`[a-z_][a-z0-9_]{0,5}`).Filter(func(s string)
 // genStage draws a stage.
 func genStage(t *rapid.T) Stage {
 	name := func() string { return genName.Draw(t, "name") }
-	text := func() string { return rapid.String().Filter(func(s string) bool { return !strings.Contains(s, "�") }).Draw(t, "text") }
+	text := func() string {
+		return rapid.String().Filter(func(s string) bool { return !strings.Contains(s, "�") }).Draw(t, "text")
+	}
 	names := func() []string { return rapid.SliceOfN(genName, 1, 3).Draw(t, "names") }
 	op := rapid.SampledFrom([]string{"==", "!=", ">", ">=", "<", "<="}).Draw(t, "op")
 	switch rapid.IntRange(0, 12).Draw(t, "stage") {

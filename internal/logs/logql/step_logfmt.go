@@ -3,7 +3,6 @@ package logql
 import (
 	"bytes"
 	"fmt"
-	"strconv"
 
 	"github.com/buger/jsonparser"
 )
@@ -14,18 +13,18 @@ type logfmtScanner struct {
 	pos    int
 	key    []byte
 	value  []byte
-	quoted bool // value is what stood between the quotes, still escaped
-	hasVal bool // there was an =
-	err    error
+	quoted bool   // value is what stood between the quotes, still escaped
+	hasVal bool   // there was an =
+	fault  string // what is wrong at pos; "" if nothing
 }
 
 // next finds the next pair. It reports false at the end of the line and at a fault, which is in
-// err; after a fault skip goes on behind it.
+// fault; after a fault skip goes on behind it.
 func (d *logfmtScanner) next() bool {
 	for d.pos < len(d.line) && d.line[d.pos] <= ' ' {
 		d.pos++
 	}
-	d.key, d.value, d.quoted, d.hasVal, d.err = nil, nil, false, false, nil
+	d.key, d.value, d.quoted, d.fault = nil, nil, false, ""
 	if d.pos >= len(d.line) {
 		return false
 	}
@@ -37,7 +36,6 @@ func (d *logfmtScanner) next() bool {
 		case c == '=':
 			d.key = d.line[start:d.pos]
 			d.pos++
-			d.hasVal = true
 			return d.scanValue()
 		case c <= ' ':
 			d.key = d.line[start:d.pos]
@@ -85,12 +83,21 @@ func (d *logfmtScanner) scanQuoted() bool {
 }
 
 func (d *logfmtScanner) unexpected(c byte) bool {
-	return d.syntax("unexpected " + strconv.QuoteRune(rune(c)))
+	if c == '"' {
+		return d.syntax(`unexpected '"'`)
+	}
+	return d.syntax("unexpected '='")
 }
 
 func (d *logfmtScanner) syntax(msg string) bool {
-	d.err = fmt.Errorf("logfmt syntax error at pos %d : %s", d.pos+1, msg)
+	d.fault = msg
 	return false
+}
+
+// details describes the fault. Lenient parsing passes over faults without a word, so it is made when
+// it is wanted only.
+func (d *logfmtScanner) details() string {
+	return fmt.Sprintf("logfmt syntax error at pos %d : %s", d.pos+1, d.fault)
 }
 
 // skip moves behind the word with the fault.
@@ -129,11 +136,11 @@ func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 	*d = logfmtScanner{line: line}
 	for {
 		if !d.next() {
-			if d.err == nil {
+			if d.fault == "" {
 				return line, true
 			}
 			if st.strict {
-				s.fail(errLogfmt, d.err.Error())
+				s.fail(errLogfmt, d.details())
 				return line, true
 			}
 			d.skip()
@@ -153,7 +160,7 @@ func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 		text, ok := d.text(s)
 		if !ok {
 			if st.strict {
-				s.fail(errLogfmt, d.err.Error())
+				s.fail(errLogfmt, d.details())
 				return line, true
 			}
 			continue
@@ -219,11 +226,11 @@ func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bo
 	drop, done := false, false
 	for !done {
 		if !d.next() {
-			if d.err == nil {
+			if d.fault == "" {
 				break
 			}
 			if st.strict {
-				s.fail(errLogfmt, d.err.Error())
+				s.fail(errLogfmt, d.details())
 				return line, true
 			}
 			d.skip()
@@ -253,7 +260,7 @@ func (st *logfmtExprStep) pair(s *labelSet) (drop, done bool) {
 		text, ok := st.d.text(s)
 		if !ok {
 			if st.strict {
-				s.fail(errLogfmt, st.d.err.Error())
+				s.fail(errLogfmt, st.d.details())
 				return false, true
 			}
 			continue
