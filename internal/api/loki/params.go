@@ -84,6 +84,9 @@ func parseTime(text string) (int64, error) {
 		return t.UnixNano(), nil
 	}
 	if len(text) <= 10 {
+		if n > 9e9 || n < -9e9 {
+			return 0, fmt.Errorf("%q is not a time between the years 1685 and 2255", text)
+		}
 		return n * 1e9, nil
 	}
 	return n, nil
