@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -41,7 +40,7 @@ type head struct {
 	logger  *slog.Logger
 	metrics *headMetrics
 	db      *tsdb.DB
-	reg     *prometheus.Registry // the TSDB's own metrics, read by gauge
+	reg     *watchedRegistry // the TSDB's own metrics, read by gauge
 	syncer  *syncer
 	meta    *metadataStore
 	shipped *shipLog
@@ -123,7 +122,7 @@ func (t *head) openTSDB(logger *slog.Logger) (err error) {
 		o.SeriesLifecycleCallback = limit
 		defer limit.enforced.Store(true)
 	}
-	t.reg = prometheus.NewRegistry()
+	t.reg = newWatchedRegistry()
 	t.db, err = tsdb.Open(t.dir, logger, t.reg, o, nil)
 	return err
 }

@@ -37,8 +37,15 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 	for i := range b.Series {
 		w.series(&b.Series[i])
 	}
-	if err := w.app.Commit(); err != nil {
-		return PushResult{}, fmt.Errorf("write metrics of tenant %s to the log: %w", t.tenant, err)
+	err := w.app.Commit()
+	if err == nil && t.reg.writesFailed() {
+		err = errors.New("a write failed before")
+	}
+	if err != nil {
+		err = fmt.Errorf("write metrics of tenant %s to the log: %w", t.tenant, err)
+		t.fail(err)
+		t.logger.Error("write-ahead log can't be written, the tenant is refused until a restart", "err", err)
+		return PushResult{}, err
 	}
 	w.result.Rejected = w.rejected.List()
 	return w.result, nil
