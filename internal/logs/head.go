@@ -59,7 +59,7 @@ type rowAt struct{ chunk, row uint32 }
 
 // What a stream and a row of the index cost beyond what is counted otherwise, measured by a test.
 const (
-	streamOverhead = 560
+	streamOverhead = 430
 	indexRowSize   = 40
 )
 

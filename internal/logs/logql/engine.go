@@ -142,8 +142,16 @@ func (r *run) anyStream(sel logs.Select) (bool, error) {
 type rowReader struct {
 	r       *run
 	streams map[string]*stream
-	current []*stream // by index in the batch
+	current []known // by index in the batch
+	batch   uint32
 	key     []byte
+}
+
+// known is a stream found for an index of the batch; other batches may mean another stream by it. A
+// batch may list many more streams than it has rows of, so nothing is cleared between batches.
+type known struct {
+	batch  uint32
+	stream *stream
 }
 
 func newRowReader(r *run) *rowReader { return &rowReader{r: r, streams: map[string]*stream{}} }
@@ -158,7 +166,10 @@ func (rr *rowReader) each(sel logs.Select, yield func(base *stream, ts int64, li
 		if err := rr.r.ctx.Err(); err != nil {
 			return context.Cause(rr.r.ctx)
 		}
-		rr.current = append(rr.current[:0], make([]*stream, len(rows.Streams))...)
+		rr.batch++
+		if n := len(rows.Streams); n > len(rr.current) {
+			rr.current = append(rr.current, make([]known, n-len(rr.current))...)
+		}
 		for i, line := range rows.Lines {
 			if i%1024 == 1023 && rr.r.ctx.Err() != nil {
 				return context.Cause(rr.r.ctx)
@@ -186,8 +197,8 @@ func (rr *rowReader) each(sel logs.Select, yield func(base *stream, ts int64, li
 }
 
 func (rr *rowReader) stream(rows *logs.Rows, i uint32) *stream {
-	if s := rr.current[i]; s != nil {
-		return s
+	if k := rr.current[i]; k.batch == rr.batch {
+		return k.stream
 	}
 	rr.key = rows.Streams[i].Bytes(rr.key[:0])
 	s := rr.streams[string(rr.key)]
@@ -195,6 +206,6 @@ func (rr *rowReader) stream(rows *logs.Rows, i uint32) *stream {
 		s = newStream(uint32(len(rr.streams)), rows.Streams[i].Copy())
 		rr.streams[string(rr.key)] = s
 	}
-	rr.current[i] = s
+	rr.current[i] = known{rr.batch, s}
 	return s
 }
