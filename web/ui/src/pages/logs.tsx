@@ -94,7 +94,10 @@ function Lines({ query, compact }: { query: string; compact?: boolean }) {
       const r = range.value;
       if (what === 'newer') {
         const since = have[0]?.ns;
-        const got = await queryLines(query, since ?? msToNano(r.from), String(BigInt(msToNano(r.to)) + 1n), pageSize, stop.signal);
+        const end = BigInt(msToNano(r.to)) + 1n;
+        // The tail, or a clock ahead of this one, was already further than the range.
+        if (since !== undefined && BigInt(since) >= end) return;
+        const got = await queryLines(query, since ?? msToNano(r.from), String(end), pageSize, stop.signal);
         if (stop.signal.aborted) return;
         // A full page that does not reach what is here would leave a hole: begin anew.
         const fresh = since === undefined || got.entries.length >= pageSize;
