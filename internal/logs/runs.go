@@ -193,4 +193,3 @@ func (r *run) cut(d Direction, limit int) {
 		r.first += lo
 	}
 }
-
