@@ -14,7 +14,7 @@ import (
 // The limits of body sizes are larger than the collector's for gRPC (4 MiB), because batches of 8192
 // spans with long attributes are larger; hune_guard makes that safe.
 func defaultConfig(o *Options) string {
-	var receivers, extensions, pipelines strings.Builder
+	var receivers, extensions, limiters, pipelines strings.Builder
 	if o.OTLPGRPC != "" || o.OTLPHTTP != "" {
 		extensions.WriteString("extensions:\n  hune_guard: {}\n")
 		receivers.WriteString("  otlp:\n    protocols:\n")
@@ -35,7 +35,8 @@ func defaultConfig(o *Options) string {
 `, o.OTLPHTTP)
 		}
 		for _, signal := range []string{"metrics", "logs", "traces"} {
-			fmt.Fprintf(&pipelines, "    %s: {receivers: [otlp], processors: [memory_limiter], exporters: [hune]}\n", signal)
+			fmt.Fprintf(&limiters, limiter, signal)
+			fmt.Fprintf(&pipelines, "    %[1]s: {receivers: [otlp], processors: [memory_limiter/%[1]s], exporters: [hune]}\n", signal)
 		}
 	}
 	if o.Config.HostMetrics {
@@ -53,7 +54,8 @@ func defaultConfig(o *Options) string {
       network: {}
       paging: {}
 `, time.Duration(o.Config.HostMetricsInterval))
-		pipelines.WriteString("    metrics/host: {receivers: [hostmetrics], processors: [memory_limiter, resource/host], exporters: [hune/host]}\n")
+		fmt.Fprintf(&limiters, limiter, "host")
+		pipelines.WriteString("    metrics/host: {receivers: [hostmetrics], processors: [memory_limiter/host, resource/host], exporters: [hune/host]}\n")
 	}
 	if pipelines.Len() == 0 {
 		return ""
@@ -62,9 +64,7 @@ func defaultConfig(o *Options) string {
 	if extensions.Len() > 0 {
 		list = "[hune_guard]"
 	}
-	return extensions.String() + "receivers:\n" + receivers.String() + fmt.Sprintf(`processors:
-  memory_limiter: {check_interval: 1s, limit_percentage: 80, spike_limit_percentage: 10}
-  resource/host:
+	return extensions.String() + "receivers:\n" + receivers.String() + "processors:\n" + limiters.String() + fmt.Sprintf(`  resource/host:
     attributes:
       - {key: service.name, value: host, action: insert}
       - {key: service.instance.id, value: %[1]q, action: insert}
@@ -77,6 +77,10 @@ service:
   pipelines:
 %[4]s`, hostName(), o.Tenant, list, pipelines.String())
 }
+
+// limiter is one for each pipeline: a memory limiter that pipelines share is started once for each of
+// them, and its second start races with the checks of the first.
+const limiter = "  memory_limiter/%s: {check_interval: 1s, limit_percentage: 80, spike_limit_percentage: 10}\n"
 
 func hostName() string {
 	name, err := os.Hostname()
