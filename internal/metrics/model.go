@@ -134,7 +134,7 @@ type Query struct {
 	LookbackDelta   int64 // 0: the engine's default
 	Limit           int   // 0: no limit
 	Label           string
-	Matchers        [][]Matcher // SeriesKind, LabelNames, LabelValues, Read: sets joined by or
+	Matchers        [][]Matcher // SeriesKind, LabelNames, LabelValues, Read, Exemplars: sets joined by or
 	PerStepStats    bool
 	EnableStats     bool
 	Metric          string // Metadata

@@ -46,10 +46,10 @@ type HeadStatus interface {
 	BlockMetas(tenant string) ([]tsdb.BlockMeta, error)
 }
 
-// Options are what the program gives New. Runner, Pusher and Logger are required.
+// Options are what the program gives New. Runner and Logger are required.
 type Options struct {
 	Runner job.Runner // the frontend
-	Pusher Pusher     // the distributor
+	Pusher Pusher     // the distributor; nil: this process takes no writes
 
 	Targets       v1.TargetRetriever       // the scraper; nil: no targets
 	ScrapePools   v1.ScrapePoolsRetriever  // the scraper; nil: none
@@ -167,6 +167,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
 	mux.HandleFunc("GET /api/v1/status/tsdb/blocks", a.whenReady(a.statusBlocks))
 	mux.HandleFunc("GET /federate", a.whenReady(a.federate))
+	if a.opts.Pusher == nil {
+		return
+	}
 	for _, path := range []string{"write", "push", "receive"} {
 		mux.HandleFunc("POST /api/v1/"+path, a.whenReady(a.write))
 	}

@@ -138,6 +138,14 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+func TestWithoutDistributor(t *testing.T) {
+	s := newServer(t, func(o *Options) { o.Pusher, o.Head = nil, nil })
+	require.Equal(t, http.StatusNotFound, s.writeV1().Code)
+	require.Equal(t, http.StatusNotFound, s.otlp(mediaProtobuf, nil).Code)
+	require.Equal(t, http.StatusServiceUnavailable, s.get("/api/v1/status/tsdb").Code)
+	require.Equal(t, http.StatusOK, s.get("/api/v1/query?query=1").Code)
+}
+
 func TestNoForeignOrigins(t *testing.T) {
 	s := loaded(t)
 	for _, path := range []string{"/api/v1/query?query=1", "/api/v1/metadata"} {
