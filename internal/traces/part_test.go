@@ -290,6 +290,8 @@ func TestMerged(t *testing.T) {
 			}
 		}
 		src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return parts, nil })
+		src.atOnce = rapid.SampledFrom([]int{0, 1, 16}).Draw(t, "at once") // 0, 1: by windows
+		src.window = rapid.Uint64Range(1e6, 50e6).Draw(t, "window")
 		partSuite(t, &mergedPart{PartOf(src, "t")}, mergeByID(t, pieces...), t)
 	})
 }
@@ -312,6 +314,52 @@ func TestMergedSources(t *testing.T) {
 		src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) {
 			return []Part{shipped, PartOf(behind, "t")}, nil
 		})
+		src.atOnce = rapid.SampledFrom([]int{1, 16}).Draw(t, "at once")
+		src.window = rapid.Uint64Range(1e6, 50e6).Draw(t, "window")
 		partSuite(t, &mergedPart{PartOf(src, "t")}, mergeByID(t, whole), t)
 	})
+}
+
+// countingPart counts how often its IDs are listed.
+type countingPart struct {
+	Part
+	listed *int
+}
+
+func (p countingPart) Pieces(ctx context.Context) iter.Seq2[Piece, error] {
+	*p.listed++
+	return p.Part.Pieces(ctx)
+}
+
+// A search that stops early over many blocks reads the newest of them only, a full one finds all.
+func TestManyParts(t *testing.T) {
+	listed := 0
+	var parts []Part
+	var want []*Trace
+	for i := range 60 {
+		traces := shop(3, 1e9)
+		for j, tr := range traces {
+			tr.ID = ID{byte(i), byte(j), 1}
+			for _, s := range tr.Spans {
+				s.Start += uint64(i) * 2 * joinWindow
+				s.End += uint64(i) * 2 * joinWindow
+			}
+		}
+		want = append(want, arrived(t, traces)...)
+		parts = append(parts, countingPart{headOf(t, traces).frozen(), &listed})
+	}
+	src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return parts, nil })
+	want = newestOf(want)
+	n := 0
+	for tr, err := range src.SelectTraces(t.Context(), "t", Select{}) {
+		require.NoError(t, err)
+		require.Equal(t, want[n].ID, tr.ID)
+		if n++; n == 5 {
+			break
+		}
+	}
+	require.Less(t, listed, 12)
+	requireSameTraces(t, want, collect(t, src.SelectTraces(t.Context(), "t", Select{})))
+	few := Select{Start: genBase + 20*joinWindow, End: genBase + 30*joinWindow + 1e6}
+	require.Len(t, collect(t, src.SelectTraces(t.Context(), "t", few)), 5*3+1)
 }

@@ -31,12 +31,14 @@ const partConcurrency = 8
 // found by ID before anything is read, so each part decides alone about the traces that only it
 // has, and only the others are joined. A span that several parts have is answered once.
 func NewSource(parts func(ctx context.Context, tenant string, start, end uint64) ([]Part, error)) *MergedSource {
-	return &MergedSource{parts: parts}
+	return &MergedSource{parts: parts, atOnce: defaultAtOnce, window: joinWindow}
 }
 
 // MergedSource is a Source over parts, see NewSource.
 type MergedSource struct {
-	parts func(ctx context.Context, tenant string, start, end uint64) ([]Part, error)
+	parts  func(ctx context.Context, tenant string, start, end uint64) ([]Part, error)
+	atOnce int    // parts up to which a range is answered in one go
+	window uint64 // else by windows of this length, see selectWindows
 }
 
 // freezer is a part that changes and can show itself as it is now.
@@ -106,7 +108,11 @@ func (m *MergedSource) SelectTraces(ctx context.Context, tenant string, s Select
 			yield(nil, err)
 			return
 		}
-		selectParts(ctx, parts, s, yield)
+		if len(parts) > m.atOnce && len(s.Also) == 0 {
+			m.selectWindows(ctx, parts, s, yield)
+			return
+		}
+		selectParts(ctx, parts, s, answered{ids: seenOf(parts)}, yield)
 	}
 }
 
@@ -198,9 +204,43 @@ func stopAll[T any](streams []*pulled[T]) {
 	}
 }
 
-func selectParts(ctx context.Context, parts []Part, s Select, yield func(*Trace, error) bool) {
+// seenOf returns where to remember the traces that were answered, nil if no part may get new ones.
+func seenOf(parts []Part) map[ID]struct{} {
+	for _, p := range parts {
+		switch p.(type) {
+		case *sourcePart, *listedPart:
+			return make(map[ID]struct{})
+		}
+	}
+	return nil
+}
+
+// answered decides which traces are answered here and now.
+type answered struct {
+	from uint64          // those that start before are answered later
+	ids  map[ID]struct{} // set if a part may get new traces meanwhile: what was answered
+}
+
+// take reports whether t is to be answered. A trace comes again only if a piece has just arrived.
+func (a *answered) take(t *Trace) bool {
+	if start, _ := t.Bounds(); start < a.from {
+		return false
+	}
+	if a.ids == nil {
+		return true
+	}
+	_, again := a.ids[t.ID]
+	a.ids[t.ID] = struct{}{}
+	return !again
+}
+
+func selectParts(ctx context.Context, parts []Part, s Select, a answered, yield func(*Trace, error) bool) {
 	if len(parts) == 1 {
-		parts[0].SelectTraces(ctx, s)(yield)
+		for t, err := range parts[0].SelectTraces(ctx, s) {
+			if (err != nil || a.take(t)) && !yield(t, err) || err != nil {
+				return
+			}
+		}
 		return
 	}
 	split := make(map[ID]*pendingTrace)
@@ -219,11 +259,8 @@ func selectParts(ctx context.Context, parts []Part, s Select, yield func(*Trace,
 			inner.Also = append(inner.Also, joined.ID)
 		}
 	}
-	m := merger{parts: parts, split: split, tests: compileConditions(s)}
+	m := merger{parts: parts, split: split, tests: compileConditions(s), answered: a}
 	for _, p := range parts {
-		if _, live := p.(*sourcePart); live {
-			m.seen = make(map[ID]struct{})
-		}
 		m.streams = append(m.streams, pull(p.SelectTraces(ctx, inner)))
 	}
 	defer func() { stopAll(m.streams) }()
@@ -247,9 +284,7 @@ type merger struct {
 	split   map[ID]*pendingTrace
 	tests   conditions
 	waiting int // spans in pending pieces
-
-	// seen is set if a part may have got new traces since the pieces were listed: the IDs answered.
-	seen map[ID]struct{}
+	answered
 }
 
 func (m *merger) run(ctx context.Context, yield func(*Trace, error) bool) {
@@ -265,23 +300,13 @@ func (m *merger) run(ctx context.Context, yield func(*Trace, error) bool) {
 			yield(nil, err)
 			return
 		}
-		if t == nil || m.again(t.ID) {
+		if t == nil || !m.take(t) {
 			continue
 		}
 		if !yield(t, nil) {
 			return
 		}
 	}
-}
-
-// again reports whether a trace was answered before. It can only be a piece that has just arrived.
-func (m *merger) again(id ID) bool {
-	if m.seen == nil {
-		return false
-	}
-	_, ok := m.seen[id]
-	m.seen[id] = struct{}{}
-	return ok
 }
 
 // next takes the newest piece from the streams.
