@@ -40,22 +40,22 @@ type Sink interface {
 	ConsumeTraces(ctx context.Context, td ptrace.Traces) error
 }
 
-// Self collects the program's own log records and spans and sends them in small batches. Its queue
-// is bounded; what does not fit is dropped and counted. Until Start and after Stop records are kept
-// in the queue only.
+// Self collects the program's own log records and spans and sends them in small batches. Its queues
+// are bounded; what does not fit is dropped and counted. Until Start and after Stop they are only
+// queued. What a Sink logs and traces with the context that it was given is left out: telemetry about
+// telemetry would go round for ever.
 type Self struct {
 	cfg      Config
 	attrs    []attribute.KeyValue
 	records  chan record
+	spans    chan sdktrace.ReadOnlySpan
 	dropped  *prometheus.CounterVec
 	limit    *rate.Limiter
 	provider *sdktrace.TracerProvider
-	exporter *spanExporter
+	done     chan struct{}
 
 	mu   sync.Mutex
-	sink Sink
-	stop context.CancelFunc
-	done chan struct{}
+	stop chan struct{} // nil while nothing is sent
 }
 
 type record struct {
@@ -68,20 +68,27 @@ type record struct {
 const (
 	selfQueue    = 1024
 	selfInterval = time.Second
+	// selfTimeout bounds one call of the sink. A stop may wait for two of each kind.
+	selfTimeout = time.Second
 )
 
-// NewSelf returns a collector that describes itself with attrs (service.name and the like).
+// NewSelf returns a collector that describes itself with attrs (service.name and the like). It runs
+// nothing before Start.
 func NewSelf(cfg Config, attrs []attribute.KeyValue, reg prometheus.Registerer) *Self {
-	s := &Self{cfg: cfg, attrs: attrs, records: make(chan record, selfQueue), done: make(chan struct{}),
+	s := &Self{cfg: cfg, attrs: attrs, records: make(chan record, selfQueue), spans: make(chan sdktrace.ReadOnlySpan, selfQueue),
+		done:  make(chan struct{}),
 		limit: rate.NewLimiter(rate.Limit(cfg.LogsPerSecond), int(cfg.LogsPerSecond)+1),
 		dropped: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{Name: "hune_self_telemetry_dropped_total",
 			Help: "Own log lines and spans that were dropped, by signal and reason."}, []string{"signal", "reason"}),
 	}
-	s.exporter = &spanExporter{self: s}
+	var sampler sdktrace.Sampler = &rateSampler{limit: rate.NewLimiter(rate.Limit(cfg.TracesPerSecond), int(cfg.TracesPerSecond)+1)}
+	if !cfg.Enabled {
+		sampler = sdktrace.NeverSample()
+	}
 	s.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(resource.NewSchemaless(attrs...)),
-		sdktrace.WithSampler(&rateSampler{limit: rate.NewLimiter(rate.Limit(cfg.TracesPerSecond), int(cfg.TracesPerSecond)+1)}),
-		sdktrace.WithBatcher(s.exporter, sdktrace.WithMaxQueueSize(selfQueue), sdktrace.WithBatchTimeout(selfInterval)),
+		sdktrace.WithSampler(sampler),
+		sdktrace.WithSpanProcessor(spanQueue{s}),
 	)
 	return s
 }
@@ -89,52 +96,74 @@ func NewSelf(cfg Config, attrs []attribute.KeyValue, reg prometheus.Registerer) 
 // TracerProvider makes the spans that are sent.
 func (s *Self) TracerProvider() trace.TracerProvider { return s.provider }
 
-// Start sends to sink until Stop.
+// Start sends to sink until Stop. It must be called at most once.
 func (s *Self) Start(sink Sink) {
-	ctx, cancel := context.WithCancel(context.Background())
+	stop := make(chan struct{})
 	s.mu.Lock()
-	s.sink, s.stop = sink, cancel
+	s.stop = stop
 	s.mu.Unlock()
-	go s.run(ctx, sink)
+	go s.run(stop, sink)
 }
 
-// Stop sends what is queued, for as long as ctx allows, and ends. It may be called without Start.
+// Stop sends what is queued, for as long as ctx allows, and ends. It may be called without Start, and
+// again.
 func (s *Self) Stop(ctx context.Context) error {
 	err := s.provider.Shutdown(ctx)
 	s.mu.Lock()
 	stop := s.stop
-	s.sink, s.stop = nil, nil
+	s.stop = nil
 	s.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-s.done
+	if stop == nil {
+		return err
 	}
-	return err
+	close(stop)
+	select {
+	case <-s.done:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, context.Cause(ctx))
+	}
 }
 
-func (s *Self) run(ctx context.Context, sink Sink) {
+func (s *Self) run(stop <-chan struct{}, sink Sink) {
 	defer close(s.done)
 	ticker := time.NewTicker(selfInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			s.send(ctx, sink)
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			s.send(last, sink)
+			s.send(sink)
+		case <-stop:
+			s.send(sink)
 			return
 		}
 	}
 }
 
-// send empties the queue into one batch.
-func (s *Self) send(ctx context.Context, sink Sink) {
-	n := len(s.records)
+type ownKey struct{}
+
+// own reports whether ctx is that of a call to the sink.
+func own(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
+
+func (s *Self) send(sink Sink) {
+	s.call("logs", len(s.records), func(ctx context.Context, n int) error { return sink.ConsumeLogs(ctx, s.takeLogs(n)) })
+	s.call("traces", len(s.spans), func(ctx context.Context, n int) error { return sink.ConsumeTraces(ctx, s.takeSpans(n)) })
+}
+
+// call sends the n oldest of a queue.
+func (s *Self) call(signal string, n int, consume func(ctx context.Context, n int) error) {
 	if n == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), ownKey{}, true), selfTimeout)
+	defer cancel()
+	if err := consume(ctx, n); err != nil {
+		s.dropped.WithLabelValues(signal, "refused").Add(float64(n))
+	}
+}
+
+// takeLogs moves n records, which must be there, from the queue to one batch.
+func (s *Self) takeLogs(n int) plog.Logs {
 	ld := plog.NewLogs()
 	rl := ld.ResourceLogs().AppendEmpty()
 	putAttributes(rl.Resource().Attributes(), s.attrs)
@@ -152,9 +181,7 @@ func (s *Self) send(ctx context.Context, sink Sink) {
 			lr.SetSpanID(pcommon.SpanID(r.trace.SpanID()))
 		}
 	}
-	if err := sink.ConsumeLogs(ctx, ld); err != nil {
-		s.dropped.WithLabelValues("logs", "refused").Add(float64(n))
-	}
+	return ld
 }
 
 func severity(l slog.Level) plog.SeverityNumber {
@@ -194,6 +221,9 @@ func newSelfHandler(s *Self) *selfHandler {
 func (h *selfHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
 
 func (h *selfHandler) Handle(ctx context.Context, r slog.Record) error {
+	if own(ctx) {
+		return nil
+	}
 	if !h.self.limit.Allow() {
 		h.self.dropped.WithLabelValues("logs", "rate_limited").Inc()
 		return nil
@@ -232,7 +262,9 @@ type rateSampler struct{ limit *rate.Limiter }
 func (r *rateSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
 	parent := trace.SpanContextFromContext(p.ParentContext)
 	d := sdktrace.Drop
-	if parent.IsSampled() || (!parent.IsValid() && r.limit.Allow()) {
+	switch {
+	case own(p.ParentContext):
+	case parent.IsSampled(), !parent.IsValid() && r.limit.Allow():
 		d = sdktrace.RecordAndSample
 	}
 	return sdktrace.SamplingResult{Decision: d, Tracestate: parent.TraceState()}
@@ -240,31 +272,37 @@ func (r *rateSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampl
 
 func (r *rateSampler) Description() string { return "rate" }
 
-// spanExporter hands finished spans to the sink as OTLP.
-type spanExporter struct{ self *Self }
+// spanQueue is the sdktrace.SpanProcessor that keeps finished spans for the next batch.
+type spanQueue struct{ self *Self }
 
-func (e *spanExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	e.self.mu.Lock()
-	sink := e.self.sink
-	e.self.mu.Unlock()
-	if sink == nil || len(spans) == 0 {
-		return nil
+func (q spanQueue) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+
+func (q spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
+	if !span.SpanContext().IsSampled() {
+		return
 	}
-	td := ptrace.NewTraces()
-	rs := td.ResourceSpans().AppendEmpty()
-	putAttributes(rs.Resource().Attributes(), e.self.attrs)
-	out := rs.ScopeSpans().AppendEmpty()
-	out.Scope().SetName("github.com/hune-io/hune")
-	for _, s := range spans {
-		putSpan(out.Spans().AppendEmpty(), s)
+	select {
+	case q.self.spans <- span:
+	default:
+		q.self.dropped.WithLabelValues("traces", "queue_full").Inc()
 	}
-	if err := sink.ConsumeTraces(ctx, td); err != nil {
-		e.self.dropped.WithLabelValues("traces", "refused").Add(float64(len(spans)))
-	}
-	return nil
 }
 
-func (e *spanExporter) Shutdown(context.Context) error { return nil }
+func (q spanQueue) Shutdown(context.Context) error   { return nil }
+func (q spanQueue) ForceFlush(context.Context) error { return nil }
+
+// takeSpans moves n spans, which must be there, from the queue to one batch of OTLP.
+func (s *Self) takeSpans(n int) ptrace.Traces {
+	td := ptrace.NewTraces()
+	rs := td.ResourceSpans().AppendEmpty()
+	putAttributes(rs.Resource().Attributes(), s.attrs)
+	out := rs.ScopeSpans().AppendEmpty()
+	out.Scope().SetName("github.com/hune-io/hune")
+	for range n {
+		putSpan(out.Spans().AppendEmpty(), <-s.spans)
+	}
+	return td
+}
 
 func putSpan(out ptrace.Span, s sdktrace.ReadOnlySpan) {
 	out.SetTraceID(pcommon.TraceID(s.SpanContext().TraceID()))
