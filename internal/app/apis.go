@@ -95,7 +95,10 @@ func (a *App) mountAPIs(limits body.Limits) error {
 				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: true, LastConfigTime: started}, nil
 		},
 		OTLP: a.cfg.Metrics.OTLP, Limits: limits, LookbackDelta: time.Duration(a.cfg.Metrics.Query.LookbackDelta),
-		ListenAddress: a.server.addr(), ExternalURL: external, Logger: a.logger, Registerer: a.registry, Head: a.heads,
+		ListenAddress: a.server.addr(), ExternalURL: external, Logger: a.logger, Registerer: a.registry,
+	}
+	if a.heads != nil {
+		promOptions.Head = a.heads
 	}
 	if a.distributor != nil {
 		promOptions.Pusher = a.distributor
