@@ -339,6 +339,7 @@ config:
     transform:
       log_statements:
         - set(log.body, "redacted") where IsMatch(log.body, "secret.*")
+    delta_to_cumulative: {}
     filter:
       logs:
         log_record: ['body == "noise"']
@@ -353,6 +354,7 @@ config:
       metrics: {level: none, readers: []}
     pipelines:
       logs: {receivers: [otlp], processors: [transform, filter], exporters: [hune, debug]}
+      metrics: {receivers: [otlp], processors: [delta_to_cumulative], exporters: [hune]}
 `)
 	require.NoError(t, cfg.Validate())
 	run(t, Options{Config: cfg, Pusher: s, OTLPGRPC: "256.0.0.1:1"})

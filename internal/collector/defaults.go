@@ -40,7 +40,7 @@ func defaultConfig(o *Options) string {
 		}
 	}
 	if o.Config.HostMetrics {
-		fmt.Fprintf(&receivers, `  hostmetrics:
+		fmt.Fprintf(&receivers, `  host_metrics:
     collection_interval: %s
     scrapers:
       cpu: {}
@@ -55,7 +55,7 @@ func defaultConfig(o *Options) string {
       paging: {}
 `, time.Duration(o.Config.HostMetricsInterval))
 		fmt.Fprintf(&limiters, limiter, "host")
-		pipelines.WriteString("    metrics/host: {receivers: [hostmetrics], processors: [memory_limiter/host, resource/host], exporters: [hune/host]}\n")
+		pipelines.WriteString("    metrics/host: {receivers: [host_metrics], processors: [memory_limiter/host, resource/host], exporters: [hune/host]}\n")
 	}
 	if pipelines.Len() == 0 {
 		return ""
