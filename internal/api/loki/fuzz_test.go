@@ -109,7 +109,7 @@ func FuzzLabels(f *testing.F) {
 				t.Fatalf("%q has a matcher that is no label", text)
 			}
 			if m.Value != "" {
-				want[m.Name] = m.Value
+				want[m.Name] = validText(m.Value) // a stored label is UTF-8
 			}
 		}
 		if got := labels.FromMap(want); !labels.Equal(got, ls) {
