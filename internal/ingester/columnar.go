@@ -20,10 +20,11 @@ import (
 )
 
 // head is what the ingester asks of a signal's in-memory head. B is the signal's batch, P its
-// searchable part.
-type head[B, P any] interface {
-	// Append adds a batch that is already in the log. Rows that the head refuses are its own to count.
-	Append(b *B)
+// searchable part, R what an append says of the rows.
+type head[B, P, R any] interface {
+	// Append adds a batch that is already in the log. Rows that the head refuses are in the result, for
+	// the sender to know; an error means that the batch can't be read.
+	Append(b *B) (R, error)
 	// Size is the memory held, in bytes. Rows is how many rows (entries, spans) there are.
 	Size() int64
 	Rows() int
@@ -34,9 +35,9 @@ type head[B, P any] interface {
 }
 
 // kind is a signal as the ingester sees it.
-type kind[B, P any] struct {
+type kind[B, P, R any] struct {
 	signal    signal.Signal
-	newHead   func(tenant string) head[B, P]
+	newHead   func(tenant string) head[B, P, R]
 	encode    func(dst []byte, tenant string, b *B) []byte
 	decode    func(rec []byte) (tenant string, b *B, err error)
 	openBlock func(ctx context.Context, r *block.Reader) (P, error)
@@ -48,8 +49,8 @@ type kind[B, P any] struct {
 // A row's way: log (synced) → head → frozen head → local block (synced) → bucket (verified) →
 // forgotten here. It is answered from exactly one of these places at any time, and the log is
 // truncated only behind rows that reached a local block.
-type columnar[B, P any] struct {
-	kind   kind[B, P]
+type columnar[B, P, R any] struct {
+	kind   kind[B, P, R]
 	cfg    HeadConfig
 	opts   Options
 	logger *slog.Logger
@@ -61,7 +62,7 @@ type columnar[B, P any] struct {
 	records sync.Pool    // *[]byte, for encoding
 
 	mu      sync.Mutex
-	tenants map[string]*tenantState[B, P]
+	tenants map[string]*tenantState[B, P, R]
 
 	// shipped is told of each block that reached the bucket, before the ingester forgets it.
 	shipped func(ctx context.Context, m block.Meta)
@@ -73,22 +74,22 @@ type columnar[B, P any] struct {
 }
 
 // tenantState is one tenant's rows.
-type tenantState[B, P any] struct {
+type tenantState[B, P, R any] struct {
 	tenant string
 
 	// mu is shared by writers, which hold it from the log to the head, and excludes them while a
 	// cut swaps the head: so every record in a segment before the cut is in the frozen head.
 	mu     sync.RWMutex
-	head   head[B, P]
+	head   head[B, P, R]
 	first  atomic.Int64 // segment from which a replay would rebuild head; 0 while it is empty
 	since  atomic.Int64 // Unix nanoseconds of the first append, 0 while it is empty
-	frozen []*generation[B, P]
+	frozen []*generation[B, P, R]
 }
 
 // generation is a head on its way to the bucket. Its fields are guarded by tenantState.mu.
-type generation[B, P any] struct {
+type generation[B, P, R any] struct {
 	id     ulid.ULID
-	head   head[B, P] // until the local block is open
+	head   head[B, P, R] // until the local block is open
 	part   P
 	first  int64 // like tenantState.first, 0 once the local block is written
 	before int   // rows of this tenant in segments < before are in this block or an older one
@@ -98,11 +99,11 @@ type generation[B, P any] struct {
 	sentAt time.Time // when
 }
 
-func openColumnar[B, P any](ctx context.Context, k kind[B, P], cfg HeadConfig, opts Options, m *columnarMetrics) (*columnar[B, P], error) {
+func openColumnar[B, P, R any](ctx context.Context, k kind[B, P, R], cfg HeadConfig, opts Options, m *columnarMetrics) (*columnar[B, P, R], error) {
 	root := filepath.Join(opts.Dir, string(k.signal))
-	c := &columnar[B, P]{
+	c := &columnar[B, P, R]{
 		kind: k, cfg: cfg, opts: opts, dir: filepath.Join(root, "pending"), metrics: m,
-		logger: opts.Logger.With("signal", k.signal), tenants: map[string]*tenantState[B, P]{},
+		logger: opts.Logger.With("signal", k.signal), tenants: map[string]*tenantState[B, P, R]{},
 		records: sync.Pool{New: func() any { return new([]byte) }},
 		shipped: opts.OnShipped,
 	}
@@ -122,7 +123,8 @@ func openColumnar[B, P any](ctx context.Context, k kind[B, P], cfg HeadConfig, o
 }
 
 // push logs b, waits until the log is synced, and makes it searchable.
-func (c *columnar[B, P]) push(ctx context.Context, tenant string, b *B) error {
+func (c *columnar[B, P, R]) push(ctx context.Context, tenant string, b *B) (R, error) {
+	var none R
 	t := c.tenant(tenant)
 	rec := c.records.Get().(*[]byte)
 	*rec = c.kind.encode((*rec)[:0], tenant, b)
@@ -135,16 +137,15 @@ func (c *columnar[B, P]) push(ctx context.Context, tenant string, b *B) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if err := c.roomFor(t); err != nil {
-		return err
+		return none, err
 	}
 	// Before the append: the record may land in this segment or a later one, never an earlier.
 	t.first.CompareAndSwap(0, max(c.segment.Load(), 1))
 	if err := c.wal.Append(ctx, *rec); err != nil {
-		return fmt.Errorf("write-ahead log of %s: %w", c.kind.signal, err)
+		return none, fmt.Errorf("write-ahead log of %s: %w", c.kind.signal, err)
 	}
 	t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
-	t.head.Append(b)
-	return nil
+	return t.head.Append(b)
 }
 
 // maxPooledRecord keeps one huge batch from pinning its buffer.
@@ -152,7 +153,7 @@ const maxPooledRecord = 8 << 20
 
 // roomFor refuses a write while the tenant's heads wait to be written faster than the disk takes
 // them. t.mu must be held.
-func (c *columnar[B, P]) roomFor(t *tenantState[B, P]) error {
+func (c *columnar[B, P, R]) roomFor(t *tenantState[B, P, R]) error {
 	var waiting int64
 	for _, g := range t.frozen {
 		if g.head != nil {
@@ -177,27 +178,27 @@ func (c *columnar[B, P]) roomFor(t *tenantState[B, P]) error {
 // is being written, and slack for writes between two looks of the cutter.
 const maxHeadsInMemory = 4
 
-func (c *columnar[B, P]) tenant(id string) *tenantState[B, P] {
+func (c *columnar[B, P, R]) tenant(id string) *tenantState[B, P, R] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tenants[id]
 	if t == nil {
-		t = &tenantState[B, P]{tenant: id, head: c.kind.newHead(id)}
+		t = &tenantState[B, P, R]{tenant: id, head: c.kind.newHead(id)}
 		c.tenants[id] = t
 	}
 	return t
 }
 
-func (c *columnar[B, P]) lookup(id string) *tenantState[B, P] {
+func (c *columnar[B, P, R]) lookup(id string) *tenantState[B, P, R] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.tenants[id]
 }
 
-func (c *columnar[B, P]) all() []*tenantState[B, P] {
+func (c *columnar[B, P, R]) all() []*tenantState[B, P, R] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make([]*tenantState[B, P], 0, len(c.tenants))
+	out := make([]*tenantState[B, P, R], 0, len(c.tenants))
 	for _, t := range c.tenants {
 		out = append(out, t)
 	}
@@ -205,7 +206,7 @@ func (c *columnar[B, P]) all() []*tenantState[B, P] {
 }
 
 // parts returns what there is of a tenant: its head and the blocks that stores may not know yet.
-func (c *columnar[B, P]) parts(tenant string) []P {
+func (c *columnar[B, P, R]) parts(tenant string) []P {
 	t := c.lookup(tenant)
 	if t == nil {
 		return nil
@@ -223,9 +224,9 @@ func (c *columnar[B, P]) parts(tenant string) []P {
 }
 
 // close stops the log. Heads are not cut: a restart replays them.
-func (c *columnar[B, P]) close() error {
+func (c *columnar[B, P, R]) close() error {
 	return c.wal.Close()
 }
 
 // bucket is a short name for the destination of blocks.
-func (c *columnar[B, P]) bucket() objstore.Bucket { return c.opts.Bucket }
+func (c *columnar[B, P, R]) bucket() objstore.Bucket { return c.opts.Bucket }

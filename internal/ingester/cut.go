@@ -24,8 +24,8 @@ type cutInfo struct {
 }
 
 // due lists the tenants whose head is full or old.
-func (c *columnar[B, P]) due(now time.Time) []*tenantState[B, P] {
-	var out []*tenantState[B, P]
+func (c *columnar[B, P, R]) due(now time.Time) []*tenantState[B, P, R] {
+	var out []*tenantState[B, P, R]
 	for _, t := range c.all() {
 		t.mu.RLock()
 		size, since := t.head.Size(), t.since.Load()
@@ -42,14 +42,14 @@ func (c *columnar[B, P]) due(now time.Time) []*tenantState[B, P] {
 // cut freezes a tenant's head and writes it as a local block. It returns nil when there is nothing
 // to cut. On error the frozen head stays in memory, is still answered from, and is tried again by
 // the next cut.
-func (c *columnar[B, P]) cut(ctx context.Context, t *tenantState[B, P]) error {
+func (c *columnar[B, P, R]) cut(ctx context.Context, t *tenantState[B, P, R]) error {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
 	if err := c.freeze(t); err != nil {
 		return err
 	}
 	t.mu.RLock()
-	waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P]) bool { return g.head == nil })
+	waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P, R]) bool { return g.head == nil })
 	t.mu.RUnlock()
 	for _, g := range waiting {
 		if err := c.writeLocal(ctx, t, g); err != nil {
@@ -62,7 +62,7 @@ func (c *columnar[B, P]) cut(ctx context.Context, t *tenantState[B, P]) error {
 }
 
 // freeze swaps the head for an empty one.
-func (c *columnar[B, P]) freeze(t *tenantState[B, P]) error {
+func (c *columnar[B, P, R]) freeze(t *tenantState[B, P, R]) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.head.Rows() == 0 {
@@ -73,7 +73,7 @@ func (c *columnar[B, P]) freeze(t *tenantState[B, P]) error {
 		return fmt.Errorf("start a new segment of the %s log: %w", c.kind.signal, err)
 	}
 	c.segment.Store(int64(before))
-	g := &generation[B, P]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: before}
+	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: before}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)
@@ -82,13 +82,13 @@ func (c *columnar[B, P]) freeze(t *tenantState[B, P]) error {
 	return nil
 }
 
-func (c *columnar[B, P]) newULID() ulid.ULID {
+func (c *columnar[B, P, R]) newULID() ulid.ULID {
 	return ulid.MustNew(ulid.Timestamp(c.opts.Now()), c.opts.Entropy)
 }
 
 // writeLocal turns a frozen head into a block in the pending folder, synced, and answers from the
 // block from then on.
-func (c *columnar[B, P]) writeLocal(ctx context.Context, t *tenantState[B, P], g *generation[B, P]) error {
+func (c *columnar[B, P, R]) writeLocal(ctx context.Context, t *tenantState[B, P, R], g *generation[B, P, R]) error {
 	tmp := g.dir + ".tmp"
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (c *columnar[B, P]) writeLocal(ctx context.Context, t *tenantState[B, P], g
 }
 
 // answerFromBlock opens the local block of g and lets go of its head.
-func (c *columnar[B, P]) answerFromBlock(ctx context.Context, t *tenantState[B, P], g *generation[B, P]) error {
+func (c *columnar[B, P, R]) answerFromBlock(ctx context.Context, t *tenantState[B, P, R], g *generation[B, P, R]) error {
 	r, err := openLocal(ctx, g.dir)
 	if err != nil {
 		return fmt.Errorf("open local block: %w", err)
@@ -137,7 +137,7 @@ func (c *columnar[B, P]) answerFromBlock(ctx context.Context, t *tenantState[B, 
 }
 
 // truncate drops the segments that no head needs any more.
-func (c *columnar[B, P]) truncate() error {
+func (c *columnar[B, P, R]) truncate() error {
 	floor := c.segment.Load()
 	for _, t := range c.all() {
 		floor = min(floor, t.needs(floor))
@@ -154,7 +154,7 @@ func (c *columnar[B, P]) truncate() error {
 }
 
 // needs returns the first segment that t's heads would be rebuilt from, or none if they are empty.
-func (t *tenantState[B, P]) needs(none int64) int64 {
+func (t *tenantState[B, P, R]) needs(none int64) int64 {
 	// Exclusive: with no writer between log and head, an empty head needs nothing, whatever a
 	// write that failed has left in first.
 	t.mu.Lock()

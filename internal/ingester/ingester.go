@@ -55,8 +55,8 @@ type Ingester struct {
 	metrics.Source // of metrics.Heads
 
 	opts     Options
-	logs     *columnar[logs.Batch, logs.Part]
-	traces   *columnar[traces.Batch, traces.Part]
+	logs     *columnar[logs.Batch, logs.Part, logs.AppendResult]
+	traces   *columnar[traces.Batch, traces.Part, traces.PushResult]
 	logSrc   logs.Source
 	traceSrc *traces.MergedSource
 	tails    *tails
@@ -95,7 +95,7 @@ func (i *Ingester) PushMetrics(ctx context.Context, tenant string, b *metrics.Ba
 
 // PushLogs stores a batch whole or not at all.
 func (i *Ingester) PushLogs(ctx context.Context, tenant string, b *logs.Batch) (logs.PushResult, error) {
-	if err := i.logs.push(ctx, tenant, b); err != nil {
+	if _, err := i.logs.push(ctx, tenant, b); err != nil {
 		return logs.PushResult{}, err
 	}
 	i.tails.publish(tenant, b)
@@ -109,12 +109,9 @@ func (i *Ingester) PushLogs(ctx context.Context, tenant string, b *logs.Batch) (
 	return r, nil
 }
 
-// PushTraces stores a batch whole or not at all.
+// PushTraces stores a batch. Spans of traces that are over their limits are refused, the rest is kept.
 func (i *Ingester) PushTraces(ctx context.Context, tenant string, b *traces.Batch) (traces.PushResult, error) {
-	if err := i.traces.push(ctx, tenant, b); err != nil {
-		return traces.PushResult{}, err
-	}
-	return traces.PushResult{Spans: b.Spans}, nil
+	return i.traces.push(ctx, tenant, b)
 }
 
 // SelectRows implements logs.Source.
@@ -166,7 +163,7 @@ func (i *Ingester) Flush(ctx context.Context) error {
 	)
 }
 
-func flushColumnar[B, P any](ctx context.Context, c *columnar[B, P]) error {
+func flushColumnar[B, P, R any](ctx context.Context, c *columnar[B, P, R]) error {
 	var errs []error
 	for _, t := range c.all() {
 		errs = append(errs, c.cut(ctx, t))
@@ -202,7 +199,7 @@ func (i *Ingester) cutDue(ctx context.Context) error {
 	return errors.Join(cutDue(ctx, i.logs), cutDue(ctx, i.traces))
 }
 
-func cutDue[B, P any](ctx context.Context, c *columnar[B, P]) error {
+func cutDue[B, P, R any](ctx context.Context, c *columnar[B, P, R]) error {
 	var errs []error
 	for _, t := range c.due(c.opts.Now()) {
 		errs = append(errs, c.cut(ctx, t))

@@ -328,3 +328,27 @@ func TestTail(t *testing.T) {
 	require.Eventually(t, func() bool { return !subscribed() }, 5*time.Second, time.Millisecond)
 	f.close(t)
 }
+
+// A trace over its limit loses the spans beyond it, and the sender is told; a replay decides alike.
+func TestSpansOverTheLimitAreReported(t *testing.T) {
+	f := openFixture(t, t.TempDir(), func(o *Options) {
+		o.TraceHead = func(string) traces.HeadOptions { return traces.HeadOptions{MaxTraceSpans: 2} }
+	})
+	trace := &traces.Trace{ID: traces.ID{15: 1}}
+	for i := range 3 {
+		trace.Spans = append(trace.Spans, &traces.Span{ID: traces.SpanID{7: byte(i + 1)}, Name: fmt.Sprint(i), Start: 1, End: 2, Resource: &traces.Resource{}, Scope: &traces.Scope{}})
+	}
+	r, err := f.PushTraces(t.Context(), team, &traces.Batch{OTLP: traces.ToOTLP(trace), Spans: 3})
+	require.NoError(t, err)
+	require.Equal(t, 2, r.Spans)
+	require.Len(t, r.Rejected, 1)
+	require.Equal(t, 1, r.Rejected[0].Count)
+	f.close(t)
+	f = openFixture(t, f.dir, func(o *Options) {
+		o.TraceHead = func(string) traces.HeadOptions { return traces.HeadOptions{MaxTraceSpans: 2} }
+	})
+	got, err := f.TraceByID(t.Context(), team, trace.ID, 0, 0)
+	require.NoError(t, err)
+	require.Len(t, got.Spans, 2)
+	f.close(t)
+}

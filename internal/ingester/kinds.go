@@ -13,15 +13,17 @@ import (
 
 type logHead struct{ *logs.Head }
 
-func (h logHead) Append(b *logs.Batch) { h.Head.Append(b) }
-func (h logHead) Part() logs.Part      { return h.Head }
+func (h logHead) Append(b *logs.Batch) (logs.AppendResult, error) { return h.Head.Append(b), nil }
+func (h logHead) Part() logs.Part                                 { return h.Head }
 
-func logsKind(opts Options) kind[logs.Batch, logs.Part] {
-	return kind[logs.Batch, logs.Part]{
-		signal:  signal.Logs,
-		newHead: func(string) head[logs.Batch, logs.Part] { return logHead{logs.NewHead(opts.LogHead)} },
-		encode:  logs.AppendRecord,
-		decode:  logs.DecodeRecord,
+func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
+	return kind[logs.Batch, logs.Part, logs.AppendResult]{
+		signal: signal.Logs,
+		newHead: func(string) head[logs.Batch, logs.Part, logs.AppendResult] {
+			return logHead{logs.NewHead(opts.LogHead)}
+		},
+		encode: logs.AppendRecord,
+		decode: logs.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (logs.Part, error) {
 			return logs.OpenBlock(ctx, r)
 		},
@@ -30,13 +32,12 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part] {
 
 type traceHead struct{ *traces.Head }
 
-func (h traceHead) Append(b *traces.Batch) { h.Head.Append(b) }
-func (h traceHead) Part() traces.Part      { return h.Head }
+func (h traceHead) Part() traces.Part { return h.Head }
 
-func tracesKind(opts Options) kind[traces.Batch, traces.Part] {
-	return kind[traces.Batch, traces.Part]{
+func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
+	return kind[traces.Batch, traces.Part, traces.PushResult]{
 		signal: signal.Traces,
-		newHead: func(tenant string) head[traces.Batch, traces.Part] {
+		newHead: func(tenant string) head[traces.Batch, traces.Part, traces.PushResult] {
 			return traceHead{traces.NewHead(opts.TraceHead(tenant))}
 		},
 		encode: traces.AppendRecord,

@@ -16,7 +16,7 @@ import (
 )
 
 // recover finds the pending blocks of the last run and replays the log into heads.
-func (c *columnar[B, P]) recover(ctx context.Context) error {
+func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 	started := time.Now()
 	before, err := c.recoverPending(ctx)
 	if err != nil {
@@ -38,7 +38,9 @@ func (c *columnar[B, P]) recover(ctx context.Context) error {
 		t := c.tenant(id)
 		t.first.CompareAndSwap(0, int64(segment))
 		t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
-		t.head.Append(batch)
+		if _, err := t.head.Append(batch); err != nil {
+			return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
+		}
 		rows++
 		// A log that grew long while nothing could be cut must not fill the memory at start.
 		if t.head.Size() >= int64(c.cfg.MaxHeadBytes) {
@@ -69,8 +71,8 @@ func (c *columnar[B, P]) recover(ctx context.Context) error {
 // cutDuringReplay writes the head as a block that covers nothing of the log: the segment being
 // read may hold more rows of it. Should the process die before the log is truncated, the rows are
 // replayed again and dropped as duplicates.
-func (c *columnar[B, P]) cutDuringReplay(ctx context.Context, t *tenantState[B, P], segment int) error {
-	g := &generation[B, P]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: 0}
+func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[B, P, R], segment int) error {
+	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: 0}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)
@@ -81,7 +83,7 @@ func (c *columnar[B, P]) cutDuringReplay(ctx context.Context, t *tenantState[B, 
 
 // recoverPending opens the blocks that were cut but maybe not uploaded, and returns for each
 // tenant the first segment that they don't cover.
-func (c *columnar[B, P]) recoverPending(ctx context.Context) (map[string]int, error) {
+func (c *columnar[B, P, R]) recoverPending(ctx context.Context) (map[string]int, error) {
 	before := map[string]int{}
 	if err := os.MkdirAll(c.dir, 0o750); err != nil {
 		return nil, err
@@ -124,7 +126,7 @@ func (c *columnar[B, P]) recoverPending(ctx context.Context) (map[string]int, er
 	return before, nil
 }
 
-func (c *columnar[B, P]) recoverBlock(ctx context.Context, t *tenantState[B, P], id ulid.ULID, dir string) (int, error) {
+func (c *columnar[B, P, R]) recoverBlock(ctx context.Context, t *tenantState[B, P, R], id ulid.ULID, dir string) (int, error) {
 	info, err := readCut(dir)
 	if err != nil {
 		return 0, err
@@ -132,7 +134,7 @@ func (c *columnar[B, P]) recoverBlock(ctx context.Context, t *tenantState[B, P],
 	if _, err := readLocalMeta(dir); err != nil {
 		return 0, err
 	}
-	g := &generation[B, P]{id: id, dir: dir, before: info.Before}
+	g := &generation[B, P, R]{id: id, dir: dir, before: info.Before}
 	if err := c.answerFromBlock(ctx, t, g); err != nil {
 		return 0, err
 	}
@@ -142,7 +144,7 @@ func (c *columnar[B, P]) recoverBlock(ctx context.Context, t *tenantState[B, P],
 
 // quarantine moves a damaged pending block aside. It never deletes it, and the log still holds the
 // rows unless it was truncated since.
-func (c *columnar[B, P]) quarantine(dir string, reason error) error {
+func (c *columnar[B, P, R]) quarantine(dir string, reason error) error {
 	c.metrics.quarantined.Inc()
 	c.logger.Error("pending block is damaged, moved aside", "block", dir, "err", reason)
 	aside := filepath.Join(c.opts.Dir, string(c.kind.signal), "quarantine")

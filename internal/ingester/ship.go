@@ -14,13 +14,13 @@ import (
 
 // ship uploads every local block that is not in the bucket yet. An upload that fails leaves the
 // block where it is; the others are tried all the same.
-func (c *columnar[B, P]) ship(ctx context.Context) error {
+func (c *columnar[B, P, R]) ship(ctx context.Context) error {
 	c.shipMu.Lock()
 	defer c.shipMu.Unlock()
 	var errs []error
 	for _, t := range c.all() {
 		t.mu.RLock()
-		waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P]) bool { return g.sent || g.head != nil })
+		waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P, R]) bool { return g.sent || g.head != nil })
 		t.mu.RUnlock()
 		for _, g := range waiting {
 			if err := c.shipOne(ctx, t, g); err != nil {
@@ -32,7 +32,7 @@ func (c *columnar[B, P]) ship(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (c *columnar[B, P]) shipOne(ctx context.Context, t *tenantState[B, P], g *generation[B, P]) error {
+func (c *columnar[B, P, R]) shipOne(ctx context.Context, t *tenantState[B, P, R], g *generation[B, P, R]) error {
 	meta, err := readLocalMeta(g.dir)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (c *columnar[B, P]) shipOne(ctx context.Context, t *tenantState[B, P], g *g
 
 // forget drops local blocks that stores have had time to find in the bucket. The local copy is
 // also what tells a replay to skip the block's rows, so it stays while the log still holds them.
-func (c *columnar[B, P]) forget(now time.Time) error {
+func (c *columnar[B, P, R]) forget(now time.Time) error {
 	floor := int(c.floor.Load())
 	var errs []error
 	for _, t := range c.all() {
@@ -69,11 +69,11 @@ func (c *columnar[B, P]) forget(now time.Time) error {
 }
 
 // forgettable takes the generations that are no longer needed out of t.
-func (t *tenantState[B, P]) forgettable(now time.Time, keep time.Duration, floor int) []*generation[B, P] {
+func (t *tenantState[B, P, R]) forgettable(now time.Time, keep time.Duration, floor int) []*generation[B, P, R] {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []*generation[B, P]
-	t.frozen = slices.DeleteFunc(t.frozen, func(g *generation[B, P]) bool {
+	var out []*generation[B, P, R]
+	t.frozen = slices.DeleteFunc(t.frozen, func(g *generation[B, P, R]) bool {
 		done := g.sent && now.Sub(g.sentAt) >= keep && floor >= g.before
 		if done {
 			out = append(out, g)
@@ -85,7 +85,7 @@ func (t *tenantState[B, P]) forgettable(now time.Time, keep time.Duration, floor
 
 // remove deletes the local files. The names go first, in one step: a crash half-way leaves either
 // a whole block or a folder that recovery ignores. Queries that still read hold the open file.
-func (g *generation[B, P]) remove() error {
+func (g *generation[B, P, R]) remove() error {
 	gone := g.dir + ".tmp"
 	if err := os.Rename(g.dir, gone); err != nil {
 		return err
