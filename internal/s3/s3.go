@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -133,7 +134,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.createBuckets(ctx); err != nil {
 		return errors.Join(err, s.stop(nil))
 	}
-	if err := s.serve(ctx); err != nil {
+	if err := s.serve(); err != nil {
 		return errors.Join(err, s.stop(nil))
 	}
 	s.logger.Info("S3 endpoint is listening", "addr", s.addr, "root", s.root)
@@ -172,8 +173,9 @@ func (s *Server) account() auth.Account {
 	return auth.Account{Access: s.cfg.AccessKey, Secret: s.cfg.SecretKey, Role: auth.RoleAdmin}
 }
 
-// serve starts the gateway and returns when it listens.
-func (s *Server) serve(ctx context.Context) error {
+// serve starts the gateway and returns when it listens. That takes no time, so a stop meanwhile waits:
+// a gateway that does not listen yet can't be shut down.
+func (s *Server) serve() error {
 	// The gateway makes its own listener. Ours finds out what port 0 becomes, and reports an address
 	// that can't be had in plain words.
 	probe, err := net.Listen("tcp", s.cfg.Listen)
@@ -200,8 +202,6 @@ func (s *Server) serve(ctx context.Context) error {
 	case err := <-s.served:
 		s.srv = nil
 		return fmt.Errorf("s3: listen on %s: %w", s.cfg.Listen, err)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -215,11 +215,23 @@ func (s *Server) run(ctx context.Context) error {
 	}
 }
 
+// shutDown ends serving. The gateway says that it listens a moment before it can be shut down, and
+// ignores what is asked in between.
+func (s *Server) shutDown() error {
+	for {
+		err := s.srv.ShutDown()
+		select {
+		case <-s.served:
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 func (s *Server) stop(error) error {
 	var err error
 	if s.srv != nil {
-		err = s.srv.ShutDown()
-		<-s.served
+		err = s.shutDown()
 	}
 	if s.be != nil {
 		s.be.Shutdown()
