@@ -25,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
@@ -39,7 +40,8 @@ import (
 func (a *App) makeServer(context.Context) (services.Service, error) {
 	a.systemMux = http.NewServeMux()
 	a.system(a.systemMux)
-	limits := body.Limits{Compressed: int64(a.cfg.HTTP.MaxBodyBytes), Decompressed: int64(a.cfg.HTTP.MaxDecompressedBytes)}
+	limits := body.Limits{Compressed: int64(a.cfg.HTTP.MaxBodyBytes), Decompressed: int64(a.cfg.HTTP.MaxDecompressedBytes),
+		InFlight: body.NewBudget(int64(a.cfg.HTTP.MaxInFlightBytes))}
 	if a.distributor != nil {
 		a.mountWrites(limits)
 	}
@@ -48,7 +50,7 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 			return nil, err
 		}
 	}
-	a.apis = a.tenancy.wrap(a.mux)
+	a.apis = a.tenancy.wrap(a.shared(a.mux))
 	return a.server, nil
 }
 
@@ -72,11 +74,14 @@ func (a *App) mountAPIs(limits body.Limits) error {
 		runner = a.frontend
 	}
 	build := telemetry.Build()
-	lokiOptions := loki.Options{Runner: runner, Tailer: a.ingester, BodyLimits: limits,
+	lokiOptions := loki.Options{Runner: runner, BodyLimits: limits, Limits: a.lokiLimits,
 		Version: loki.BuildInfo{Version: build.Version, Revision: build.Revision, GoVersion: build.GoVersion}}
 	if a.distributor != nil {
 		lokiOptions.Pusher = a.distributor
 		lokiOptions.OTLPLogs = http.HandlerFunc(a.otlp.ServeLokiLogs)
+	}
+	if a.ingester != nil {
+		lokiOptions.Tailer = a.ingester
 	}
 	loki.New(lokiOptions).Register(a.mux)
 	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
@@ -106,7 +111,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.scraper != nil {
 		promOptions.Targets, promOptions.ScrapePools = a.scraper, a.scraper
 	}
-	prometheus.New(promOptions).Register(a.mux)
+	prom := prometheus.New(promOptions)
+	prom.Register(a.mux)
+	a.remoteWrite = prom.RemoteWrite()
 	return nil
 }
 
@@ -161,6 +168,18 @@ func (a *App) route(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// shared tells apart what two protocols send to one path: Loki and Cortex both once took writes at
+// /api/prom/push.
+func (a *App) shared(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/prom/push" && loki.IsRemoteWrite(r) && a.remoteWrite != nil {
+			a.remoteWrite.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // noTenant are API paths that hold no tenant's data.
 var noTenant = map[string]bool{"/api/v1/status/buildinfo": true, "/loki/api/v1/status/buildinfo": true, "/api/status/buildinfo": true,
 	"/api/echo": true, "/api/v1/status/runtimeinfo": true, "/api/v1/status/flags": true}
@@ -189,7 +208,15 @@ func (r absent) Run(context.Context, job.Job) (job.Result, error) {
 // logLimits are a tenant's limits as the LogQL engine wants them.
 func (a *App) logLimits(id string) logql.Limits {
 	q := a.overrides.For(id).Queries
-	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLength), MaxBytes: int64(q.MaxBytes)}
+	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLogsLength), MaxBytes: int64(q.MaxBytes)}
+}
+
+// lokiLimits are a tenant's limits as Grafana asks for them.
+func (a *App) lokiLimits(id string) loki.Limits {
+	l := a.overrides.For(id)
+	return loki.Limits{MaxEntries: l.Queries.MaxEntries, MaxSeries: l.Queries.MaxSeries, MaxLength: time.Duration(l.Queries.MaxLogsLength),
+		MaxLookback: time.Duration(l.Queries.MaxLookback), Timeout: time.Duration(l.Queries.Timeout), Retention: time.Duration(a.cfg.Retention.Logs),
+		DiscoverLevels: l.Logs.DiscoverLogLevels, ServiceNameLabels: logs.DefaultServiceNameLabels}
 }
 
 // traceHead are a tenant's limits as the head of traces wants them.

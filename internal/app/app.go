@@ -77,6 +77,7 @@ type App struct {
 	collector   *collector.Collector
 	grpc        *grpc.Server
 	otlp        *otlp.Handler
+	remoteWrite http.Handler      // nil where no API runs
 	systemMux   *http.ServeMux    // paths about the process, without a tenant
 	lock        fileutil.Releaser // of the data folder
 }
@@ -92,6 +93,13 @@ func New(ctx context.Context, cfg config.Config, opts Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The embedded S3 server changes the working directory for a moment while it is made: nobody may
+	// look for the data from where it stands then.
+	data, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, err)
+	}
+	cfg.Data = data
 	a := &App{cfg: cfg, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	host, _ := os.Hostname()
@@ -148,13 +156,16 @@ func plainPathError(err error) error {
 	return err
 }
 
+// maxGRPCMessage bounds a message on the main port; several may be decoded at once on one connection.
+const maxGRPCMessage = 16 << 20
+
 // listen opens the main port and prepares what it serves. Until the APIs are mounted requests wait in
 // the listener's backlog.
 func (a *App) listen() error {
 	tracer := a.self.TracerProvider().Tracer("hune/http")
 	observe := newObserve(a.logger, tracer, a.registry)
 	a.grpc = grpc.NewServer(grpc.UnaryInterceptor(a.tenancy.unary), grpc.StreamInterceptor(a.tenancy.stream),
-		grpc.MaxRecvMsgSize(int(a.cfg.HTTP.MaxBodyBytes)))
+		grpc.MaxRecvMsgSize(int(min(a.cfg.HTTP.MaxBodyBytes, maxGRPCMessage))))
 	var err error
 	a.server, err = newServer(a.cfg.HTTP.Listen, a.grpc, observe.wrap(http.HandlerFunc(a.route)), a.logger)
 	return err
@@ -211,11 +222,11 @@ func (a *App) Run(ctx context.Context) error {
 	}))
 	started := time.Now()
 	err := a.awaitHealthy(ctx)
-	if err == nil {
+	if err == nil && ctx.Err() == nil {
 		if a.cfg.Telemetry.Enabled && a.distributor != nil {
 			a.self.Start(a.selfSink())
 		}
-		a.logger.Info("hune is ready", "http", a.server.addr(), "data", absolute(a.cfg.Data), "version", telemetry.Build().Version, "duration", time.Since(started))
+		a.logger.Info("hune is ready", "http", a.server.addr(), "data", a.cfg.Data, "version", telemetry.Build().Version, "duration", time.Since(started))
 		select {
 		case <-ctx.Done():
 			a.logger.Info("stopping")
@@ -277,10 +288,3 @@ func (a *App) notReady() string {
 
 // Addr is the address of the main port, useful when the configured port was 0.
 func (a *App) Addr() string { return a.server.addr() }
-
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
-}

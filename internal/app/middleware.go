@@ -93,7 +93,7 @@ type tenantStream struct {
 func (s *tenantStream) Context() context.Context { return s.ctx }
 
 // observe counts and times requests, makes a span for each one that reads, and turns a panic into a
-// 500 of its own request.
+// 500 of its own request, or cuts its answer off if that has begun.
 type observe struct {
 	logger   *slog.Logger
 	tracer   trace.Tracer
@@ -123,14 +123,20 @@ func (o *observe) wrap(next http.Handler) http.Handler {
 			r = r.WithContext(ctx)
 		}
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler {
 				o.panics.Inc()
 				o.logger.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					http.Error(rec, "internal error", http.StatusInternalServerError)
+					p = nil
 				}
 			}
 			o.done(r, span, rec, time.Since(started))
+			if p != nil {
+				// Half an answer must not look whole: the connection is closed.
+				panic(http.ErrAbortHandler)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})

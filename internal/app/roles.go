@@ -140,7 +140,8 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 }
 
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Logger: a.logger, Registerer: a.registry})
+	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Logger: a.logger, Registerer: a.registry,
+		OTLPMetrics: a.cfg.Metrics.OTLP})
 	return nil, nil
 }
 

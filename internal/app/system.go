@@ -39,10 +39,6 @@ func (a *App) handleReady(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// secrets are keys whose values /config doesn't show.
-var secrets = map[string]bool{"secret_key": true, "access_key": true, "secret_access_key": true, "password": true,
-	"service_account": true, "storage_account_key": true, "session_token": true, "sse_key": true, "bearer_token": true, "credentials": true}
-
 func (a *App) handleConfig(w http.ResponseWriter, _ *http.Request) {
 	text, err := a.configText()
 	if err != nil {
@@ -65,20 +61,6 @@ func (a *App) configText() ([]byte, error) {
 	}
 	hideSecrets(&doc)
 	return yaml.Marshal(&doc)
-}
-
-func hideSecrets(n *yaml.Node) {
-	if n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			v := n.Content[i+1]
-			if secrets[n.Content[i].Value] && v.Kind == yaml.ScalarNode && v.Value != "" {
-				v.SetString("<secret>")
-			}
-		}
-	}
-	for _, c := range n.Content {
-		hideSecrets(c)
-	}
 }
 
 func (a *App) handleServices(w http.ResponseWriter, r *http.Request) {
