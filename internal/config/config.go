@@ -91,6 +91,9 @@ type HTTP struct {
 	MaxBodyBytes units.Base2Bytes `yaml:"max_body_bytes"`
 	// MaxDecompressedBytes bounds a request body after decompression. Default 128MiB.
 	MaxDecompressedBytes units.Base2Bytes `yaml:"max_decompressed_bytes"`
+	// MaxInFlightBytes bounds the decompressed bodies of all requests under way together; a request that
+	// finds no room is answered 503. Default 512MiB.
+	MaxInFlightBytes units.Base2Bytes `yaml:"max_in_flight_bytes"`
 }
 
 // OTLP is where the collector's default pipeline receives.
@@ -107,7 +110,7 @@ func Default() Config {
 	return Config{
 		Roles:     []string{"all"},
 		Data:      "./hune-data",
-		HTTP:      HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB},
+		HTTP:      HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
 		OTLP:      OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
 		Log:       telemetry.DefaultLogConfig(),
 		Telemetry: telemetry.DefaultConfig(),
@@ -151,6 +154,9 @@ func (c Config) Validate() error {
 	}
 	if c.HTTP.MaxBodyBytes <= 0 || c.HTTP.MaxDecompressedBytes <= 0 {
 		errs = append(errs, errors.New("http.max_body_bytes and http.max_decompressed_bytes must be positive"))
+	}
+	if c.HTTP.MaxInFlightBytes < c.HTTP.MaxDecompressedBytes {
+		errs = append(errs, errors.New("http.max_in_flight_bytes must not be less than http.max_decompressed_bytes"))
 	}
 	at("log", c.Log.Validate())
 	at("telemetry", c.Telemetry.Validate())

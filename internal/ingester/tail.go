@@ -116,7 +116,8 @@ func matchesAll(ms []*labels.Matcher, ls labels.Labels) bool {
 }
 
 // TailLogs yields entries of matching streams as they are acknowledged, from now until ctx ends.
-// Entries come in the order of their writes. Rows.Dropped counts what a slow reader missed.
+// Entries come in the order of their writes. Rows.Dropped counts what a slow reader missed. The first
+// rows are empty and say that the tail has begun: what is written after them is not missed.
 func (i *Ingester) TailLogs(ctx context.Context, tenant string, s logs.Select) iter.Seq2[*logs.Rows, error] {
 	return func(yield func(*logs.Rows, error) bool) {
 		t := &tail{rows: make(chan *logs.Rows, i.tails.buffer)}
@@ -133,6 +134,9 @@ func (i *Ingester) TailLogs(ctx context.Context, tenant string, s logs.Select) i
 			return
 		}
 		defer i.tails.unsubscribe(tenant, t)
+		if !yield(&logs.Rows{}, nil) {
+			return
+		}
 		for {
 			select {
 			case rows := <-t.rows:

@@ -116,8 +116,10 @@ type TracesLimits struct {
 type QueryLimits struct {
 	// Timeout ends a query. Default 2m; 0 leaves it to the client.
 	Timeout model.Duration `yaml:"timeout"`
-	// MaxLength bounds end - start of a query, as a duration. Default 0: no bound.
+	// MaxLength bounds end - start of a metrics or traces query, as a duration. Default 0: no bound.
 	MaxLength model.Duration `yaml:"max_query_length"`
+	// MaxLogsLength bounds end - start of a logs query, as a duration. Default 721h, as in Loki; 0: no bound.
+	MaxLogsLength model.Duration `yaml:"max_logs_query_length"`
 	// MaxLookback moves the start of a query to now minus this. Default 0: no bound.
 	MaxLookback model.Duration `yaml:"max_query_lookback"`
 	// MaxBytes bounds the log lines that one logs query may look at, in bytes. Default 0: no bound.
@@ -149,7 +151,7 @@ func DefaultConfig() Limits {
 			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000,
 		},
 		Queries: QueryLimits{
-			Timeout: model.Duration(2 * time.Minute), MaxSeries: 500, MaxEntries: 5000,
+			Timeout: model.Duration(2 * time.Minute), MaxLogsLength: model.Duration(721 * time.Hour), MaxSeries: 500, MaxEntries: 5000,
 			MaxPoints: 11_000,
 		},
 	}
@@ -195,6 +197,7 @@ func (l *Limits) Validate() error {
 	check("traces.max_events_per_span", t.MaxEventsPerSpan < 0)
 	check("queries.timeout", q.Timeout < 0)
 	check("queries.max_query_length", q.MaxLength < 0)
+	check("queries.max_logs_query_length", q.MaxLogsLength < 0)
 	check("queries.max_query_lookback", q.MaxLookback < 0)
 	check("queries.max_query_bytes", q.MaxBytes < 0)
 	check("queries.max_query_series", q.MaxSeries < 0)

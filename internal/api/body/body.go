@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -23,6 +25,41 @@ import (
 type Limits struct {
 	Compressed   int64 // on the wire; default 32 MiB
 	Decompressed int64 // after decoding; default 128 MiB
+	// InFlight bounds the decoded bytes of all bodies that are being worked on together. Nil: no bound.
+	InFlight *Budget
+}
+
+// Budget is an amount of bytes that bodies share. A body takes what it decodes to and gives it back
+// when its Buffer is released; one that finds nothing left is refused as fault.Unavailable. Safe for
+// concurrent use.
+type Budget struct {
+	total int64
+	used  atomic.Int64
+}
+
+// NewBudget returns a budget of n bytes.
+func NewBudget(n int64) *Budget { return &Budget{total: n} }
+
+// Used returns the bytes taken.
+func (b *Budget) Used() int64 { return b.used.Load() }
+
+// take reserves n bytes, all or nothing. A nil budget has no end.
+func (b *Budget) take(n int64) error {
+	if b == nil {
+		return nil
+	}
+	if b.used.Add(n) > b.total {
+		b.used.Add(-n)
+		return &fault.Error{Class: fault.Unavailable, Reason: "too_many_bodies", RetryAfter: time.Second,
+			Err: fmt.Errorf("requests under way hold %d bytes of bodies: no room for more, try again", b.total)}
+	}
+	return nil
+}
+
+func (b *Budget) give(n int64) {
+	if b != nil {
+		b.used.Add(-n)
+	}
 }
 
 const (
@@ -46,13 +83,18 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 const maxPooled = 4 << 20
 
 // Buffer is a decoded body. Bytes is valid until Release.
-type Buffer struct{ buf *bytes.Buffer }
+type Buffer struct {
+	buf    *bytes.Buffer
+	budget *Budget
+	taken  int64
+}
 
 // Bytes returns the decoded body.
 func (b *Buffer) Bytes() []byte { return b.buf.Bytes() }
 
 // Release gives the memory back. Bytes must not be used afterwards.
 func (b *Buffer) Release() {
+	b.budget.give(b.taken)
 	if b.buf.Cap() <= maxPooled {
 		b.buf.Reset()
 		buffers.Put(b.buf)
@@ -119,9 +161,9 @@ func decoder(encoding string, src io.Reader, limits Limits) (io.Reader, func(), 
 func readAll(dec io.Reader, encoding string, limits Limits) (*Buffer, error) {
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
-	b := &Buffer{buf}
+	b := &Buffer{buf: buf, budget: limits.InFlight}
 	limited := &boundedReader{r: dec, left: limits.Decompressed, err: tooLarge("decompressed request body", limits.Decompressed)}
-	if _, err := buf.ReadFrom(limited); err != nil {
+	if _, err := buf.ReadFrom(&chargedReader{limited, b}); err != nil {
 		b.Release()
 		var classed *fault.Error
 		if errors.As(err, &classed) {
@@ -161,11 +203,14 @@ func readSnappy(src io.Reader, limits Limits) (*Buffer, error) {
 	if n > 64+len(in)*32 {
 		return nil, invalid("snappy", snappy.ErrCorrupt)
 	}
+	if err := limits.InFlight.take(int64(n)); err != nil {
+		return nil, err
+	}
 	buf := buffers.Get().(*bytes.Buffer)
 	buf.Reset()
 	buf.Grow(n)
 	out, err := snappy.Decode(buf.AvailableBuffer()[:n], in)
-	b := &Buffer{buf}
+	b := &Buffer{buf, limits.InFlight, int64(n)}
 	if err != nil {
 		b.Release()
 		return nil, invalid("snappy", err)
@@ -180,6 +225,23 @@ func invalid(encoding string, err error) error {
 
 func tooLarge(what string, limit int64) error {
 	return fault.New(fault.TooLarge, fmt.Errorf("%s is larger than the limit of %d bytes", what, limit))
+}
+
+// chargedReader takes what it reads out of the buffer's budget.
+type chargedReader struct {
+	r io.Reader
+	b *Buffer
+}
+
+func (c *chargedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if n > 0 {
+		if err := c.b.budget.take(int64(n)); err != nil {
+			return 0, err
+		}
+		c.b.taken += int64(n)
+	}
+	return n, err
 }
 
 // boundedReader answers err instead of reading past left bytes.

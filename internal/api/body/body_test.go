@@ -102,6 +102,28 @@ func TestSnappyBlockIgnoresHeaders(t *testing.T) {
 	require.Equal(t, "payload", string(b.Bytes()))
 }
 
+// Bodies under way share a budget: one that finds no room is asked to come again, and everything is
+// given back.
+func TestBudget(t *testing.T) {
+	limits := Limits{InFlight: NewBudget(1000)}
+	text := bytes.Repeat([]byte("x"), 600)
+	for _, encoding := range []string{"", "gzip", "zstd", "deflate", "snappy", "snappy-framed"} {
+		header := strings.TrimSuffix(encoding, "-framed")
+		first, err := Read(request(header, compress(t, encoding, text)), limits)
+		require.NoError(t, err, encoding)
+		require.EqualValues(t, 600, limits.InFlight.Used(), encoding)
+		_, err = Read(request(header, compress(t, encoding, text)), limits)
+		require.Equal(t, fault.Unavailable, fault.ClassOf(err), encoding)
+		require.Positive(t, fault.RetryAfter(err))
+		require.EqualValues(t, 600, limits.InFlight.Used(), encoding)
+		first.Release()
+		require.Zero(t, limits.InFlight.Used(), encoding)
+		_, err = Read(request("gzip", []byte("not gzip")), limits)
+		require.Error(t, err)
+		require.Zero(t, limits.InFlight.Used(), encoding)
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, encoding := range []string{"", "gzip", "deflate", "zstd", "snappy", "snappy-framed"} {
 		f.Add(strings.TrimSuffix(encoding, "-framed"), compress(f, encoding, []byte("some text, some text")))

@@ -30,7 +30,8 @@ type Pusher interface {
 	PushLogs(ctx context.Context, b *logs.Batch) (logs.PushResult, error)
 }
 
-// Tailer yields the entries of matching streams as they are written, until ctx ends.
+// Tailer yields the entries of matching streams as they are written, until ctx ends. The first rows
+// are empty and come at once: what is written after them is not missed.
 type Tailer interface {
 	TailLogs(ctx context.Context, tenant string, sel logs.Select) iter.Seq2[*logs.Rows, error]
 }

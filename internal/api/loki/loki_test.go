@@ -295,6 +295,9 @@ type live struct {
 func (l *live) TailLogs(ctx context.Context, _ string, sel logs.Select) iter.Seq2[*logs.Rows, error] {
 	return func(yield func(*logs.Rows, error) bool) {
 		l.subscribed <- sel
+		if !yield(&logs.Rows{}, nil) {
+			return
+		}
 		for {
 			select {
 			case <-ctx.Done():

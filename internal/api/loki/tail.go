@@ -62,7 +62,7 @@ func (h *Handler) tail(w http.ResponseWriter, r *http.Request) error {
 		return nil // Accept has answered
 	}
 	defer func() { _ = conn.CloseNow() }()
-	t := &tailer{h: h, conn: conn, processor: processor, delay: delay, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+	t := &tailer{h: h, conn: conn, processor: processor, delay: delay, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed(), live: make(chan struct{})}
 	err = t.serve(conn.CloseRead(r.Context()), id, q, start, limit)
 	status, reason := websocket.StatusNormalClosure, ""
 	if err != nil && !errors.Is(err, context.Canceled) {
@@ -94,6 +94,7 @@ type tailer struct {
 	processor *logql.Processor
 	delay     time.Duration
 	seed      maphash.Seed
+	live      chan struct{} // closed when live rows are being collected
 
 	mu      sync.Mutex // guards what follows
 	queue   []tailEntry
@@ -125,6 +126,11 @@ func (t *tailer) serve(ctx context.Context, id string, q *logql.LogQuery, start 
 		defer wg.Done()
 		cancel(t.collect(ctx, id, q))
 	}()
+	select {
+	case <-t.live:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	now := t.h.o.Now().UnixNano()
 	if start < now {
 		if err := t.backlog(ctx, q, start, now+1, limit); err != nil {
@@ -196,9 +202,14 @@ func (t *tailer) hash(ls labels.Labels, e *logs.ResultEntry) uint64 {
 // collect puts live entries into the queue until ctx ends.
 func (t *tailer) collect(ctx context.Context, id string, q *logql.LogQuery) error {
 	sel := logs.Select{Matchers: q.Matchers, Direction: logs.Forward, Filters: logql.Filters(q)}
+	subscribed := false
 	for rows, err := range t.h.o.Tailer.TailLogs(ctx, id, sel) {
 		if err != nil {
 			return err
+		}
+		if !subscribed {
+			subscribed = true
+			close(t.live)
 		}
 		found := t.processor.Process(rows)
 		t.mu.Lock()
