@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/grafana/dskit/services"
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/common/model"
@@ -169,20 +170,36 @@ func (c *Compactor) deleteOlder(ctx context.Context, tenant string, s signal.Sig
 	n := 0
 	var errs []error
 	for _, id := range ids {
-		m, err := block.ReadMeta(ctx, c.opts.Bucket, tenant, s, id)
+		newest, known, err := c.newest(ctx, tenant, s, id)
 		if err != nil {
-			// Without its times a block is never deleted; the store complains about it.
-			continue
+			errs = append(errs, err)
 		}
-		if m.MaxTime >= before.UnixNano() {
+		if !known || !newest.Before(before) {
 			continue
 		}
 		if err := block.Delete(ctx, c.opts.Bucket, tenant, s, id); err != nil {
-			errs = append(errs, fmt.Errorf("delete block %s: %w", id, err))
+			errs = append(errs, err)
 			continue
 		}
 		n++
-		c.opts.Logger.Info("block deleted, past its retention", "tenant", tenant, "signal", s, "block", id, "newest", time.Unix(0, m.MaxTime).UTC())
+		c.opts.Logger.Info("block deleted, past its retention", "tenant", tenant, "signal", s, "block", id, "newest", newest.UTC())
 	}
 	return n, errors.Join(errs...)
+}
+
+// newest returns the time of a block's newest row, if it can be known: a block whose meta file can't
+// be read is never deleted, the store complains about it. One without a meta file is being uploaded
+// or left by a deletion that was interrupted; its rows are not newer than its name.
+func (c *Compactor) newest(ctx context.Context, tenant string, s signal.Signal, id ulid.ULID) (newest time.Time, known bool, err error) {
+	m, err := block.ReadMeta(ctx, c.opts.Bucket, tenant, s, id)
+	switch {
+	case err == nil:
+		return time.Unix(0, m.MaxTime), true, nil
+	case errors.Is(err, block.ErrPartial):
+		return ulid.Time(id.Time()), true, nil
+	case block.IsCorruption(err):
+		return time.Time{}, false, nil
+	default:
+		return time.Time{}, false, fmt.Errorf("read meta of block %s: %w", id, err)
+	}
 }
