@@ -59,6 +59,7 @@ type Store struct {
 
 	refreshMu sync.Mutex
 	bad       map[string]bool // directories already complained about
+	seen      map[string]bool // those of them that the refresh under way has met
 
 	count     *prometheus.GaugeVec
 	badBlocks prometheus.Counter
@@ -114,6 +115,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tenants: %w", err)
 	}
+	s.seen = map[string]bool{}
 	found := map[key][]block.Meta{}
 	counts := map[signal.Signal]int{signal.Logs: 0, signal.Traces: 0}
 	for _, tenant := range tenants {
@@ -131,6 +133,7 @@ func (s *Store) refresh(ctx context.Context) error {
 	s.mu.Lock()
 	s.blocks = found
 	s.mu.Unlock()
+	s.bad = s.seen // without those that were deleted or repaired
 	for sig, n := range counts {
 		s.count.WithLabelValues(string(sig)).Set(float64(n))
 	}
@@ -174,6 +177,7 @@ func (s *Store) list(ctx context.Context, k key) ([]block.Meta, error) {
 }
 
 func (s *Store) complain(dir string, err error) {
+	s.seen[dir] = true
 	if s.bad[dir] {
 		return
 	}
