@@ -81,7 +81,7 @@ type tenantState[B, P, R any] struct {
 	// cut swaps the head: so every record in a segment before the cut is in the frozen head.
 	mu     sync.RWMutex
 	head   head[B, P, R]
-	first  atomic.Int64 // segment from which a replay would rebuild head; 0 while it is empty
+	first  atomic.Int64 // 1 + the segment from which a replay would rebuild head; 0 while it is empty
 	since  atomic.Int64 // Unix nanoseconds of the first append, 0 while it is empty
 	frozen []*generation[B, P, R]
 }
@@ -140,7 +140,7 @@ func (c *columnar[B, P, R]) push(ctx context.Context, tenant string, b *B) (R, e
 		return none, err
 	}
 	// Before the append: the record may land in this segment or a later one, never an earlier.
-	t.first.CompareAndSwap(0, max(c.segment.Load(), 1))
+	t.first.CompareAndSwap(0, 1+c.segment.Load())
 	if err := c.wal.Append(ctx, *rec); err != nil {
 		return none, fmt.Errorf("write-ahead log of %s: %w", c.kind.signal, err)
 	}

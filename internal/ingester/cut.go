@@ -164,11 +164,11 @@ func (t *tenantState[B, P, R]) needs(none int64) int64 {
 	}
 	floor := none
 	if first := t.first.Load(); first != 0 {
-		floor = min(floor, first)
+		floor = min(floor, first-1)
 	}
 	for _, g := range t.frozen {
 		if g.first != 0 {
-			floor = min(floor, g.first)
+			floor = min(floor, g.first-1)
 		}
 	}
 	return floor

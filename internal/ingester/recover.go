@@ -36,7 +36,7 @@ func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 			return nil
 		}
 		t := c.tenant(id)
-		t.first.CompareAndSwap(0, int64(segment))
+		t.first.CompareAndSwap(0, 1+int64(segment))
 		t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
 		if _, err := t.head.Append(batch); err != nil {
 			return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
@@ -76,7 +76,7 @@ func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)
-	t.first.Store(int64(segment))
+	t.first.Store(1 + int64(segment))
 	t.since.Store(0)
 	return c.writeLocal(ctx, t, g)
 }
