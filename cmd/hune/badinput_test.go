@@ -14,6 +14,7 @@ import (
 	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -137,7 +138,7 @@ func TestTheRestOfABatchIsKept(t *testing.T) {
 	records := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords()
 	for _, line := range []string{"kept", long} {
 		lr := records.AppendEmpty()
-		lr.SetTimestamp(1)
+		lr.SetTimestamp(pcommon.NewTimestampFromTime(time.Unix(100, 0)))
 		lr.Body().SetStr(line)
 	}
 	ld.ResourceLogs().At(0).Resource().Attributes().PutStr("service.name", "partial")
@@ -150,7 +151,7 @@ func TestTheRestOfABatchIsKept(t *testing.T) {
 	require.EqualValues(t, 1, response.PartialSuccess().RejectedLogRecords(), body)
 	require.Contains(t, response.PartialSuccess().ErrorMessage(), "max entry size")
 	// Old times are welcome.
-	require.Equal(t, map[string]int{"kept": 1}, p.lokiLines(`{service_name="partial"}`, time.Unix(0, 0), time.Unix(1, 0), nil))
+	require.Equal(t, map[string]int{"kept": 1}, p.lokiLines(`{service_name="partial"}`, time.Unix(50, 0), time.Unix(200, 0), nil))
 
 	td := ptrace.NewTraces()
 	spans := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
