@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,8 +206,9 @@ func (c *columnar[B, P, R]) all() []*tenantState[B, P, R] {
 	return out
 }
 
-// parts returns what there is of a tenant: its head and the blocks that stores may not know yet.
-func (c *columnar[B, P, R]) parts(tenant string) []P {
+// parts returns what there is of a tenant: its head and the blocks that stores may not know yet, apart
+// from those in except.
+func (c *columnar[B, P, R]) parts(tenant string, except ...ulid.ULID) []P {
 	t := c.lookup(tenant)
 	if t == nil {
 		return nil
@@ -215,7 +217,9 @@ func (c *columnar[B, P, R]) parts(tenant string) []P {
 	defer t.mu.RUnlock()
 	out := make([]P, 0, len(t.frozen)+1)
 	for _, g := range t.frozen {
-		out = append(out, g.part)
+		if !slices.Contains(except, g.id) {
+			out = append(out, g.part)
+		}
 	}
 	if t.head.Rows() > 0 {
 		out = append(out, t.head.Part())

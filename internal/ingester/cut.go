@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,31 +24,51 @@ type cutInfo struct {
 	Before int `json:"before"`
 }
 
-// due lists the tenants whose head is full or old.
-func (c *columnar[B, P, R]) due(now time.Time) []*tenantState[B, P, R] {
-	var out []*tenantState[B, P, R]
+// due says whether t's head is full or old, and whether frozen heads of t still have to be written.
+func (c *columnar[B, P, R]) due(t *tenantState[B, P, R], now time.Time) (cut, unwritten bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	since := t.since.Load()
+	if since > now.UnixNano() {
+		// The clock was set back. The head would be young for as long as it went back by.
+		t.since.CompareAndSwap(since, now.UnixNano())
+	}
+	full := t.head.Size() >= int64(c.cfg.MaxHeadBytes)
+	old := now.UnixNano()-since >= int64(c.cfg.MaxHeadAge)
+	unwritten = slices.ContainsFunc(t.frozen, func(g *generation[B, P, R]) bool { return g.head != nil })
+	return since != 0 && (full || old), unwritten
+}
+
+// cutDue cuts what is due, and goes on with what an earlier cut could not write: a tenant that has
+// gone quiet must not keep the log of all from being truncated.
+func (c *columnar[B, P, R]) cutDue(ctx context.Context) error {
+	var errs []error
 	for _, t := range c.all() {
-		t.mu.RLock()
-		size, since := t.head.Size(), t.since.Load()
-		t.mu.RUnlock()
-		full := size >= int64(c.cfg.MaxHeadBytes)
-		old := since != 0 && now.UnixNano()-since >= int64(c.cfg.MaxHeadAge)
-		if since != 0 && (full || old) {
-			out = append(out, t)
+		switch cut, unwritten := c.due(t, c.opts.Now()); {
+		case cut:
+			errs = append(errs, c.cut(ctx, t))
+		case unwritten:
+			c.cutMu.Lock()
+			errs = append(errs, c.writeFrozen(ctx, t))
+			c.cutMu.Unlock()
 		}
 	}
-	return out
+	return errors.Join(errs...)
 }
 
 // cut freezes a tenant's head and writes it as a local block. It returns nil when there is nothing
 // to cut. On error the frozen head stays in memory, is still answered from, and is tried again by
-// the next cut.
+// the next cutDue or cut.
 func (c *columnar[B, P, R]) cut(ctx context.Context, t *tenantState[B, P, R]) error {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
-	if err := c.freeze(t); err != nil {
-		return err
-	}
+	err := c.freeze(t)
+	return errors.Join(err, c.writeFrozen(ctx, t))
+}
+
+// writeFrozen writes the frozen heads of t, oldest first: a block stands for the older ones too. It
+// ends at the first that fails. cutMu must be held.
+func (c *columnar[B, P, R]) writeFrozen(ctx context.Context, t *tenantState[B, P, R]) error {
 	t.mu.RLock()
 	waiting := slices.DeleteFunc(slices.Clone(t.frozen), func(g *generation[B, P, R]) bool { return g.head == nil })
 	t.mu.RUnlock()
@@ -90,7 +111,19 @@ func (c *columnar[B, P, R]) newULID() ulid.ULID {
 // block from then on.
 func (c *columnar[B, P, R]) writeLocal(ctx context.Context, t *tenantState[B, P, R], g *generation[B, P, R]) error {
 	tmp := g.dir + ".tmp"
+	if err := c.writeFiles(ctx, t, g, tmp); err != nil {
+		// What is half written must not hold the room that the disk may lack.
+		return errors.Join(err, os.RemoveAll(tmp))
+	}
+	return c.answerFromBlock(ctx, t, g)
+}
+
+func (c *columnar[B, P, R]) writeFiles(ctx context.Context, t *tenantState[B, P, R], g *generation[B, P, R], tmp string) error {
 	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	// An earlier attempt may have got as far as the block, and then failed to sync or open it.
+	if err := g.remove(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.MkdirAll(tmp, 0o750); err != nil {
@@ -98,7 +131,7 @@ func (c *columnar[B, P, R]) writeLocal(ctx context.Context, t *tenantState[B, P,
 	}
 	meta := &block.Meta{ULID: g.id, Tenant: t.tenant, Signal: c.kind.signal, Producer: "ingester", Created: c.opts.Now()}
 	if err := g.head.WriteBlock(ctx, tmp, meta); err != nil {
-		return errors.Join(err, os.RemoveAll(tmp))
+		return err
 	}
 	content, err := meta.Encode()
 	if err != nil {
@@ -113,10 +146,7 @@ func (c *columnar[B, P, R]) writeLocal(ctx context.Context, t *tenantState[B, P,
 	if err := os.Rename(tmp, g.dir); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(filepath.Dir(g.dir)), syncDir(c.dir)); err != nil {
-		return err
-	}
-	return c.answerFromBlock(ctx, t, g)
+	return errors.Join(syncDir(filepath.Dir(g.dir)), syncDir(c.dir))
 }
 
 // answerFromBlock opens the local block of g and lets go of its head.
@@ -161,6 +191,7 @@ func (t *tenantState[B, P, R]) needs(none int64) int64 {
 	defer t.mu.Unlock()
 	if t.head.Rows() == 0 {
 		t.first.Store(0)
+		t.since.Store(0)
 	}
 	floor := none
 	if first := t.first.Load(); first != 0 {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/grafana/dskit/services"
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/thanos-io/objstore"
@@ -49,7 +50,7 @@ type Options struct {
 }
 
 // Ingester is the role. It implements the Source interfaces of the three signals for the data that
-// it holds.
+// it holds; LogsExcept and TracesExcept answer for less, to those who read blocks themselves.
 type Ingester struct {
 	services.Service
 	metrics.Source // of metrics.Heads
@@ -78,14 +79,26 @@ func New(ctx context.Context, opts Options) (*Ingester, error) {
 	if i.traces, err = openColumnar(ctx, tracesKind(opts), opts.Config.Traces, opts, newColumnarMetrics(labelled(signal.Traces))); err != nil {
 		return nil, errors.Join(err, i.logs.close())
 	}
-	i.logSrc = logs.NewSource(func(_ context.Context, tenant string, _, _ int64) ([]logs.Part, error) {
-		return i.logs.parts(tenant), nil
-	})
-	i.traceSrc = traces.NewSource(func(_ context.Context, tenant string, _, _ uint64) ([]traces.Part, error) {
-		return i.traces.parts(tenant), nil
-	})
+	i.logSrc, i.traceSrc = i.LogsExcept(nil), i.tracesExcept(nil)
 	i.Service = services.NewBasicService(nil, i.run, i.stop).WithName("ingester")
 	return i, nil
+}
+
+// LogsExcept is a source of the recent logs that are not in the given blocks, which the caller reads
+// from the bucket: a block is kept here for a while after its upload, and is not to be read twice.
+func (i *Ingester) LogsExcept(blocks []ulid.ULID) logs.Source {
+	return logs.NewSource(func(_ context.Context, tenant string, _, _ int64) ([]logs.Part, error) {
+		return i.logs.parts(tenant, blocks...), nil
+	})
+}
+
+// TracesExcept is LogsExcept for traces.
+func (i *Ingester) TracesExcept(blocks []ulid.ULID) traces.Source { return i.tracesExcept(blocks) }
+
+func (i *Ingester) tracesExcept(blocks []ulid.ULID) *traces.MergedSource {
+	return traces.NewSource(func(_ context.Context, tenant string, _, _ uint64) ([]traces.Part, error) {
+		return i.traces.parts(tenant, blocks...), nil
+	})
 }
 
 // PushMetrics stores a batch; what the TSDB refused is in the result.
@@ -196,15 +209,7 @@ func (i *Ingester) every(ctx context.Context, doing string, do func(context.Cont
 }
 
 func (i *Ingester) cutDue(ctx context.Context) error {
-	return errors.Join(cutDue(ctx, i.logs), cutDue(ctx, i.traces))
-}
-
-func cutDue[B, P, R any](ctx context.Context, c *columnar[B, P, R]) error {
-	var errs []error
-	for _, t := range c.due(c.opts.Now()) {
-		errs = append(errs, c.cut(ctx, t))
-	}
-	return errors.Join(errs...)
+	return errors.Join(i.logs.cutDue(ctx), i.traces.cutDue(ctx))
 }
 
 func (i *Ingester) shipAll(ctx context.Context) error {
