@@ -58,10 +58,11 @@ func NewEngine(o Options) *Engine {
 	return e
 }
 
-// Run answers q from src. Errors are classed: the user's are Invalid or Unprocessable.
+// Run answers q from src. Errors are classed: the user's are Invalid or Unprocessable, those of src keep
+// their class.
 func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs.Source) (*logs.Result, error) {
 	started := time.Now()
-	r := &run{ctx: ctx, tenant: tenant, q: q, src: src, limits: e.limits(tenant).orDefault(), res: &logs.Result{}}
+	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{src}, limits: e.limits(tenant).orDefault(), res: &logs.Result{}}
 	if err := r.answer(); err != nil {
 		return nil, classed(err)
 	}

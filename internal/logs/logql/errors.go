@@ -27,9 +27,11 @@ func invalidf(format string, args ...any) error {
 	return &ParseError{Msg: fmt.Sprintf(format, args...)}
 }
 
+// classed gives an error of a query its class: the user's, unless it has one or the query was given
+// up.
 func classed(err error) error {
 	var e *fault.Error
-	if err == nil || errors.As(err, &e) {
+	if err == nil || errors.As(err, &e) || fault.ClassOf(err) != fault.Internal {
 		return err
 	}
 	return fault.New(fault.Invalid, err)

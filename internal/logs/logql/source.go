@@ -1,0 +1,45 @@
+package logql
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// classedSource gives the errors of a source a class, Internal where they have none, so that they are
+// told from those of the query, which are the user's.
+type classedSource struct{ src logs.Source }
+
+func ofSource(err error) error {
+	var e *fault.Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return fault.New(fault.ClassOf(err), err)
+}
+
+func (s classedSource) SelectRows(ctx context.Context, tenant string, sel logs.Select) iter.Seq2[*logs.Rows, error] {
+	rows := s.src.SelectRows(ctx, tenant, sel)
+	return func(yield func(*logs.Rows, error) bool) {
+		for r, err := range rows {
+			if !yield(r, ofSource(err)) {
+				return
+			}
+		}
+	}
+}
+
+func (s classedSource) Series(ctx context.Context, tenant string, start, end int64, matchers [][]logs.Matcher) ([]labels.Labels, error) {
+	found, err := s.src.Series(ctx, tenant, start, end, matchers)
+	return found, ofSource(err)
+}
+
+func (s classedSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
+	found, err := s.src.Volume(ctx, tenant, start, end, matchers)
+	return found, ofSource(err)
+}
