@@ -1,26 +1,29 @@
 // Package querier is the querier role: it takes query jobs from the scheduler and runs each with its
 // signal's engine over everything there is: what ingesters still hold and the blocks in the bucket.
 //
-// Ingesters go on answering for a block for a while after it is in the bucket, longer than a query
-// may take, so nothing is missed between the two. What both answer is deduplicated by the signal.
+// Ingesters go on answering for a block for a while after it is in the bucket, so nothing is missed
+// between the two. They are told which blocks the query reads from the bucket and leave those out, so
+// nothing is read or counted twice. Rows that several blocks hold are deduplicated by the signal.
 package querier
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"time"
 
 	"github.com/grafana/dskit/services"
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/bucket"
+	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/metrics"
@@ -50,10 +53,10 @@ func (c Config) Validate() error {
 // Ingester is what the querier asks of ingesters: recent data.
 type Ingester interface {
 	metrics.Source
-	logs.Source
-	traces.Source
-	// Pieces lists every trace of which ingesters have a piece, in order of ID, each ID once.
-	Pieces(ctx context.Context, tenant string, start, end uint64) iter.Seq2[traces.Piece, error]
+	// LogsExcept and TracesExcept answer for what is not in the given blocks. The latter's source
+	// should have the method Pieces of traces.MergedSource, see traces.PartOf.
+	LogsExcept(blocks []ulid.ULID) logs.Source
+	TracesExcept(blocks []ulid.ULID) traces.Source
 }
 
 // Store is what the querier asks of stores.
@@ -138,6 +141,10 @@ func (q *Querier) run(ctx context.Context) error {
 }
 
 // Run implements job.Runner. A panic of an engine fails its own query only.
+//
+// Answers about logs and traces say what was read from the bucket for them: bytes and requests. What
+// the page cache had costs nothing, and a page that another query was fetching already is counted
+// there alone, so the sum over all queries is what the bucket was asked for.
 func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -150,17 +157,29 @@ func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) 
 		return job.Result{}, err
 	}
 	started := time.Now()
+	var read bucket.Counter
+	ctx = bucket.NewContext(ctx, &read)
 	switch {
 	case j.Metrics != nil:
 		r.Metrics, err = q.opts.Metrics.Run(ctx, j.Tenant, j.Metrics, q.opts.Ingester, q.opts.Store)
 	case j.Logs != nil:
 		if r.Logs, err = q.opts.Logs.Run(ctx, j.Tenant, j.Logs, q.logs); err == nil {
 			r.Logs.Stats.ExecNanoseconds = int64(time.Since(started))
+			r.Logs.Stats.BytesRead += read.Bytes()
+			r.Logs.Stats.RangeReads += read.Requests()
 		}
 	case j.Traces != nil:
-		r.Traces, err = q.opts.Traces.Run(ctx, j.Tenant, j.Traces, q.traces)
+		if r.Traces, err = q.opts.Traces.Run(ctx, j.Tenant, j.Traces, q.traces); err == nil {
+			r.Traces.Inspected.Bytes += read.Bytes()
+			r.Traces.Inspected.RangeReads += read.Requests()
+		}
 	default:
 		err = errors.New("empty query job")
+	}
+	if err != nil && q.opts.Blocks.IsGone(err) {
+		// It was there when it was opened. The next list of the store won't have it.
+		return job.Result{}, &fault.Error{Class: fault.Unavailable, Reason: "block_deleted", RetryAfter: time.Second,
+			Err: fmt.Errorf("a block was deleted during the query, try again: %w", err)}
 	}
 	return r, err
 }

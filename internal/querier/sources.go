@@ -100,7 +100,7 @@ func (q *Querier) logsSource() logs.Source {
 		if err != nil {
 			return nil, err
 		}
-		return append(found, logs.NewRemotePart(q.opts.Ingester, tenant, math.MinInt64, math.MaxInt64)), nil
+		return append(found, logs.NewRemotePart(q.opts.Ingester.LogsExcept(contents(metas)), tenant, math.MinInt64, math.MaxInt64)), nil
 	})
 }
 
@@ -117,8 +117,17 @@ func (q *Querier) tracesSource() traces.Source {
 		if err != nil {
 			return nil, err
 		}
-		return append(found, traces.PartOf(q.opts.Ingester, tenant)), nil
+		return append(found, traces.PartOf(q.opts.Ingester.TracesExcept(contents(metas)), tenant)), nil
 	})
+}
+
+// contents are the blocks whose rows are in the given ones: themselves and what they were merged from.
+func contents(metas []block.Meta) []ulid.ULID {
+	out := make([]ulid.ULID, 0, len(metas))
+	for i := range metas {
+		out = append(append(out, metas[i].ULID), metas[i].Sources...)
+	}
+	return out
 }
 
 // nanos converts an OTLP time, which is unsigned, to the signed one of block metas.
