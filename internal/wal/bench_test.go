@@ -54,7 +54,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		r := replay{w: &WAL{dir: dir, old: []int{0}, metrics: w.metrics}, fn: func(int, []byte) error { return nil }}
+		r := replay{w: &WAL{dir: dir, old: []int{0}, metrics: w.metrics}, fn: func(Position, []byte) error { return nil }}
 		if err := r.run(ctx); err != nil {
 			b.Fatal(err)
 		}

@@ -50,6 +50,17 @@ type ReplayStats struct {
 // Any other error of fn does, as does the end of ctx, or a segment that can't be opened: then the log
 // may be whole and must not be truncated.
 func (w *WAL) Replay(ctx context.Context, fn func(segment int, rec []byte) error) (ReplayStats, error) {
+	return w.ReplayAt(ctx, func(at Position, rec []byte) error { return fn(at.Segment, rec) })
+}
+
+// Position is where a record begins. It stays the same for as long as the segment is there.
+type Position struct {
+	Segment int
+	Offset  int64 // in the segment
+}
+
+// ReplayAt is Replay for a function that wants to know where each record is.
+func (w *WAL) ReplayAt(ctx context.Context, fn func(at Position, rec []byte) error) (ReplayStats, error) {
 	w.mu.Lock()
 	appended := w.appended
 	w.mu.Unlock()
@@ -65,7 +76,7 @@ func (w *WAL) Replay(ctx context.Context, fn func(segment int, rec []byte) error
 
 type replay struct {
 	w     *WAL
-	fn    func(segment int, rec []byte) error
+	fn    func(at Position, rec []byte) error
 	stats ReplayStats
 }
 
@@ -116,7 +127,7 @@ func (r *replay) segment(ctx context.Context, n int) error {
 func (r *replay) record(segment int, off int64, rec []byte) error {
 	r.stats.Records++
 	r.stats.Bytes += int64(len(rec))
-	err := r.fn(segment, rec)
+	err := r.fn(Position{segment, off}, rec)
 	if !errors.Is(err, ErrCorruptRecord) {
 		return err
 	}
@@ -137,4 +148,13 @@ func (r *replay) report(c Corruption) {
 		r.stats.Corruptions = append(r.stats.Corruptions, c)
 		r.w.opts.Logger.Warn("write-ahead log is damaged", "dir", r.w.dir, "segment", c.Segment, "offset", c.Offset, "skipped_bytes", c.Skipped, "err", c.Err)
 	}
+}
+
+// SegmentTime returns when segment n was last written to.
+func (w *WAL) SegmentTime(n int) (time.Time, error) {
+	info, err := os.Stat(wlog.SegmentName(w.dir, n))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }

@@ -353,3 +353,32 @@ func TestConfig(t *testing.T) {
 	require.ErrorContains(t, err, "segment_size:")
 	require.EqualValues(t, 64<<20, DefaultConfig().Options().SegmentSize)
 }
+
+// Positions are where records begin, in ascending order, and are the same at every start.
+func TestReplayAt(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir, Options{})
+	for range 3 {
+		require.NoError(t, w.Append(ctx, make([]byte, 40<<10)))
+	}
+	require.NoError(t, w.Close())
+	positions := func() (at []Position) {
+		w := open(t, dir, Options{})
+		_, err := w.ReplayAt(ctx, func(p Position, rec []byte) error {
+			at = append(at, p)
+			return nil
+		})
+		require.NoError(t, err)
+		written, err := w.SegmentTime(0)
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), written, time.Minute)
+		require.NoError(t, w.Close())
+		return at
+	}
+	first := positions()
+	require.Len(t, first, 3)
+	require.Zero(t, first[0])
+	require.Less(t, first[0].Offset, first[1].Offset)
+	require.Less(t, first[1].Offset, first[2].Offset)
+	require.Equal(t, first, positions())
+}
