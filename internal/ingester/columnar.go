@@ -15,7 +15,6 @@ import (
 	"github.com/thanos-io/objstore"
 
 	"github.com/hune-io/hune/internal/block"
-	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/signal"
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -68,6 +67,7 @@ type columnar[B, P, R any] struct {
 	// shipped is told of each block that reached the bucket, before the ingester forgets it.
 	shipped func(ctx context.Context, m block.Meta)
 
+	gate    *gate
 	cutMu   sync.Mutex   // one cut at a time, so that memory for building blocks is bounded
 	shipMu  sync.Mutex   // one round of uploads at a time
 	pending atomic.Int64 // bytes of local blocks
@@ -92,8 +92,8 @@ type generation[B, P, R any] struct {
 	id     ulid.ULID
 	head   head[B, P, R] // until the local block is open
 	part   P
-	first  int64 // like tenantState.first, 0 once the local block is written
-	before int   // rows of this tenant in segments < before are in this block or an older one
+	first  int64   // like tenantState.first, 0 once the local block is written
+	cut    cutInfo // which rows of this tenant in the log are in this block or an older one
 	dir    string
 	size   int64     // of the local block, in bytes
 	sent   bool      // verified in the bucket
@@ -106,7 +106,7 @@ func openColumnar[B, P, R any](ctx context.Context, k kind[B, P, R], cfg HeadCon
 		kind: k, cfg: cfg, opts: opts, dir: filepath.Join(root, "pending"), metrics: m,
 		logger: opts.Logger.With("signal", k.signal), tenants: map[string]*tenantState[B, P, R]{},
 		records: sync.Pool{New: func() any { return new([]byte) }},
-		shipped: opts.OnShipped,
+		shipped: opts.OnShipped, gate: newGate(),
 	}
 	walOpts := opts.WAL.Options()
 	walOpts.Logger = c.logger
@@ -135,49 +135,25 @@ func (c *columnar[B, P, R]) push(ctx context.Context, tenant string, b *B) (R, e
 		}
 	}()
 
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if err := c.roomFor(t); err != nil {
+	if err := c.admit(ctx, t); err != nil {
 		return none, err
 	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	// Before the append: the record may land in this segment or a later one, never an earlier.
 	t.first.CompareAndSwap(0, 1+c.segment.Load())
 	if err := c.wal.Append(ctx, *rec); err != nil {
 		return none, fmt.Errorf("write-ahead log of %s: %w", c.kind.signal, err)
 	}
 	t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
+	if t.head.Size() >= int64(c.cfg.MaxHeadBytes) {
+		c.gate.full()
+	}
 	return t.head.Append(b)
 }
 
 // maxPooledRecord keeps one huge batch from pinning its buffer.
 const maxPooledRecord = 8 << 20
-
-// roomFor refuses a write while the tenant's heads wait to be written faster than the disk takes
-// them. t.mu must be held.
-func (c *columnar[B, P, R]) roomFor(t *tenantState[B, P, R]) error {
-	var waiting int64
-	for _, g := range t.frozen {
-		if g.head != nil {
-			waiting += g.head.Size()
-		}
-	}
-	if limit := maxHeadsInMemory * int64(c.cfg.MaxHeadBytes); waiting+t.head.Size() > limit {
-		c.metrics.refused.Inc()
-		return &fault.Error{Class: fault.Unavailable, Reason: "head_full", RetryAfter: time.Second,
-			Err: fmt.Errorf("recent %s of the tenant hold %d bytes of memory, more than the limit of %d: blocks are written slower than data arrives",
-				c.kind.signal, waiting+t.head.Size(), limit)}
-	}
-	if pending, limit := c.pending.Load(), int64(c.opts.Config.MaxPendingBytes); pending > limit {
-		c.metrics.refused.Inc()
-		return &fault.Error{Class: fault.Unavailable, Reason: "uploads_behind", RetryAfter: 10 * time.Second,
-			Err: fmt.Errorf("%d bytes of blocks wait to be uploaded, more than the limit of %d: the bucket can't be reached or is too slow", pending, limit)}
-	}
-	return nil
-}
-
-// maxHeadsInMemory bounds the memory of a tenant in units of a full head: one that fills, one that
-// is being written, and slack for writes between two looks of the cutter.
-const maxHeadsInMemory = 4
 
 func (c *columnar[B, P, R]) tenant(id string) *tenantState[B, P, R] {
 	c.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/wal"
 )
 
 // cutFile stands beside a pending block and says which part of the log the block replaces.
@@ -22,6 +23,23 @@ const cutFile = "cut.json"
 type cutInfo struct {
 	// Before is the first segment that a replay must read for this tenant.
 	Before int `json:"before"`
+	// Offset is where in that segment the records begin that a replay must read. It is 0 but for
+	// a block that was cut during a replay.
+	Offset int64 `json:"offset,omitempty"`
+}
+
+// covers reports whether a record is in the block that i stands beside, or in an older one.
+func (i cutInfo) covers(at wal.Position) bool {
+	return at.Segment < i.Before || at.Segment == i.Before && at.Offset < i.Offset
+}
+
+// gone reports whether the log holds none of the records that i covers, when it begins at segment floor.
+func (i cutInfo) gone(floor int) bool {
+	return floor > i.Before || floor == i.Before && i.Offset == 0
+}
+
+func (i cutInfo) less(j cutInfo) bool {
+	return i.Before < j.Before || i.Before == j.Before && i.Offset < j.Offset
 }
 
 // due says whether t's head is full or old, and whether frozen heads of t still have to be written.
@@ -94,7 +112,7 @@ func (c *columnar[B, P, R]) freeze(t *tenantState[B, P, R]) error {
 		return fmt.Errorf("start a new segment of the %s log: %w", c.kind.signal, err)
 	}
 	c.segment.Store(int64(before))
-	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: before}
+	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), cut: cutInfo{Before: before}}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)
@@ -140,7 +158,7 @@ func (c *columnar[B, P, R]) writeFiles(ctx context.Context, t *tenantState[B, P,
 	if err := writeSynced(tmp, block.MetaFile, content); err != nil {
 		return err
 	}
-	if err := writeCut(tmp, cutInfo{Before: g.before}); err != nil {
+	if err := writeCut(tmp, g.cut); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, g.dir); err != nil {
@@ -163,6 +181,7 @@ func (c *columnar[B, P, R]) answerFromBlock(ctx context.Context, t *tenantState[
 	defer t.mu.Unlock()
 	g.part, g.head, g.first, g.size = part, nil, 0, r.Size()
 	c.pending.Add(g.size)
+	c.gate.written()
 	return nil
 }
 

@@ -2,17 +2,23 @@ package ingester
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/alecthomas/units"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/signal"
 )
 
 // killed opens an ingester on a copy of the disk as a kill of f would leave it.
@@ -150,5 +156,132 @@ func TestHeadIsCutAfterTheClockWentBack(t *testing.T) {
 	f.now.Add(int64(time.Hour))
 	require.NoError(t, f.cutDue(t.Context()))
 	require.Zero(t, f.logs.tenant(team).head.Rows())
+	f.close(t)
+}
+
+func (f *fixture) pendingBlocks(t *testing.T) []string {
+	t.Helper()
+	blocks, err := filepath.Glob(filepath.Join(f.dir, "logs", "pending", team, "*"))
+	require.NoError(t, err)
+	return blocks
+}
+
+// A replay that needs more memory than a head may have cuts blocks. A process that is killed
+// during or right after it, time and again, must not cut the same rows again.
+func TestRepeatedReplayCutsOnce(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	line := strings.Repeat("x", 100_000)
+	want := map[string]int{}
+	for i := range 35 {
+		l := fmt.Sprintf("%s%d", line, i)
+		f.push(t, l)
+		want[l] = 1
+	}
+	small := func(o *Options) { o.Config.Logs.MaxHeadBytes = units.MiB }
+	first := f.killed(t, small)
+	blocks := first.pendingBlocks(t)
+	require.NotEmpty(t, blocks)
+	require.Equal(t, want, read(t, first.all()))
+	f.close(t)
+
+	again := first.killed(t, small)
+	require.Equal(t, blocksOf(blocks), blocksOf(again.pendingBlocks(t)))
+	require.Equal(t, want, read(t, again.all()))
+
+	// Nor may a block be forgotten while the log holds some of its rows.
+	require.NoError(t, again.shipAll(t.Context()))
+	again.now.Add(int64(time.Hour))
+	require.NoError(t, again.shipAll(t.Context()))
+	third := again.killed(t, small)
+	require.Equal(t, want, read(t, third.all()))
+	rows := 0
+	listing, err := block.List(t.Context(), third.bucket, team, signal.Logs)
+	require.NoError(t, err)
+	for _, m := range listing.Blocks {
+		rows += int(m.Rows)
+	}
+	require.Equal(t, 35, rows+third.logs.tenant(team).head.Rows(), "each row is in one place")
+}
+
+func blocksOf(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		out = append(out, filepath.Base(p))
+	}
+	return out
+}
+
+// A restart after a long time without the bucket: once the blocks are uploaded, writes are taken again
+// although nothing was left to cut.
+func TestRestartWithMuchPendingRecovers(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	f.bucket.broken.Store(true)
+	f.push(t, "line")
+	require.Error(t, f.Flush(t.Context()))
+	f.close(t)
+	f = openFixture(t, f.dir, func(o *Options) { o.Config.MaxPendingBytes = 1 })
+	_, err := f.PushLogs(t.Context(), team, batch("refused"))
+	require.Equal(t, fault.Unavailable, fault.ClassOf(err))
+	for range 2 {
+		require.NoError(t, f.cutDue(t.Context()))
+		require.NoError(t, f.shipAll(t.Context()))
+		f.now.Add(int64(time.Hour))
+	}
+	f.push(t, "taken")
+	require.Equal(t, map[string]int{"line": 1, "taken": 1}, read(t, f.all()))
+	f.close(t)
+}
+
+// Restarts must not keep a head from growing old: the log would never be truncated.
+func TestHeadKeepsItsAgeOverARestart(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	f.push(t, "line")
+	f.close(t)
+	segments, err := filepath.Glob(filepath.Join(f.dir, "logs", "wal", "0*"))
+	require.NoError(t, err)
+	hourAgo := time.Now().Add(-time.Hour)
+	for _, s := range segments {
+		require.NoError(t, os.Chtimes(s, hourAgo, hourAgo))
+	}
+	f = openFixture(t, f.dir, nil)
+	require.Equal(t, 1, f.logs.tenant(team).head.Rows())
+	require.NoError(t, f.cutDue(t.Context()))
+	require.Zero(t, f.logs.tenant(team).head.Rows())
+	f.close(t)
+}
+
+// Only damage moves a block aside: a start that is stopped, or lacks file handles, ends with an error.
+func TestStartThatFailsMovesNothingAside(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	f.bucket.broken.Store(true)
+	f.push(t, "line")
+	require.Error(t, f.Flush(t.Context()))
+	open := f.logs.kind.openBlock
+
+	f.logs.kind.openBlock = func(context.Context, *block.Reader) (logs.Part, error) { return nil, syscall.EMFILE }
+	_, err := f.logs.recoverPending(t.Context())
+	require.ErrorIs(t, err, syscall.EMFILE)
+	ctx, cancel := context.WithCancel(t.Context())
+	f.logs.kind.openBlock = func(context.Context, *block.Reader) (logs.Part, error) {
+		cancel()
+		return nil, errors.New("interrupted")
+	}
+	_, err = f.logs.recoverPending(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, f.pendingBlocks(t), 1)
+	require.NoDirExists(t, filepath.Join(f.dir, "logs", "quarantine"))
+
+	// Damage does, even of a block that was moved aside before and put back.
+	f.logs.kind.openBlock = open
+	path := f.pendingBlocks(t)[0]
+	require.NoError(t, os.Truncate(filepath.Join(path, block.DataFile), 10))
+	_, err = f.logs.recoverPending(t.Context())
+	require.NoError(t, err)
+	aside := filepath.Join(f.dir, "logs", "quarantine", team, filepath.Base(path))
+	require.DirExists(t, aside)
+	require.NoError(t, os.CopyFS(path, os.DirFS(aside)))
+	_, err = f.logs.recoverPending(t.Context())
+	require.NoError(t, err)
+	require.DirExists(t, aside+".1")
 	f.close(t)
 }

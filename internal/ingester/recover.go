@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -18,12 +20,13 @@ import (
 // recover finds the pending blocks of the last run and replays the log into heads.
 func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 	started := time.Now()
-	before, err := c.recoverPending(ctx)
+	covered, err := c.recoverPending(ctx)
 	if err != nil {
 		return fmt.Errorf("find pending %s blocks: %w", c.kind.signal, err)
 	}
 	var rows, skipped int
-	stats, err := c.wal.Replay(ctx, func(segment int, rec []byte) error {
+	var written segmentTime
+	stats, err := c.wal.ReplayAt(ctx, func(at wal.Position, rec []byte) error {
 		id, batch, err := c.kind.decode(rec)
 		if err == nil {
 			err = tenant.Validate(id)
@@ -31,20 +34,20 @@ func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
 		}
-		if segment < before[id] {
+		if covered[id].covers(at) {
 			skipped++
 			return nil
 		}
 		t := c.tenant(id)
-		t.first.CompareAndSwap(0, 1+int64(segment))
-		t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
+		t.first.CompareAndSwap(0, 1+int64(at.Segment))
+		t.since.CompareAndSwap(0, written.of(c.wal, at.Segment, c.opts.Now()).UnixNano())
 		if _, err := t.head.Append(batch); err != nil {
 			return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
 		}
 		rows++
 		// A log that grew long while nothing could be cut must not fill the memory at start.
 		if t.head.Size() >= int64(c.cfg.MaxHeadBytes) {
-			return c.cutDuringReplay(ctx, t, segment)
+			return c.cutDuringReplay(ctx, t, at)
 		}
 		return nil
 	})
@@ -65,27 +68,54 @@ func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 		log("write-ahead log replayed", "records", rows, "already_in_blocks", skipped, "bytes", stats.Bytes,
 			"damaged_places", stats.Damaged, "undecodable_records", stats.Undecoded, "bytes_lost", stats.Skipped, "duration", time.Since(started))
 	}
-	return nil
+	if stats.Damaged+stats.Undecoded > 0 {
+		return nil // the next cut truncates; until then another version or a person may look at the log
+	}
+	// Nothing may be due for long: what the log holds twice goes now, and with it the uploaded blocks
+	// that a replay would need beside it.
+	return c.truncate()
 }
 
-// cutDuringReplay writes the head as a block that covers nothing of the log: the segment being
-// read may hold more rows of it. Should the process die before the log is truncated, the rows are
-// replayed again and dropped as duplicates.
-func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[B, P, R], segment int) error {
-	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), before: 0}
+// segmentTime knows when the segment that was asked for last was written.
+type segmentTime struct {
+	segment int
+	at      time.Time
+}
+
+// of returns when the segment was written: rows are as old at a restart as they were before it. In
+// doubt they are from now.
+func (s *segmentTime) of(w *wal.WAL, segment int, now time.Time) time.Time {
+	if s.at.IsZero() || s.segment != segment {
+		at, err := w.SegmentTime(segment)
+		if err != nil || at.After(now) {
+			at = now
+		}
+		s.segment, s.at = segment, at
+	}
+	return s.at
+}
+
+// cutDuringReplay writes the head as a block that covers the log up to the record at. So a process
+// that dies during its replay, again and again, does not leave the same rows in more and more blocks.
+func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[B, P, R], at wal.Position) error {
+	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(),
+		cut: cutInfo{Before: at.Segment, Offset: at.Offset + 1}}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)
-	t.first.Store(1 + int64(segment))
+	t.first.Store(0)
 	t.since.Store(0)
 	return c.writeLocal(ctx, t, g)
 }
 
 // recoverPending opens the blocks that were cut but maybe not uploaded, and returns for each
-// tenant the first segment that they don't cover.
-func (c *columnar[B, P, R]) recoverPending(ctx context.Context) (map[string]int, error) {
-	before := map[string]int{}
+// tenant which part of the log they cover.
+func (c *columnar[B, P, R]) recoverPending(ctx context.Context) (map[string]cutInfo, error) {
+	covered := map[string]cutInfo{}
 	if err := os.MkdirAll(c.dir, 0o750); err != nil {
+		return nil, err
+	}
+	if err := syncDir(filepath.Dir(c.dir)); err != nil {
 		return nil, err
 	}
 	tenants, err := os.ReadDir(c.dir)
@@ -96,60 +126,92 @@ func (c *columnar[B, P, R]) recoverPending(ctx context.Context) (map[string]int,
 		if !dir.IsDir() || tenant.Validate(dir.Name()) != nil {
 			continue
 		}
-		blocks, err := os.ReadDir(filepath.Join(c.dir, dir.Name()))
-		if err != nil {
+		if covered[dir.Name()], err = c.recoverTenant(ctx, dir.Name()); err != nil {
 			return nil, err
 		}
-		for _, b := range blocks {
-			path := filepath.Join(c.dir, dir.Name(), b.Name())
-			if strings.HasSuffix(b.Name(), ".tmp") {
-				// Never finished, or no longer needed: its rows are in the log or in the bucket.
-				if err := os.RemoveAll(path); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			id, err := ulid.ParseStrict(b.Name())
-			if err != nil {
-				continue
-			}
-			n, err := c.recoverBlock(ctx, c.tenant(dir.Name()), id, path)
-			if err != nil {
-				if err := c.quarantine(path, err); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			before[dir.Name()] = max(before[dir.Name()], n)
-		}
 	}
-	return before, nil
+	return covered, nil
 }
 
-func (c *columnar[B, P, R]) recoverBlock(ctx context.Context, t *tenantState[B, P, R], id ulid.ULID, dir string) (int, error) {
+func (c *columnar[B, P, R]) recoverTenant(ctx context.Context, id string) (cutInfo, error) {
+	var covered cutInfo
+	blocks, err := os.ReadDir(filepath.Join(c.dir, id))
+	if err != nil {
+		return covered, err
+	}
+	for _, b := range blocks {
+		path := filepath.Join(c.dir, id, b.Name())
+		if strings.HasSuffix(b.Name(), ".tmp") {
+			// Never finished, or no longer needed: its rows are in the log or in the bucket.
+			if err := os.RemoveAll(path); err != nil {
+				return covered, err
+			}
+			continue
+		}
+		blockID, err := ulid.ParseStrict(b.Name())
+		if err != nil {
+			continue
+		}
+		info, err := c.recoverBlock(ctx, c.tenant(id), blockID, path)
+		switch {
+		case err == nil && covered.less(info):
+			covered = info
+		case err == nil:
+		case ctx.Err() != nil:
+			return covered, context.Cause(ctx)
+		case lacking(err):
+			return covered, fmt.Errorf("block %s: %w", path, err)
+		default:
+			if err := c.quarantine(id, path, err); err != nil {
+				return covered, err
+			}
+		}
+	}
+	return covered, nil
+}
+
+// lacking reports whether err says something of this process, and not of the files.
+func lacking(err error) bool {
+	for _, reason := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *columnar[B, P, R]) recoverBlock(ctx context.Context, t *tenantState[B, P, R], id ulid.ULID, dir string) (cutInfo, error) {
 	info, err := readCut(dir)
 	if err != nil {
-		return 0, err
+		return info, err
 	}
 	if _, err := readLocalMeta(dir); err != nil {
-		return 0, err
+		return info, err
 	}
-	g := &generation[B, P, R]{id: id, dir: dir, before: info.Before}
+	g := &generation[B, P, R]{id: id, dir: dir, cut: info}
 	if err := c.answerFromBlock(ctx, t, g); err != nil {
-		return 0, err
+		return info, err
 	}
 	t.frozen = append(t.frozen, g)
-	return info.Before, nil
+	return info, nil
 }
 
 // quarantine moves a damaged pending block aside. It never deletes it, and the log still holds the
 // rows unless it was truncated since.
-func (c *columnar[B, P, R]) quarantine(dir string, reason error) error {
+func (c *columnar[B, P, R]) quarantine(tenant, dir string, reason error) error {
 	c.metrics.quarantined.Inc()
-	c.logger.Error("pending block is damaged, moved aside", "block", dir, "err", reason)
-	aside := filepath.Join(c.opts.Dir, string(c.kind.signal), "quarantine")
+	aside := filepath.Join(c.opts.Dir, string(c.kind.signal), "quarantine", tenant)
 	if err := os.MkdirAll(aside, 0o750); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(dir, filepath.Join(aside, filepath.Base(dir))), syncDir(aside))
+	to := filepath.Join(aside, filepath.Base(dir))
+	for n := 1; ; n++ { // somebody may have put a block back that was here before
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		to = filepath.Join(aside, fmt.Sprintf("%s.%d", filepath.Base(dir), n))
+	}
+	c.logger.Error("pending block is damaged and was moved aside: its rows are answered again if the bucket or the write-ahead log has them, and are lost otherwise",
+		"tenant", tenant, "block", dir, "to", to, "err", reason)
+	return errors.Join(os.Rename(dir, to), syncDir(aside), syncDir(filepath.Dir(dir)))
 }

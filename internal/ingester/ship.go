@@ -74,7 +74,7 @@ func (t *tenantState[B, P, R]) forgettable(now time.Time, keep time.Duration, fl
 	defer t.mu.Unlock()
 	var out []*generation[B, P, R]
 	t.frozen = slices.DeleteFunc(t.frozen, func(g *generation[B, P, R]) bool {
-		done := g.sent && now.Sub(g.sentAt) >= keep && floor >= g.before
+		done := g.sent && now.Sub(g.sentAt) >= keep && g.cut.gone(floor)
 		if done {
 			out = append(out, g)
 		}
