@@ -137,7 +137,7 @@ func (e *encoder) float(v float64) {
 }
 
 // result appends the answer of query and query_range.
-func (e *encoder) result(res *logs.Result, kind logs.QueryKind, isLog, categorize bool) {
+func (e *encoder) result(res *logs.Result, q *logs.Query, isLog, categorize bool) {
 	e.raw(`{"status":"success","data":{"resultType":"`)
 	switch {
 	case isLog:
@@ -147,11 +147,11 @@ func (e *encoder) result(res *logs.Result, kind logs.QueryKind, isLog, categoriz
 		}
 		e.raw(`"result":`)
 		if categorize {
-			e.categorized(res.Streams)
+			e.categorized(res.Streams, q.Direction)
 		} else {
 			e.streams(res.Streams)
 		}
-	case kind == logs.Range:
+	case q.Kind == logs.Range:
 		e.raw(`matrix","result":`)
 		e.matrix(res.Matrix)
 	case res.Scalar != nil:
@@ -198,8 +198,8 @@ func (e *encoder) entry(en *logs.ResultEntry) {
 
 // categorized appends streams by the labels of the stream alone; each entry says which of its labels
 // are structured metadata and which a parser found.
-func (e *encoder) categorized(all []logs.StreamResult) {
-	groups := categorize(all)
+func (e *encoder) categorized(all []logs.StreamResult, d logs.Direction) {
+	groups := categorize(all, d)
 	e.raw("[")
 	for i, g := range groups {
 		e.comma(i)
@@ -227,7 +227,8 @@ func (e *encoder) categorized(all []logs.StreamResult) {
 	e.raw("]")
 }
 
-func categorize(all []logs.StreamResult) []logs.StreamResult {
+// categorize groups the entries by the labels of their stream alone, in the direction of the query.
+func categorize(all []logs.StreamResult, d logs.Direction) []logs.StreamResult {
 	// Entries of one instant come in the order of their whole label sets, as text.
 	text := make(map[*logs.ResultEntry]string, len(all))
 	for i := range all {
@@ -272,7 +273,13 @@ func categorize(all []logs.StreamResult) []logs.StreamResult {
 		}
 	}
 	for i := range groups {
-		restoreOrder(groups[i].Entries)
+		entries := groups[i].Entries
+		sort.SliceStable(entries, func(a, b int) bool {
+			if d == logs.Backward {
+				a, b = b, a
+			}
+			return entries[a].Timestamp < entries[b].Timestamp
+		})
 	}
 	slices.SortFunc(groups, func(a, b logs.StreamResult) int { return labels.Compare(a.Labels, b.Labels) })
 	return groups
@@ -280,23 +287,6 @@ func categorize(all []logs.StreamResult) []logs.StreamResult {
 
 func sameOrigin(a, b *logs.ResultEntry) bool {
 	return slices.Equal(a.Metadata, b.Metadata) && slices.Equal(a.Parsed, b.Parsed)
-}
-
-// restoreOrder sorts by time in the direction that the entries of one stream have.
-func restoreOrder(entries []logs.ResultEntry) {
-	descending := false
-	for i := 1; i < len(entries); i++ {
-		if a, b := entries[i-1].Timestamp, entries[i].Timestamp; a != b && sameOrigin(&entries[i-1], &entries[i]) {
-			descending = a > b
-			break
-		}
-	}
-	sort.SliceStable(entries, func(i, j int) bool {
-		if descending {
-			return entries[i].Timestamp > entries[j].Timestamp
-		}
-		return entries[i].Timestamp < entries[j].Timestamp
-	})
 }
 
 func (e *encoder) matrix(all []logs.SampleSeries) {

@@ -59,7 +59,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *l
 	e := getEncoder()
 	defer e.put()
 	_, isLog := expr.(*logql.LogQuery)
-	e.result(res, q.Kind, isLog, wantsCategories(r))
+	e.result(res, q, isLog, wantsCategories(r))
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	_, _ = w.Write(e.buf)
 	return nil
