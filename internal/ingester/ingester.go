@@ -188,12 +188,13 @@ func flushColumnar[B, P, R any](ctx context.Context, c *columnar[B, P, R]) error
 // must not make heads fill up.
 func (i *Ingester) run(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { i.every(ctx, "cut blocks", i.cutDue); return nil })
-	g.Go(func() error { i.every(ctx, "ship blocks", i.shipAll); return nil })
+	g.Go(func() error { i.logs.cutLoop(ctx); return nil })
+	g.Go(func() error { i.traces.cutLoop(ctx); return nil })
+	g.Go(func() error { i.shipLoop(ctx); return nil })
 	return g.Wait()
 }
 
-func (i *Ingester) every(ctx context.Context, doing string, do func(context.Context) error) {
+func (i *Ingester) shipLoop(ctx context.Context) {
 	ticker := time.NewTicker(time.Duration(i.opts.Config.CheckInterval))
 	defer ticker.Stop()
 	for {
@@ -201,15 +202,11 @@ func (i *Ingester) every(ctx context.Context, doing string, do func(context.Cont
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
-				i.opts.Logger.Error("background work failed, will be tried again", "work", doing, "err", err)
+			if err := i.shipAll(ctx); err != nil && ctx.Err() == nil {
+				i.opts.Logger.Error("shipping blocks failed, will be tried again", "err", err)
 			}
 		}
 	}
-}
-
-func (i *Ingester) cutDue(ctx context.Context) error {
-	return errors.Join(i.logs.cutDue(ctx), i.traces.cutDue(ctx))
 }
 
 func (i *Ingester) shipAll(ctx context.Context) error {

@@ -79,6 +79,11 @@ func openFixture(t *testing.T, dir string, change func(*Options)) *fixture {
 	return f
 }
 
+// cutDue is what the cutting loops do.
+func (f *fixture) cutDue(ctx context.Context) error {
+	return errors.Join(f.logs.cutDue(ctx), f.traces.cutDue(ctx))
+}
+
 // close ends the ingester as a stop would.
 func (f *fixture) close(t *testing.T) {
 	t.Helper()
@@ -211,6 +216,7 @@ func TestBrokenBucketLosesNothing(t *testing.T) {
 // A head that fills faster than it is cut refuses writes instead of growing.
 func TestFullHeadRefuses(t *testing.T) {
 	f := openFixture(t, t.TempDir(), func(o *Options) { o.Config.Logs.MaxHeadBytes = units.MiB })
+	f.logs.gate.maxWait = 20 * time.Millisecond
 	line := strings.Repeat("x", 100_000)
 	var err error
 	accepted := 0
@@ -223,8 +229,15 @@ func TestFullHeadRefuses(t *testing.T) {
 	require.Positive(t, fault.RetryAfter(err))
 	_, err = f.PushLogs(t.Context(), "other", batch("fine"))
 	require.NoError(t, err, "other tenants are not concerned")
-	require.NoError(t, f.cutDue(t.Context()))
-	f.push(t, "room again")
+	f.logs.gate.maxWait = time.Minute
+	pushed := make(chan error)
+	go func() {
+		_, err := f.PushLogs(t.Context(), team, batch("room again"))
+		pushed <- err
+	}()
+	<-f.logs.gate.wake // what waits for room asks for a cut
+	require.NoError(t, f.logs.cutDue(t.Context()))
+	require.NoError(t, <-pushed, "it goes on once there is room")
 	require.Len(t, read(t, f.all()), accepted+1)
 	f.close(t)
 }
