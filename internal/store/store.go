@@ -54,8 +54,10 @@ type Store struct {
 	series *metrics.BlockStore
 	logger *slog.Logger
 
-	mu     sync.RWMutex
-	blocks map[key][]block.Meta // sorted by MinTime
+	mu         sync.RWMutex
+	blocks     map[key][]block.Meta // sorted by MinTime
+	refreshing bool
+	added      []block.Meta // while refreshing: the bucket may have been listed before they were there
 
 	refreshMu sync.Mutex
 	bad       map[string]bool // directories already complained about
@@ -111,6 +113,14 @@ func (s *Store) Refresh(ctx context.Context) error {
 }
 
 func (s *Store) refresh(ctx context.Context) error {
+	s.mu.Lock()
+	s.refreshing = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.refreshing, s.added = false, nil
+	}()
 	tenants, err := block.Tenants(ctx, s.bucket)
 	if err != nil {
 		return fmt.Errorf("list tenants: %w", err)
@@ -132,6 +142,9 @@ func (s *Store) refresh(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.blocks = found
+	for _, m := range s.added {
+		s.insert(m)
+	}
 	s.mu.Unlock()
 	s.bad = s.seen // without those that were deleted or repaired
 	for sig, n := range counts {
@@ -200,13 +213,19 @@ func sortMetas(metas []block.Meta) {
 	})
 }
 
-// Added tells the store of a block that is in the bucket now, ahead of the next poll.
+// Added tells the store of a block that is in the bucket now, ahead of the next poll. It never waits
+// for the bucket: a list of blocks that takes long must not hold up the uploads.
 func (s *Store) Added(m block.Meta) {
-	// A refresh under way may have listed the bucket before m was there.
-	s.refreshMu.Lock()
-	defer s.refreshMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.refreshing {
+		s.added = append(s.added, m)
+	}
+	s.insert(m)
+}
+
+// insert adds m to the list unless it is there. s.mu must be held.
+func (s *Store) insert(m block.Meta) {
 	k := key{m.Tenant, m.Signal}
 	if slices.ContainsFunc(s.blocks[k], func(other block.Meta) bool { return other.ULID == m.ULID }) {
 		return

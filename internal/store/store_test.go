@@ -288,6 +288,46 @@ func TestAddedIsAheadOfThePoll(t *testing.T) {
 }
 
 // What is known stays known while the bucket can't be listed.
+// heldBucket lists only when it is let to.
+type heldBucket struct {
+	objstore.Bucket
+	listing, proceed chan struct{}
+}
+
+func (b *heldBucket) Iter(ctx context.Context, dir string, f func(string) error, opts ...objstore.IterOption) error {
+	// What is there is taken before the wait, as a slow server would.
+	var names []string
+	if err := b.Bucket.Iter(ctx, dir, func(name string) error { names = append(names, name); return nil }, opts...); err != nil {
+		return err
+	}
+	b.listing <- struct{}{}
+	<-b.proceed
+	for _, name := range names {
+		if err := f(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestAddedDoesNotWaitForASlowBucket(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	f.add(t, "team", signal.Logs, 100)
+	held := &heldBucket{f.bkt.Bucket, make(chan struct{}), make(chan struct{})}
+	f.bkt.Bucket = held
+	done := make(chan error)
+	go func() { done <- f.Refresh(t.Context()) }()
+	<-held.listing
+	f.bkt.Bucket = held.Bucket
+	fresh := f.add(t, "other", signal.Logs, 200)
+	f.Added(fresh)
+	require.Equal(t, ids(fresh), f.ask(t, "other", signal.Logs, 0, 1000))
+	close(held.proceed)
+	require.NoError(t, <-done)
+	require.Equal(t, ids(fresh), f.ask(t, "other", signal.Logs, 0, 1000), "the refresh listed the bucket before the block was there")
+	require.Len(t, f.ask(t, "team", signal.Logs, 0, 1000), 1)
+}
+
 func TestFailedRefreshKeepsTheList(t *testing.T) {
 	f := newFixture(t, time.Hour)
 	m := f.add(t, "a", signal.Logs, 1)
