@@ -186,7 +186,11 @@ func (a *App) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	made, err := m.InitModuleServices(append(wanted, "server")...)
+	// The port opens last and closes first: requests under way still find every role.
+	if err := m.AddDependency("server", wanted...); err != nil {
+		return err
+	}
+	made, err := m.InitModuleServices("server")
 	if err != nil {
 		return plainModuleError(err)
 	}
