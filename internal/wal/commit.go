@@ -3,6 +3,8 @@ package wal
 import (
 	"fmt"
 	"time"
+
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // committer is the one goroutine that writes. Its fields are its own.
@@ -131,15 +133,13 @@ func (c *committer) sync() error {
 	return nil
 }
 
-// syncPending is the sync of SyncInterval. Its failure has no writer to report to; the sticky error
-// tells the next one.
+// syncPending is the sync of SyncInterval. Its failure has no writer to report to; it is logged, and the
+// sticky error tells the next one.
 func (c *committer) syncPending() {
 	if c.w.failure() != nil {
 		return
 	}
-	if err := c.sync(); err != nil {
-		c.w.opts.Logger.Error("write-ahead log failed", "dir", c.w.dir, "err", err)
-	}
+	_ = c.sync()
 }
 
 // roll begins a new segment if the current one holds anything, and returns its number.
@@ -191,8 +191,10 @@ func (w *WAL) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.failed == nil {
-		w.failed = fmt.Errorf("%w: %w", ErrFailed, err)
+		// Unavailable: the fault is this process's, the write can be sent again to another or later.
+		w.failed = &fault.Error{Class: fault.Unavailable, Reason: "wal_failed", RetryAfter: 30 * time.Second, Err: fmt.Errorf("%w: %w", ErrFailed, err)}
 		w.metrics.failed.Set(1)
+		w.opts.Logger.Error("write-ahead log failed, writes are refused until a restart", "dir", w.dir, "err", err)
 	}
 	return w.failed
 }

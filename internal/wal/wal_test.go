@@ -234,7 +234,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	wg.Wait()
 	require.ErrorIs(t, w.Err(), ErrFailed)
-	require.Equal(t, fault.Internal, fault.ClassOf(w.Err()))
+	require.Equal(t, fault.Unavailable, fault.ClassOf(w.Err()), "senders must keep the data and try again")
 	require.EqualValues(t, 1, testutil.ToFloat64(w.metrics.failed))
 	_, err = w.NextSegment()
 	require.ErrorIs(t, err, ErrFailed)
@@ -273,11 +273,13 @@ func TestFullQueue(t *testing.T) {
 	w, free := stuck(t, Options{QueueBytes: 1000})
 	big := make([]byte, 1<<20) // more than a pipe holds
 	first := make(chan error, 1)
-	go func() { first <- w.Append(ctx, big) }()
+	r := newRequest(big)
+	require.NoError(t, w.enqueue(ctx, r))
+	go func() { first <- w.wait(ctx, r) }()
 	require.Eventually(t, func() bool { // taken by the committer, which now blocks
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.appended && w.queued == 0
+		return w.queued == 0
 	}, 10*time.Second, time.Millisecond)
 
 	// One record waits in the queue; its writer gives up before it is written.
