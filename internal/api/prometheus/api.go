@@ -157,6 +157,7 @@ func (a *API) Register(mux *http.ServeMux) {
 		mux.Handle("GET /api/v1/"+path, router)
 		mux.Handle("OPTIONS /api/v1/"+path, router)
 	}
+	mux.HandleFunc("POST /api/v1/alerts", alertsGone)
 	mux.Handle("POST /api/v1/read", router)
 	for _, path := range []string{"delete_series", "clean_tombstones", "snapshot"} { // answered: disabled
 		mux.Handle("POST /api/v1/admin/tsdb/"+path, router)
@@ -174,6 +175,11 @@ func (a *API) Register(mux *http.ServeMux) {
 		mux.HandleFunc("POST /api/v1/"+path, a.whenReady(a.write))
 	}
 	mux.HandleFunc("POST /api/v1/otlp/v1/metrics", a.whenReady(a.otlp))
+}
+
+// alertsGone answers what once was Alertmanager's way in, as Alertmanager does since it is closed.
+func alertsGone(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "version 1 of the Alertmanager API is gone: send alerts to /api/v2/alerts", http.StatusGone)
 }
 
 // RemoteWrite returns the handler of remote write, for paths that it shares with another protocol.

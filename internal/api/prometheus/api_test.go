@@ -201,3 +201,12 @@ func TestRemoteRead(t *testing.T) {
 	require.NotEmpty(t, frame.ChunkedSeries[0].Chunks)
 	require.ErrorIs(t, stream.NextProto(&frame), io.EOF)
 }
+
+// Senders of alerts to the first version of Alertmanager's API learn why they are not heard.
+func TestAlertsOfTheFirstVersionAreGone(t *testing.T) {
+	s := newServer(t)
+	w := s.do(httptest.NewRequest(http.MethodPost, "/api/v1/alerts", strings.NewReader("[]")))
+	require.Equal(t, http.StatusGone, w.Code)
+	require.Contains(t, w.Body.String(), "/api/v2/alerts")
+	require.JSONEq(t, `{"alerts":[]}`, s.data("/api/v1/alerts"))
+}
