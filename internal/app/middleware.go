@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	grpccodes "google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -57,7 +59,10 @@ func (t tenancy) wrap(next http.Handler) http.Handler {
 }
 
 // unary and stream are the same for gRPC.
-func (t tenancy) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+func (t tenancy) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if aboutProcess(info.FullMethod) {
+		return next(ctx, req)
+	}
 	ctx, err := t.grpcContext(ctx)
 	if err != nil {
 		return nil, err
@@ -65,12 +70,20 @@ func (t tenancy) unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, ne
 	return next(ctx, req)
 }
 
-func (t tenancy) stream(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+func (t tenancy) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if aboutProcess(info.FullMethod) {
+		return next(srv, ss)
+	}
 	ctx, err := t.grpcContext(ss.Context())
 	if err != nil {
 		return err
 	}
 	return next(srv, &tenantStream{ss, ctx})
+}
+
+// aboutProcess tells the methods that know no tenant.
+func aboutProcess(method string) bool {
+	return strings.HasPrefix(method, "/"+grpc_health_v1.Health_ServiceDesc.ServiceName+"/")
 }
 
 func (t tenancy) grpcContext(ctx context.Context) (context.Context, error) {

@@ -103,12 +103,12 @@ func TestTenancyOfGRPC(t *testing.T) {
 				require.Equal(t, c.want, got, "%s: %s", c.name, kind)
 			}
 		}
-		answer, err := tenancy{c.multi}.unary(ctx, nil, nil, func(ctx context.Context, _ any) (any, error) { return tenant.FromContext(ctx) })
+		answer, err := tenancy{c.multi}.unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/a.Service/Export"}, func(ctx context.Context, _ any) (any, error) { return tenant.FromContext(ctx) })
 		got, _ := answer.(string)
 		check("unary", got, err)
 
 		got = ""
-		err = tenancy{c.multi}.stream(nil, serverStream{ctx: ctx}, nil, func(_ any, ss grpc.ServerStream) (err error) {
+		err = tenancy{c.multi}.stream(nil, serverStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: "/a.Service/Tail"}, func(_ any, ss grpc.ServerStream) (err error) {
 			got, err = tenant.FromContext(ss.Context())
 			return err
 		})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/grafana/dskit/services"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // server is the one port: every HTTP API, gRPC over HTTP/2 (h2c) and the UI. It listens from the
@@ -25,6 +26,7 @@ type server struct {
 	listener net.Listener
 	http     *http.Server
 	grpc     *grpc.Server
+	health   *healthServer
 	ready    atomic.Bool
 	handler  http.Handler
 }
@@ -67,7 +69,8 @@ func newServer(addr string, grpcServer *grpc.Server, handler http.Handler, logge
 	if err != nil {
 		return nil, err
 	}
-	s := &server{logger: logger, listener: l, grpc: grpcServer, handler: handler}
+	s := &server{logger: logger, listener: l, grpc: grpcServer, health: newHealthServer(), handler: handler}
+	grpc_health_v1.RegisterHealthServer(grpcServer, s.health)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -91,6 +94,7 @@ func (s *server) addr() string { return s.listener.Addr().String() }
 func (s *server) run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
+	s.health.serving(s.grpc)
 	s.ready.Store(true)
 	select {
 	case err := <-failed:
@@ -99,6 +103,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	// New connections are refused from here on, requests under way finish.
 	s.ready.Store(false)
+	s.health.stop()
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := s.http.Shutdown(drain); err != nil {
