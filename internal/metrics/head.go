@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -143,6 +144,9 @@ func (t *head) quarantineBlocks() {
 			_ = b.Close()
 			continue
 		}
+		if lacking(err) {
+			continue // it is not the block: opening the database will say so
+		}
 		to := filepath.Join(t.dir, quarantineDir, e.Name())
 		moved := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(from, to))
 		t.logger.Error("local block can't be opened and was set aside", "block", e.Name(), "err", err, "to", to, "move_err", moved)
@@ -150,6 +154,16 @@ func (t *head) quarantineBlocks() {
 			t.metrics.badBlocks.Inc()
 		}
 	}
+}
+
+// lacking reports whether err says something of this process, and not of the files.
+func lacking(err error) bool {
+	for _, reason := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
 }
 
 // gauge reads a metric of the TSDB by name; 0 when there is none.
@@ -169,6 +183,16 @@ func (t *head) gauge(name string) float64 {
 
 // fail makes every later append fail with err.
 func (t *head) fail(err error) { t.failure.CompareAndSwap(nil, &err) }
+
+// broken is fail for a log that can't be written or synced any more. The senders are told to try again:
+// the fault is this process's.
+func (t *head) broken(err error) error {
+	err = &fault.Error{Class: fault.Unavailable, Reason: "wal_failed", RetryAfter: 30 * time.Second, Err: err}
+	if t.failure.CompareAndSwap(nil, &err) {
+		t.logger.Error("write-ahead log can't be written, the tenant is refused until a restart", "err", err)
+	}
+	return err
+}
 
 func (t *head) close() error {
 	// An upload or flush under way ends first: it uses the database.

@@ -42,10 +42,7 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 		err = errors.New("a write failed before")
 	}
 	if err != nil {
-		err = fmt.Errorf("write metrics of tenant %s to the log: %w", t.tenant, err)
-		t.fail(err)
-		t.logger.Error("write-ahead log can't be written, the tenant is refused until a restart", "err", err)
-		return PushResult{}, err
+		return PushResult{}, t.broken(fmt.Errorf("write metrics of tenant %s to the log: %w", t.tenant, err))
 	}
 	w.result.Rejected = w.rejected.List()
 	return w.result, nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // fillDisk makes every write to the open files in dir fail with "no space left on device", until
@@ -59,6 +61,7 @@ func TestFailedWritesAreFinal(t *testing.T) {
 			for range 2 {
 				_, err = h.Append(t.Context(), "a", &Batch{Series: []Series{floats("m", bad)}})
 				require.ErrorContains(t, err, "tenant a")
+				require.Equal(t, fault.Unavailable, fault.ClassOf(err), "senders must keep the data and try again")
 				if room != nil {
 					room()
 					room = nil

@@ -239,7 +239,7 @@ func (h *Heads) Append(ctx context.Context, id string, b *Batch) (PushResult, er
 	}
 	if h.opts.SyncAlways {
 		if err := t.syncer.sync(); err != nil {
-			return PushResult{}, fmt.Errorf("tenant %s: %w", id, err)
+			return PushResult{}, t.broken(fmt.Errorf("metrics of tenant %s: %w", id, err))
 		}
 	} else {
 		t.dirty.Store(true)
@@ -301,8 +301,7 @@ func (h *Heads) syncPeriodically(ctx context.Context) {
 				continue
 			}
 			if err := t.syncer.sync(); err != nil {
-				t.fail(err)
-				h.logger.Error("write-ahead log can't be synced, the tenant is refused until a restart", "tenant", t.tenant, "err", err)
+				_ = t.broken(fmt.Errorf("metrics of tenant %s: %w", t.tenant, err)) // logs it; there is no writer to tell
 			}
 		}
 	}
