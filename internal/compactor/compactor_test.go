@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,15 +286,16 @@ func TestRoundsGoOn(t *testing.T) {
 	f := newFixture(t, DefaultRetention())
 	fs := f.bkt.Bucket
 	synctest.Test(t, func(t *testing.T) {
-		down := true
-		bkt := &brokenBucket{Bucket: fs, failIter: func(string) bool { return down }}
+		var down atomic.Bool
+		down.Store(true)
+		bkt := &brokenBucket{Bucket: fs, failIter: func(string) bool { return down.Load() }}
 		c := New(Options{Config: Config{Interval: model.Duration(time.Minute)}, Retention: DefaultRetention(), Bucket: bkt,
 			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now})
 		require.NoError(t, services.StartAndAwaitRunning(t.Context(), c))
 		time.Sleep(2*time.Minute + time.Second)
 		synctest.Wait()
 		require.Equal(t, 2.0, testutil.ToFloat64(c.rounds.WithLabelValues("error")))
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		require.Equal(t, 1.0, testutil.ToFloat64(c.rounds.WithLabelValues("success")))
