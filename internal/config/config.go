@@ -8,9 +8,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/alecthomas/units"
+	"github.com/prometheus/common/model"
 
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/cache"
@@ -176,8 +178,28 @@ func (c Config) Validate() error {
 	if err := c.Scrape.Validate(); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.keepUntilPolled()...)
 	if _, err := limits.New(c.Limits, c.Overrides); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// keepUntilPolled refuses times for which recent blocks are kept locally that are shorter than stores
+// need to find them in the bucket: queries would miss them in between. Twice the poll leaves room for
+// one that fails.
+func (c Config) keepUntilPolled() (errs []error) {
+	for _, k := range []struct {
+		path string
+		keep model.Duration
+	}{
+		{"ingester.logs.keep_after_upload", c.Ingester.Logs.KeepAfterUpload},
+		{"ingester.traces.keep_after_upload", c.Ingester.Traces.KeepAfterUpload},
+		{"metrics.keep_local", c.Metrics.KeepLocal},
+	} {
+		if k.keep < 2*c.Store.PollInterval {
+			errs = append(errs, fmt.Errorf("%s: %s is shorter than twice store.poll_interval (%s): queries would miss blocks in between", k.path, k.keep, c.Store.PollInterval))
+		}
+	}
+	return errs
 }

@@ -59,6 +59,8 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		{"bad tenant", "overrides:\n  a/b: {}\n", nil, []string{"a/b"}},
 		{"environment", "", []string{"HUNE_RETENTION_LOGS=forever"}, []string{"HUNE_RETENTION_LOGS", "forever"}},
 		{"environment section", "", []string{"HUNE_WAL={synk: x}"}, []string{"HUNE_WAL", `"wal.synk"`, "wal.sync"}},
+		{"forgotten before it is found", "ingester: {logs: {keep_after_upload: 1m}}\n", nil, []string{"ingester.logs.keep_after_upload", "1m is shorter", "store.poll_interval"}},
+		{"found too late", "store: {poll_interval: 31m}\n", nil, []string{"ingester.traces.keep_after_upload", "metrics.keep_local"}},
 		{"bad role is left to the program", "roles: [nonsense]\n", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

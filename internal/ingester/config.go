@@ -37,7 +37,7 @@ type HeadConfig struct {
 	// restart replays. Default 15m.
 	MaxHeadAge model.Duration `yaml:"max_head_age"`
 	// KeepAfterUpload is how long an uploaded block is still answered from here, so that stores
-	// find it in the bucket meanwhile. Longer than the store's poll interval. Default 3m.
+	// find it in the bucket meanwhile. At least twice the store's poll interval. Default 3m.
 	KeepAfterUpload model.Duration `yaml:"keep_after_upload"`
 }
 
