@@ -299,7 +299,7 @@ func TestLiveDataAtTheFirstVisit(t *testing.T) {
 
 	code, out, errs := runCLI(t, nil, "demo", "--endpoint", p.grpc, "--rate", "50", "--duration", "3s", "--seed", "7")
 	require.Zero(t, code, "%s%s", out, errs)
-	code, out, errs = runCLI(t, nil, "query", "--url", p.url, "traces", `{resource.service.namespace="shop" && status=error}`)
+	code, out, errs = runCLI(t, nil, "query", "--url", p.url, "traces", `{resource.service.namespace="shop" && name=~"POST.*"}`)
 	require.Zero(t, code, errs)
 	require.Contains(t, out, "DURATION")
 	require.Greater(t, strings.Count(out, "\n"), 1, out)
@@ -307,7 +307,7 @@ func TestLiveDataAtTheFirstVisit(t *testing.T) {
 	traceID = strings.Repeat("0", 32-len(traceID)) + traceID // searches leave out leading zeros
 	code, out, errs = runCLI(t, nil, "query", "--url", p.url, "traces", traceID)
 	require.Zero(t, code, errs)
-	require.Contains(t, out, "error")
+	require.Contains(t, out, "storefront")
 	code, out, errs = runCLI(t, nil, "query", "--url", p.url, "logs", fmt.Sprintf(`{service_name=~".+"} | trace_id=%q`, traceID))
 	require.Zero(t, code, errs)
 	require.NotEmpty(t, out, "logs of the trace %s", traceID)
