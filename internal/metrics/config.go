@@ -32,6 +32,9 @@ type Config struct {
 	// KeepLocal is how long an uploaded and verified block stays on the local disk, so that
 	// every store has seen it. Default 1h. The newest block always stays.
 	KeepLocal model.Duration `yaml:"keep_local"`
+	// MaxPendingBytes is how much of blocks may wait on the local disk for their upload. More makes
+	// writes answer 503 until the bucket takes them. Default 10GiB.
+	MaxPendingBytes units.Base2Bytes `yaml:"max_pending_bytes"`
 	// IdleFlush cuts the head of a tenant that has sent nothing for this long. Default 3h. Zero
 	// leaves it in memory.
 	IdleFlush model.Duration `yaml:"idle_flush"`
@@ -75,6 +78,7 @@ func DefaultConfig() Config {
 		MaxMetadata:      20_000,
 		ShipInterval:     model.Duration(time.Minute),
 		KeepLocal:        model.Duration(time.Hour),
+		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
 		Store:            StoreConfig{CacheSize: 10 * units.GiB},
 		Query: QueryConfig{
@@ -100,6 +104,7 @@ func (c Config) Validate() error {
 	check(c.MaxMetadata >= 0, "metrics.max_metadata: must not be negative")
 	check(time.Duration(c.ShipInterval) >= time.Second, "metrics.ship_interval: %s is shorter than 1s", c.ShipInterval)
 	check(c.KeepLocal >= 0, "metrics.keep_local: must not be negative")
+	check(c.MaxPendingBytes > 0, "metrics.max_pending_bytes: must be positive")
 	check(c.IdleFlush >= 0, "metrics.idle_flush: must not be negative")
 	for name := range c.ExternalLabels {
 		check(name != "" && name != labelTenant && name != labelReplica,

@@ -51,6 +51,7 @@ type head struct {
 	gate sync.RWMutex
 	// maintenance is held while blocks are cut on request or shipped.
 	maintenance sync.Mutex
+	pending     int64 // bytes of blocks that are not in the bucket; guarded by maintenance
 
 	dirty      atomic.Bool // committed but not synced (interval mode)
 	failure    atomic.Pointer[error]

@@ -57,8 +57,14 @@ func (t *head) flush(ctx context.Context) error {
 // floorMod is a modulo whose result is never negative: times before 1970 are.
 func floorMod(a, b int64) int64 { return (a%b + b) % b }
 
+// maintainTimeout bounds the periodic work of a tenant: a bucket that hangs must not keep the blocks of
+// the others from being uploaded for ever.
+const maintainTimeout = 30 * time.Minute
+
 // maintain does the periodic work of a tenant.
 func (t *head) maintain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, maintainTimeout)
+	defer cancel()
 	last := t.lastAppend.Load()
 	idle := time.Duration(t.opts.Config.IdleFlush)
 	var flushErr error
@@ -92,10 +98,23 @@ func (t *head) ship(ctx context.Context) error {
 			}
 		}
 	}
+	t.countPending()
 	if len(errs) == 0 {
 		errs = append(errs, t.shipped.forget(func(id ulid.ULID) bool { return !present[id] }))
 	}
 	return errors.Join(errs...)
+}
+
+// countPending brings the sum of all tenants up to date; t.maintenance must be held.
+func (t *head) countPending() {
+	var n int64
+	for _, b := range t.db.Blocks() {
+		if !t.shipped.has(b.Meta().ULID) {
+			n += b.Size()
+		}
+	}
+	t.metrics.pendingBytes.Add(n - t.pending)
+	t.pending = n
 }
 
 func (t *head) shipBlock(ctx context.Context, b *tsdb.Block) error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,6 +69,7 @@ type headMetrics struct {
 	shipFailures prometheus.Counter
 	flushes      prometheus.Counter
 	badBlocks    prometheus.Counter
+	pendingBytes atomic.Int64 // of blocks of all tenants that are not in the bucket
 }
 
 func newHeadMetrics(reg prometheus.Registerer) *headMetrics {
@@ -229,6 +231,9 @@ func (h *Heads) Append(ctx context.Context, id string, b *Batch) (PushResult, er
 	if err := ctx.Err(); err != nil {
 		return PushResult{}, err
 	}
+	if err := h.uploadsBehind(); err != nil {
+		return PushResult{}, err
+	}
 	t, err := h.head(id, true)
 	if err != nil {
 		return PushResult{}, err
@@ -251,6 +256,16 @@ func (h *Heads) Append(ctx context.Context, id string, b *Batch) (PushResult, er
 		h.metrics.rejected.WithLabelValues(r.Reason).Add(float64(r.Count))
 	}
 	return result, nil
+}
+
+// uploadsBehind refuses writes while too much waits for the bucket: a full disk would be worse.
+func (h *Heads) uploadsBehind() error {
+	pending, limit := h.metrics.pendingBytes.Load(), int64(h.opts.Config.MaxPendingBytes)
+	if pending <= limit {
+		return nil
+	}
+	return &fault.Error{Class: fault.Unavailable, Reason: "uploads_behind", RetryAfter: 10 * time.Second,
+		Err: fmt.Errorf("%d bytes of blocks of metrics wait to be uploaded, more than the limit of %d: the bucket can't be reached or is too slow", pending, limit)}
 }
 
 // Flush cuts every head to blocks, out-of-order data included, and returns when all blocks are in

@@ -1,8 +1,11 @@
 package metrics
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"runtime"
 	"testing"
@@ -215,6 +218,35 @@ func TestFlushShipsAndStoreAnswers(t *testing.T) {
 	require.NoError(t, h.Flush(t.Context()))
 	require.NoError(t, s.Refresh(t.Context()))
 	require.Len(t, s.Blocks("a"), 4)
+}
+
+// brokenBucket takes no uploads while it is broken.
+type brokenBucket struct {
+	objstore.Bucket
+	broken bool
+}
+
+func (b *brokenBucket) Upload(ctx context.Context, name string, r io.Reader, opts ...objstore.ObjectUploadOption) error {
+	if b.broken {
+		return errors.New("the bucket is down")
+	}
+	return b.Bucket.Upload(ctx, name, r, opts...)
+}
+
+// Without a bucket blocks pile up to a limit, then writes are refused until it takes them.
+func TestPendingBlocksAreBounded(t *testing.T) {
+	dir, bkt := t.TempDir(), &brokenBucket{Bucket: objstore.NewInMemBucket(), broken: true}
+	opts := testHeadOptions(t, dir, bkt)
+	opts.Config.MaxPendingBytes = 1
+	h := openTestHeads(t, opts)
+	push(t, h, "a", floats("m", Sample{T: at(0), V: 1}))
+	require.ErrorContains(t, h.Flush(t.Context()), "the bucket is down")
+	_, err := h.Append(t.Context(), "b", &Batch{Series: []Series{floats("m", Sample{T: at(0), V: 1})}})
+	require.Equal(t, fault.Unavailable, fault.ClassOf(err))
+	require.Positive(t, fault.RetryAfter(err))
+	bkt.broken = false
+	require.NoError(t, h.Flush(t.Context()))
+	push(t, h, "b", floats("m", Sample{T: at(0), V: 1}))
 }
 
 func TestStartTimestampZero(t *testing.T) {
