@@ -518,7 +518,9 @@ func TestCompressedSenders(t *testing.T) {
 		require.Equal(t, map[string]string{"checkout": "42"}, p.promVector(fmt.Sprint("gauge", id), now.Add(time.Second), "job", nil))
 	}
 	require.Equal(t, map[string]int{"line 0": 1, "line 1": 1}, p.lokiLines(`{service_name="sdk"}`, now.Add(-time.Minute), now.Add(time.Minute), nil))
-	var found struct{ Traces []struct{ RootServiceName string } }
+	var found struct {
+		Traces []struct{ RootServiceName string }
+	}
 	p.getJSON("/api/search", url.Values{"q": {`{ resource.service.name = "zip" && kind = client && status = error && span.http.method = "POST" && event:name = "retry" && duration = 20ms }`}}, &found)
 	require.Len(t, found.Traces, 1)
 }
