@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -68,6 +69,9 @@ func (f *serveFlags) load(fs *pflag.FlagSet) (config.Config, error) {
 func serve(ctx context.Context, cfg config.Config) error {
 	a, err := app.New(ctx, cfg, app.Options{Log: os.Stderr})
 	if err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			return nil // stopped while it was starting
+		}
 		return err
 	}
 	return a.Run(ctx)

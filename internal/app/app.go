@@ -205,8 +205,10 @@ func (a *App) assemble(ctx context.Context) error {
 
 // plainModuleError drops the words that the module manager puts before the role's own error.
 func plainModuleError(err error) error {
-	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "error initialising module") {
-		return inner
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		if !strings.HasPrefix(inner.Error(), "error initialising module") {
+			return inner
+		}
 	}
 	return err
 }
