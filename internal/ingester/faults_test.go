@@ -285,3 +285,26 @@ func TestStartThatFailsMovesNothingAside(t *testing.T) {
 	require.DirExists(t, aside+".1")
 	f.close(t)
 }
+
+// The rows of a damaged block are taken from the log if it still has them, although a newer block says
+// that it stands for them: at this start and at the next.
+func TestDamagedBlockIsReplayed(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	f.bucket.broken.Store(true)
+	_, err := f.PushLogs(t.Context(), "idle", batch("keeps the log"))
+	require.NoError(t, err)
+	want := map[string]int{}
+	for _, line := range []string{"a", "bb", "ccc"} {
+		f.push(t, line)
+		want[line] = 1
+		require.NoError(t, f.logs.cut(t.Context(), f.logs.tenant(team)))
+	}
+	f.close(t)
+	require.NoError(t, os.Truncate(filepath.Join(f.pendingBlocks(t)[1], block.DataFile), 10))
+	for range 2 {
+		f = openFixture(t, f.dir, nil)
+		f.bucket.broken.Store(true)
+		require.Equal(t, want, read(t, f.all()))
+		f.close(t)
+	}
+}

@@ -135,6 +135,7 @@ func (c *columnar[B, P, R]) recoverPending(ctx context.Context) (map[string]cutI
 
 func (c *columnar[B, P, R]) recoverTenant(ctx context.Context, id string) (cutInfo, error) {
 	var covered cutInfo
+	damaged := false
 	blocks, err := os.ReadDir(filepath.Join(c.dir, id))
 	if err != nil {
 		return covered, err
@@ -152,6 +153,12 @@ func (c *columnar[B, P, R]) recoverTenant(ctx context.Context, id string) (cutIn
 		if err != nil {
 			continue
 		}
+		if damaged {
+			// This block no longer stands for the one before it, whose rows may be in the log.
+			if err := shrinkCut(path, covered); err != nil {
+				return covered, err
+			}
+		}
 		info, err := c.recoverBlock(ctx, c.tenant(id), blockID, path)
 		switch {
 		case err == nil && covered.less(info):
@@ -165,9 +172,22 @@ func (c *columnar[B, P, R]) recoverTenant(ctx context.Context, id string) (cutIn
 			if err := c.quarantine(id, path, err); err != nil {
 				return covered, err
 			}
+			damaged = true
 		}
 	}
 	return covered, nil
+}
+
+// shrinkCut lets the block in dir cover no more of the log than info does.
+func shrinkCut(dir string, info cutInfo) error {
+	if old, err := readCut(dir); err != nil || !info.less(old) {
+		return nil // a file that can't be read is a damaged block's, which is found next
+	}
+	tmp := dir + ".cut.tmp"
+	if err := errors.Join(os.RemoveAll(tmp), os.Mkdir(tmp, 0o750), writeCut(tmp, info)); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(filepath.Join(tmp, cutFile), filepath.Join(dir, cutFile)), syncDir(dir), os.Remove(tmp))
 }
 
 // lacking reports whether err says something of this process, and not of the files.
