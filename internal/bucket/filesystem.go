@@ -411,6 +411,9 @@ func (b *FS) readDir(dir string) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	entries, err := f.ReadDir(-1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, f.Close() // removed since it was opened
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
