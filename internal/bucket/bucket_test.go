@@ -355,3 +355,37 @@ func FuzzName(f *testing.F) {
 		require.Len(t, entries, 1)
 	})
 }
+
+// Folders vanish while they are listed: a block is deleted, another comes. The list goes on.
+func TestIterBesideDelete(t *testing.T) {
+	b, err := OpenFilesystem(t.TempDir())
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	ctx := t.Context()
+	require.NoError(t, b.Upload(ctx, "blocks/stays/meta.json", strings.NewReader("{}")))
+	done := make(chan error, 1)
+	go func() {
+		for i := range 300 {
+			name := fmt.Sprintf("blocks/b%d/meta.json", i%3)
+			if err := errors.Join(b.Upload(ctx, name, strings.NewReader("{}")), b.Delete(ctx, name)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for running := true; running; {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			running = false
+		default:
+		}
+		found := false
+		require.NoError(t, b.Iter(ctx, "blocks", func(name string) error {
+			found = found || name == "blocks/stays/"
+			return nil
+		}))
+		require.True(t, found)
+	}
+}
