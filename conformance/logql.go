@@ -1,13 +1,10 @@
 package conformance
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -18,36 +15,6 @@ import (
 
 //go:embed logql/dataset.ndjson.gz logql/queries.json logql/expected.ndjson.gz logql/pending.txt
 var logqlFiles embed.FS
-
-// LogQLTarget answers one request of the corpus.
-type LogQLTarget func(r *http.Request) (status int, body []byte, err error)
-
-// LogQLHandler makes a target of a handler. The handler must set the tenant itself.
-func LogQLHandler(h http.Handler) LogQLTarget {
-	return func(r *http.Request) (int, []byte, error) {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		return w.Code, w.Body.Bytes(), nil
-	}
-}
-
-// LogQLServer makes a target of a running server.
-func LogQLServer(base string) LogQLTarget {
-	return func(r *http.Request) (int, []byte, error) {
-		u, err := url.Parse(strings.TrimRight(base, "/") + r.URL.String())
-		if err != nil {
-			return 0, nil, err
-		}
-		r.URL, r.RequestURI = u, ""
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return 0, nil, err
-		}
-		defer res.Body.Close()
-		b, err := io.ReadAll(res.Body)
-		return res.StatusCode, b, err
-	}
-}
 
 // LogQLPushes yields the bodies of the pushes that load the data set, in JSON, to be sent in this
 // order to /loki/api/v1/push.
@@ -70,7 +37,7 @@ func LogQLPushes() iter.Seq2[[]byte, error] {
 			streams, index, n = nil, map[string]*stream{}, 0
 			return yield(body, err)
 		}
-		for line, err := range logqlLines("logql/dataset.ndjson.gz") {
+		for line, err := range lines(logqlFiles, "logql/dataset.ndjson.gz") {
 			var e entry
 			if err == nil {
 				err = json.Unmarshal(line, &e)
@@ -102,7 +69,7 @@ func LogQLPushes() iter.Seq2[[]byte, error] {
 }
 
 // LogQLLoad pushes the data set.
-func LogQLLoad(target LogQLTarget) error {
+func LogQLLoad(target Target) error {
 	for body, err := range LogQLPushes() {
 		if err != nil {
 			return err
@@ -118,32 +85,6 @@ func LogQLLoad(target LogQLTarget) error {
 		}
 	}
 	return nil
-}
-
-func logqlLines(name string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		f, err := logqlFiles.Open(name)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		lines := bufio.NewScanner(z)
-		lines.Buffer(nil, 64<<20)
-		for lines.Scan() {
-			if !yield(lines.Bytes(), nil) {
-				return
-			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(nil, err)
-		}
-	}
 }
 
 type logqlQuery struct {
@@ -207,7 +148,7 @@ type LogQLOutcome struct {
 }
 
 // LogQLReplay sends all queries of the corpus to a target that holds the data set.
-func LogQLReplay(target LogQLTarget) ([]LogQLOutcome, error) {
+func LogQLReplay(target Target) ([]LogQLOutcome, error) {
 	raw, err := logqlFiles.ReadFile("logql/queries.json")
 	if err != nil {
 		return nil, err
@@ -224,7 +165,7 @@ func LogQLReplay(target LogQLTarget) ([]LogQLOutcome, error) {
 		Body   any    `json:"body"`
 	}
 	want := map[string]answer{}
-	for line, err := range logqlLines("logql/expected.ndjson.gz") {
+	for line, err := range lines(logqlFiles, "logql/expected.ndjson.gz") {
 		var a answer
 		if err == nil {
 			err = json.Unmarshal(line, &a)
@@ -275,7 +216,7 @@ func LogQLPending() (map[string]string, error) {
 
 // LogQLCheck replays the corpus and compares with pending.txt, which is a ratchet: what it lists
 // must fail, everything else must pass.
-func LogQLCheck(t testing.TB, target LogQLTarget) {
+func LogQLCheck(t testing.TB, target Target) {
 	t.Helper()
 	outcomes, err := LogQLReplay(target)
 	if err != nil {

@@ -266,7 +266,7 @@ func TestLogQLStored(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			heads := &logqlHeads{enricher: logs.NewEnricher(logs.DefaultEnrichOptions()), every: c.every}
-			target := LogQLHandler(logqlServer(heads.source(), heads))
+			target := Handler(logqlServer(heads.source(), heads))
 			if err := LogQLLoad(target); err != nil {
 				t.Fatal(err)
 			}
@@ -286,7 +286,7 @@ func TestLogQLStored(t *testing.T) {
 // TestLogQL replays what Loki answered against the engine over a plain list of rows.
 func TestLogQL(t *testing.T) {
 	memory := newLogQLMemory()
-	target := LogQLHandler(logqlServer(memory, memory))
+	target := Handler(logqlServer(memory, memory))
 	if err := LogQLLoad(target); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,10 @@
 package conformance
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
-	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -20,63 +16,10 @@ import (
 //go:embed traceql/dataset.ndjson.gz traceql/queries.json traceql/expected.ndjson.gz traceql/pending.txt
 var traceqlFiles embed.FS
 
-// TraceQLTarget sends one GET request (path with query) to the server under test.
-type TraceQLTarget func(path string) (status int, body []byte, err error)
-
-// TraceQLHandler makes a target of a handler. The handler must set the tenant itself.
-func TraceQLHandler(h http.Handler) TraceQLTarget {
-	return func(path string) (int, []byte, error) {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-		return w.Code, w.Body.Bytes(), nil
-	}
-}
-
-// TraceQLServer makes a target of a running server.
-func TraceQLServer(base string) TraceQLTarget {
-	return func(path string) (int, []byte, error) {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, strings.TrimRight(base, "/")+path, nil)
-		if err != nil {
-			return 0, nil, err
-		}
-		r, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return 0, nil, err
-		}
-		defer r.Body.Close()
-		b, err := io.ReadAll(r.Body)
-		return r.StatusCode, b, err
-	}
-}
-
 // TraceQLDataset yields the requests of the data set: ExportTraceServiceRequests in OTLP/JSON, to
 // be sent in this order to /v1/traces.
-func TraceQLDataset() iter.Seq2[[]byte, error] { return traceqlLines("traceql/dataset.ndjson.gz") }
-
-func traceqlLines(name string) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		f, err := traceqlFiles.Open(name)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		lines := bufio.NewScanner(z)
-		lines.Buffer(nil, 64<<20)
-		for lines.Scan() {
-			if !yield(lines.Bytes(), nil) {
-				return
-			}
-		}
-		if err := lines.Err(); err != nil {
-			yield(nil, err)
-		}
-	}
+func TraceQLDataset() iter.Seq2[[]byte, error] {
+	return lines(traceqlFiles, "traceql/dataset.ndjson.gz")
 }
 
 type traceqlQuery struct {
@@ -144,7 +87,7 @@ type TraceQLOutcome struct {
 }
 
 // TraceQLReplay sends all queries of the corpus to a target that holds the data set.
-func TraceQLReplay(target TraceQLTarget) ([]TraceQLOutcome, error) {
+func TraceQLReplay(target Target) ([]TraceQLOutcome, error) {
 	raw, err := traceqlFiles.ReadFile("traceql/queries.json")
 	if err != nil {
 		return nil, err
@@ -159,7 +102,7 @@ func TraceQLReplay(target TraceQLTarget) ([]TraceQLOutcome, error) {
 		Body   any    `json:"body"`
 	}
 	want := map[string]answer{}
-	for line, err := range traceqlLines("traceql/expected.ndjson.gz") {
+	for line, err := range lines(traceqlFiles, "traceql/expected.ndjson.gz") {
 		if err != nil {
 			return nil, fmt.Errorf("read expected answers: %w", err)
 		}
@@ -172,7 +115,7 @@ func TraceQLReplay(target TraceQLTarget) ([]TraceQLOutcome, error) {
 	out := make([]TraceQLOutcome, 0, len(queries))
 	for i := range queries {
 		q := &queries[i]
-		status, body, err := target(q.path())
+		status, body, err := target(httptest.NewRequest(http.MethodGet, q.path(), nil))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.ID, err)
 		}
@@ -207,7 +150,7 @@ func TraceQLPending() (map[string]string, error) {
 
 // TraceQLCheck replays the corpus and compares with pending.txt, which is a ratchet: what it lists
 // must fail, everything else must pass.
-func TraceQLCheck(t testing.TB, target TraceQLTarget) {
+func TraceQLCheck(t testing.TB, target Target) {
 	t.Helper()
 	outcomes, err := TraceQLReplay(target)
 	if err != nil {

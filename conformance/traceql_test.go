@@ -108,13 +108,13 @@ func TestTraceQL(t *testing.T) {
 		t.Parallel()
 		head := traces.NewHead(traces.HeadOptions{})
 		traceqlLoad(t, func(int) *traces.Head { return head })
-		TraceQLCheck(t, TraceQLHandler(traceqlServer(head)))
+		TraceQLCheck(t, Handler(traceqlServer(head)))
 	})
 	t.Run("block", func(t *testing.T) {
 		t.Parallel()
 		head := traces.NewHead(traces.HeadOptions{})
 		traceqlLoad(t, func(int) *traces.Head { return head })
-		TraceQLCheck(t, TraceQLHandler(traceqlServer(traceqlBlock(t, head))))
+		TraceQLCheck(t, Handler(traceqlServer(traceqlBlock(t, head))))
 	})
 	// Every fifth trace comes in two requests, so many are in both parts.
 	t.Run("block and head", func(t *testing.T) {
@@ -126,6 +126,6 @@ func TestTraceQL(t *testing.T) {
 			}
 			return newer
 		})
-		TraceQLCheck(t, TraceQLHandler(traceqlServer(traceqlBlock(t, older), newer)))
+		TraceQLCheck(t, Handler(traceqlServer(traceqlBlock(t, older), newer)))
 	})
 }

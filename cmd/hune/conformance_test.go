@@ -24,8 +24,8 @@ func TestConformance(t *testing.T) {
 		"HUNE_LIMITS_TRACES_INGESTION_RATE=1GiB", "HUNE_LIMITS_TRACES_INGESTION_BURST=1GiB",
 	}, quiet...)
 	p := start(t, t.TempDir(), env)
-	logql, traceql := conformance.LogQLServer(p.url), conformance.TraceQLServer(p.url)
-	require.NoError(t, conformance.LogQLLoad(logql))
+	server := conformance.Server(p.url)
+	require.NoError(t, conformance.LogQLLoad(server))
 	for request, err := range conformance.TraceQLDataset() {
 		require.NoError(t, err)
 		status, body := p.post("/v1/traces", jsonType, request, nil)
@@ -33,8 +33,8 @@ func TestConformance(t *testing.T) {
 		require.NotContains(t, body, "rejected")
 	}
 	check := func(t *testing.T) {
-		t.Run("LogQL", func(t *testing.T) { conformance.LogQLCheck(t, logql) })
-		t.Run("TraceQL", func(t *testing.T) { conformance.TraceQLCheck(t, traceql) })
+		t.Run("LogQL", func(t *testing.T) { conformance.LogQLCheck(t, server) })
+		t.Run("TraceQL", func(t *testing.T) { conformance.TraceQLCheck(t, server) })
 	}
 	t.Run("head", check)
 	p.flush()
