@@ -56,16 +56,20 @@ if [ ${#race[@]} -gt 0 ]; then
     ./internal/store/... ./internal/distributor/... ./internal/telemetry/... ./internal/scraper/...
 fi
 
-if need node nodejs npm && need npm npm; then
+node_is_new_enough() { node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; }
+
+if ! need node nodejs npm || ! need npm npm; then
+  leave_out "UI tests: node can't be installed"
+elif ! node_is_new_enough; then
+  leave_out "UI tests: node $(node --version) is too old, they need 20.19 (this system's package is older)"
+else
   ui() { (cd web/ui && npm ci --no-audit --no-fund --loglevel=error && npm run --silent check && npm test --silent); }
   step "UI: types and unit tests" ui
-  if need chromium chromium; then
+  if need chromium chromium && need curl curl; then
     step "UI: end to end in Chromium" scripts/ui-e2e.sh
   else
-    leave_out "UI end-to-end tests: chromium can't be installed"
+    leave_out "UI end-to-end tests: chromium or curl can't be installed"
   fi
-else
-  leave_out "UI tests: node can't be installed"
 fi
 
 echo
