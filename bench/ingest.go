@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // load is requests of one protocol, prepared before the clock starts.
@@ -19,12 +23,23 @@ type load struct {
 	requests    [][]byte
 	records     int   // in all requests: samples, lines, spans
 	raw         int64 // bytes of the records as their protocol's uncompressed body has them
+	// export sends a request over gRPC instead of HTTP, if set.
+	export func(ctx context.Context, conn *grpc.ClientConn, body []byte) error
 }
 
 const clients = 4
 
 // send posts every request once, with several clients.
 func (l *load) send(s *server) error {
+	post := func(body []byte) error { return s.post(l.path, l.contentType, body, l.header...) }
+	if l.export != nil {
+		conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		post = func(body []byte) error { return l.export(context.Background(), conn, body) }
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, clients)
@@ -35,7 +50,7 @@ func (l *load) send(s *server) error {
 				if i >= len(l.requests) {
 					return
 				}
-				if err := s.post(l.path, l.contentType, l.requests[i], l.header...); err != nil {
+				if err := post(l.requests[i]); err != nil {
 					errs[c] = err
 					return
 				}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -19,10 +20,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/grpc"
 )
 
 // The data sets are small worlds made from a fixed seed; their times end now.
-var loads = []func(scale float64) *load{lokiJSON, lokiProto, otlpLogs, otlpTraces, otlpMetrics, remoteWrite1, remoteWrite2}
+var loads = []func(scale float64) *load{lokiJSON, lokiProto, otlpLogs, otlpLogsJSON, otlpTraces, otlpTracesGRPC, zipkinJSON, otlpMetrics, remoteWrite1, remoteWrite2}
 
 const (
 	protobufType = "application/x-protobuf"
@@ -123,6 +125,75 @@ func otlpLogs(scale float64) *load {
 		l.requests = append(l.requests, must(plogotlp.NewExportRequestFromLogs(ld).MarshalProto()))
 	})
 	return l
+}
+
+// otlpLogsJSON is otlpLogs in OTLP's JSON form.
+func otlpLogsJSON(scale float64) *load {
+	l := otlpLogs(scale)
+	l.name, l.contentType = "OTLP logs, HTTP JSON", jsonType
+	for i, body := range l.requests {
+		req := plogotlp.NewExportRequest()
+		if err := req.UnmarshalProto(body); err != nil {
+			panic(err)
+		}
+		l.requests[i] = must(req.MarshalJSON())
+	}
+	return l
+}
+
+// otlpTracesGRPC sends otlpTraces through the collector's receiver.
+func otlpTracesGRPC(scale float64) *load {
+	l := otlpTraces(scale)
+	l.name = "OTLP traces, gRPC (collector)"
+	l.export = func(ctx context.Context, conn *grpc.ClientConn, body []byte) error {
+		req := ptraceotlp.NewExportRequest()
+		if err := req.UnmarshalProto(body); err != nil {
+			return err
+		}
+		_, err := ptraceotlp.NewGRPCClient(conn).Export(ctx, req)
+		return err
+	}
+	return l
+}
+
+// zipkinJSON is traces like those of otlpTraces as a Zipkin client sends them, without resources.
+func zipkinJSON(scale float64) *load {
+	l := &load{name: "Zipkin v2, JSON", path: "/api/v2/spans", contentType: jsonType}
+	r := rng()
+	traces := scaled(1_000_000/spansPerTrace, scale*0.1)
+	now := time.Now().Add(-30 * time.Minute)
+	const perRequest = 20
+	for done := 0; done < traces; done += perRequest {
+		var spans []map[string]any
+		for t := range perRequest {
+			start := now.Add(time.Duration(done+t) * 25 * time.Minute / time.Duration(traces))
+			spans = append(spans, zipkinTrace(r, start)...)
+		}
+		body := must(json.Marshal(spans))
+		l.records += len(spans)
+		l.raw += int64(len(body))
+		l.requests = append(l.requests, body)
+	}
+	return l
+}
+
+func zipkinTrace(r *rand.Rand, start time.Time) []map[string]any {
+	id := fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()|1)
+	var spans []map[string]any
+	var ids [spansPerTrace]string
+	for i := range spansPerTrace {
+		ids[i] = fmt.Sprintf("%016x", r.Uint64()|1)
+		span := map[string]any{"traceId": id, "id": ids[i], "name": "operation " + strconv.Itoa(i), "kind": "SERVER",
+			"timestamp": start.UnixMicro() + int64(i)*1000, "duration": 1 + r.IntN(200_000),
+			"localEndpoint": map[string]any{"serviceName": "service-" + strconv.Itoa(i%traceServices)},
+			"tags": map[string]string{"http.method": "GET", "http.route": "/route/" + strconv.Itoa(r.IntN(20)), "http.status_code": "200",
+				"app.user.id": strconv.Itoa(r.IntN(50000)), "app.request.id": fmt.Sprintf("%016x", r.Uint64())}}
+		if i > 0 {
+			span["parentId"] = ids[(i-1)/2]
+		}
+		spans = append(spans, span)
+	}
+	return spans
 }
 
 const (
