@@ -25,6 +25,8 @@ type head[B, P, R any] interface {
 	// Append adds a batch that is already in the log. Rows that the head refuses are in the result, for
 	// the sender to know; an error means that the batch can't be read.
 	Append(b *B) (R, error)
+	// Replay adds a batch that was in the log before a restart, and reports whether it took all of it.
+	Replay(b *B) (whole bool, err error)
 	// Size is the memory held, in bytes. Rows is how many rows (entries, spans) there are.
 	Size() int64
 	Rows() int

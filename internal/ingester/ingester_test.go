@@ -344,26 +344,94 @@ func TestTail(t *testing.T) {
 	f.close(t)
 }
 
-// A trace over its limit loses the spans beyond it, and the sender is told; a replay decides alike.
-func TestSpansOverTheLimitAreReported(t *testing.T) {
-	f := openFixture(t, t.TempDir(), func(o *Options) {
-		o.TraceHead = func(string) traces.HeadOptions { return traces.HeadOptions{MaxTraceSpans: 2} }
-	})
-	trace := &traces.Trace{ID: traces.ID{15: 1}}
-	for i := range 3 {
-		trace.Spans = append(trace.Spans, &traces.Span{ID: traces.SpanID{7: byte(i + 1)}, Name: fmt.Sprint(i), Start: 1, End: 2, Resource: &traces.Resource{}, Scope: &traces.Scope{}})
+// A trace over its limit loses the spans beyond it, and the sender is told. What was acknowledged is
+// there after a restart, whatever the limits are then and however many heads it was spread over.
+func TestTraceLimitsAndReplay(t *testing.T) {
+	limit := func(spans int) func(*Options) {
+		return func(o *Options) {
+			o.TraceHead = func(string) traces.HeadOptions { return traces.HeadOptions{MaxTraceSpans: spans} }
+		}
 	}
-	r, err := f.PushTraces(t.Context(), team, &traces.Batch{OTLP: traces.ToOTLP(trace), Spans: 3})
-	require.NoError(t, err)
-	require.Equal(t, 2, r.Spans)
-	require.Len(t, r.Rejected, 1)
-	require.Equal(t, 1, r.Rejected[0].Count)
+	id := traces.ID{15: 1}
+	batch := func(spans ...byte) *traces.Batch {
+		trace := &traces.Trace{ID: id}
+		for _, n := range spans {
+			trace.Spans = append(trace.Spans, &traces.Span{ID: traces.SpanID{7: n}, Start: uint64(n), End: 100, Resource: &traces.Resource{}, Scope: &traces.Scope{}})
+		}
+		return &traces.Batch{OTLP: traces.ToOTLP(trace), Spans: len(spans)}
+	}
+	f := openFixture(t, t.TempDir(), limit(2))
+	push := func(b *traces.Batch, stored, refused int) {
+		t.Helper()
+		r, err := f.PushTraces(t.Context(), team, b)
+		require.NoError(t, err)
+		require.Equal(t, stored, r.Spans)
+		n := 0
+		for _, rejected := range r.Rejected {
+			n += rejected.Count
+		}
+		require.Equal(t, refused, n)
+	}
+	has := func(want ...byte) {
+		t.Helper()
+		got, err := f.TraceByID(t.Context(), team, id, 0, 0)
+		require.NoError(t, err)
+		seen := map[byte]int{}
+		for _, s := range got.Spans {
+			seen[s.ID[7]]++
+		}
+		for _, n := range want {
+			require.Equal(t, 1, seen[n], "span %d", n)
+		}
+	}
+	push(batch(1, 2, 3), 2, 1)
+	require.NoError(t, f.traces.freeze(f.traces.tenant(team)))
+	push(batch(4, 5), 2, 0) // a new head has room again
+	has(1, 2, 4, 5)
+	f.close(t) // before the frozen head was written: both are replayed into one
+	f = openFixture(t, f.dir, limit(2))
+	has(1, 2, 4, 5)
+	push(batch(6), 0, 1)
 	f.close(t)
-	f = openFixture(t, f.dir, func(o *Options) {
-		o.TraceHead = func(string) traces.HeadOptions { return traces.HeadOptions{MaxTraceSpans: 2} }
-	})
-	got, err := f.TraceByID(t.Context(), team, trace.ID, 0, 0)
-	require.NoError(t, err)
-	require.Len(t, got.Spans, 2)
+	f = openFixture(t, f.dir, limit(1))
+	has(1, 2, 4, 5)
+	f.close(t)
+}
+
+// Two heads may hold more of a trace together than a block can: the replay cuts in between.
+func TestReplayOfATraceTooLargeForOneBlock(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	id := traces.ID{15: 2}
+	const spans = 1700
+	attributes := make([]traces.Attribute, 1000) // some 12 bytes each in a head, so 20 MB a part
+	for i := range attributes {
+		attributes[i] = traces.Attribute{Key: fmt.Sprint("key", i), Type: traces.TypeInt, Int: math.MaxInt64 - int64(i)}
+	}
+	for part := range 2 {
+		trace := &traces.Trace{ID: id}
+		for i := range spans {
+			n := part*spans + i + 1
+			trace.Spans = append(trace.Spans, &traces.Span{ID: traces.SpanID{6: byte(n >> 8), 7: byte(n)}, Start: uint64(n), End: 10_000,
+				Attributes: attributes, Resource: &traces.Resource{}, Scope: &traces.Scope{}})
+		}
+		// Several requests, so that the border lies inside one part.
+		for at := 0; at < spans; at += 100 {
+			piece := &traces.Trace{ID: id, Spans: trace.Spans[at : at+100]}
+			r, err := f.PushTraces(t.Context(), team, &traces.Batch{OTLP: traces.ToOTLP(piece), Spans: 100})
+			require.NoError(t, err)
+			require.Equal(t, 100, r.Spans, "%v", r.Rejected)
+		}
+		if part == 0 {
+			require.NoError(t, f.traces.freeze(f.traces.tenant(team)))
+		}
+	}
+	for range 2 { // the second restart finds the block of the first
+		f.close(t)
+		f = openFixture(t, f.dir, nil)
+		require.Len(t, f.traces.parts(team), 2, "a block cut during the replay, and the head")
+		got, err := f.TraceByID(t.Context(), team, id, 0, 0)
+		require.NoError(t, err)
+		require.Len(t, got.Spans, 2*spans)
+	}
 	f.close(t)
 }

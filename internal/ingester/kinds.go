@@ -14,6 +14,7 @@ import (
 type logHead struct{ *logs.Head }
 
 func (h logHead) Append(b *logs.Batch) (logs.AppendResult, error) { return h.Head.Append(b), nil }
+func (h logHead) Replay(b *logs.Batch) (bool, error)              { return h.Head.Append(b).Refused == 0, nil }
 func (h logHead) Part() logs.Part                                 { return h.Head }
 
 func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
@@ -33,6 +34,10 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 type traceHead struct{ *traces.Head }
 
 func (h traceHead) Part() traces.Part { return h.Head }
+func (h traceHead) Replay(b *traces.Batch) (bool, error) {
+	r, err := h.Head.Replay(b)
+	return len(r.Rejected) == 0, err
+}
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
 	return kind[traces.Batch, traces.Part, traces.PushResult]{

@@ -41,13 +41,26 @@ func (c *columnar[B, P, R]) recover(ctx context.Context) error {
 		t := c.tenant(id)
 		t.first.CompareAndSwap(0, 1+int64(at.Segment))
 		t.since.CompareAndSwap(0, written.of(c.wal, at.Segment, c.opts.Now()).UnixNano())
-		if _, err := t.head.Append(batch); err != nil {
+		whole, err := t.head.Replay(batch)
+		if err != nil {
 			return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
 		}
 		rows++
+		if !whole && t.head.Rows() > 0 {
+			// What does not fit beside the rest was acknowledged beside less: it has room in a new head. The
+			// block doesn't cover this record; what both have of it is answered once.
+			if err := c.cutDuringReplay(ctx, t, cutInfo{Before: at.Segment, Offset: at.Offset}); err != nil {
+				return err
+			}
+			t.first.CompareAndSwap(0, 1+int64(at.Segment))
+			t.since.CompareAndSwap(0, c.opts.Now().UnixNano())
+			if _, err := t.head.Replay(batch); err != nil {
+				return fmt.Errorf("%w: %w", wal.ErrCorruptRecord, err)
+			}
+		}
 		// A log that grew long while nothing could be cut must not fill the memory at start.
 		if t.head.Size() >= int64(c.cfg.MaxHeadBytes) {
-			return c.cutDuringReplay(ctx, t, at)
+			return c.cutDuringReplay(ctx, t, cutInfo{Before: at.Segment, Offset: at.Offset + 1})
 		}
 		return nil
 	})
@@ -95,11 +108,11 @@ func (s *segmentTime) of(w *wal.WAL, segment int, now time.Time) time.Time {
 	return s.at
 }
 
-// cutDuringReplay writes the head as a block that covers the log up to the record at. So a process
+// cutDuringReplay writes the head as a block that covers the log as cut says. So a process
 // that dies during its replay, again and again, does not leave the same rows in more and more blocks.
-func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[B, P, R], at wal.Position) error {
+func (c *columnar[B, P, R]) cutDuringReplay(ctx context.Context, t *tenantState[B, P, R], cut cutInfo) error {
 	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(),
-		cut: cutInfo{Before: at.Segment, Offset: at.Offset + 1}}
+		cut: cut}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)

@@ -13,8 +13,7 @@ type HeadOptions struct {
 	MaxTraceSpans int // spans of one trace; more are refused. Default 100,000
 	MaxTraceBytes int // of one trace's spans in memory, at most 28 MiB. Default 24 MiB
 
-	// Rejected, where set, is told of spans that were refused by these limits: they were
-	// acknowledged, so somebody should count them.
+	// Rejected, where set, is told of spans that Append refused by these limits, as its result says too.
 	Rejected func(reason string, spans int)
 }
 
@@ -94,19 +93,29 @@ func NewHead(opts HeadOptions) *Head {
 // silently: retries are normal. The error says that the batch isn't valid OTLP, the result which
 // spans were refused by the limits of a trace. Nothing of b is kept.
 func (h *Head) Append(b *Batch) (PushResult, error) {
+	r, err := h.append(b, h.opts.MaxTraceSpans, h.opts.MaxTraceBytes)
+	if h.opts.Rejected != nil {
+		for _, rejected := range r.Rejected {
+			h.opts.Rejected(rejected.Reason, rejected.Count)
+		}
+	}
+	return r, err
+}
+
+// Replay is Append for a batch that was in the log before a restart. It refuses only what no block can
+// hold: spans may have been acknowledged when the limits were others, or when another head had a part of
+// their trace.
+func (h *Head) Replay(b *Batch) (PushResult, error) { return h.append(b, maxTraceSpans, maxTraceBytes) }
+
+func (h *Head) append(b *Batch, maxSpans, maxBytes int) (PushResult, error) {
 	w := walkers.Get().(*walker)
 	defer w.release()
-	a := headAppender{h: h, w: w}
+	a := headAppender{h: h, w: w, maxSpans: maxSpans, maxBytes: maxBytes}
 	w.limits, w.v = unlimited, &a
 	h.mu.Lock()
 	err := w.walk(view(b.OTLP))
 	h.rawBytes += int64(len(b.OTLP))
 	h.mu.Unlock()
-	if h.opts.Rejected != nil {
-		for _, r := range a.Rejected {
-			h.opts.Rejected(r.Reason, r.Count)
-		}
-	}
 	return a.PushResult, err
 }
 
@@ -115,6 +124,8 @@ type headAppender struct {
 	PushResult
 	h          *Head
 	w          *walker
+	maxSpans   int // of a trace
+	maxBytes   int
 	resource   *Resource
 	resourceID uint32
 	scope      *Scope
@@ -138,7 +149,7 @@ func (a *headAppender) span(id ID, s *Span) error {
 	if t.has(s) {
 		return nil
 	}
-	if len(t.spans) >= h.opts.MaxTraceSpans || t.bytes >= h.opts.MaxTraceBytes {
+	if len(t.spans) >= a.maxSpans || t.bytes >= a.maxBytes {
 		a.reject("trace_too_large", "trace "+id.String()+" has reached the limit of its size")
 		return nil
 	}
