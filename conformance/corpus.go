@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"testing"
 )
 
 // Target answers one request of a corpus. The request has a path and a query, no host.
@@ -66,5 +67,45 @@ func lines(files embed.FS, name string) iter.Seq2[[]byte, error] {
 		if err := scanner.Err(); err != nil {
 			yield(nil, err)
 		}
+	}
+}
+
+// Ratchet is what a pending.txt lists: IDs of queries whose answers differ, with the reason. What it
+// lists must fail, everything else must pass.
+type Ratchet map[string]string
+
+func pending(files embed.FS, name string) (Ratchet, error) {
+	raw, err := files.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	out := Ratchet{}
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if id, reason, _ := strings.Cut(strings.TrimSpace(line), " "); id != "" {
+			out[id] = strings.TrimSpace(reason)
+		}
+	}
+	return out, nil
+}
+
+// check judges one answer, which differs by diff, and takes its query off the list.
+func (l Ratchet) check(t testing.TB, id, query, diff string) {
+	t.Helper()
+	reason, listed := l[id]
+	delete(l, id)
+	switch {
+	case diff != "" && !listed:
+		t.Errorf("%s %s\n    %s", id, query, diff)
+	case diff == "" && listed:
+		t.Errorf("%s passes: take it out of pending.txt (%s)", id, reason)
+	}
+}
+
+// rest complains of what is left on the list when every answer was judged.
+func (l Ratchet) rest(t testing.TB) {
+	t.Helper()
+	for id := range l {
+		t.Errorf("pending.txt lists %s, which is no query", id)
 	}
 }
