@@ -28,6 +28,9 @@ func (b *Bitmap) Reset(n int) {
 	clear(b.words)
 }
 
+// Clone returns a copy of b.
+func (b *Bitmap) Clone() *Bitmap { return &Bitmap{words: append([]uint64(nil), b.words...), n: b.n} }
+
 // Len returns the number of rows, set or not.
 func (b *Bitmap) Len() int { return b.n }
 
@@ -44,6 +47,19 @@ func (b *Bitmap) Count() int {
 		n += bits.OnesCount64(w)
 	}
 	return n
+}
+
+// SetRange adds the rows from lo on, before hi.
+func (b *Bitmap) SetRange(lo, hi int) {
+	for i := lo; i < hi; {
+		if i&63 == 0 && hi-i >= 64 {
+			b.words[i>>6] = ^uint64(0)
+			i += 64
+			continue
+		}
+		b.Set(i)
+		i++
+	}
 }
 
 // SetAll adds every row.

@@ -13,6 +13,17 @@ type Describer struct {
 	Describe func(data []byte) (string, error)
 }
 
+// Version returns the version of the container that the block was written in.
+func (r *Reader) Version() (major, minor uint16) { return Major, r.minor }
+
+// Sections returns how many sections the block has, and their bytes in the object.
+func (r *Reader) Sections() (n int, stored int64) {
+	for _, e := range r.footer.sections {
+		stored += int64(e.stored)
+	}
+	return len(r.footer.sections), stored
+}
+
 // SectionInfo is one row of the section table of a block.
 type SectionInfo struct {
 	Kind   Kind

@@ -24,6 +24,10 @@ const (
 // refused; fields that are new within a version are ignored.
 const MetaVersion = 1
 
+// MaxSummaryLen bounds Meta.Summary: with it, a meta.json is smaller than the page that a request to
+// object storage costs as much as.
+const MaxSummaryLen = 40 << 10
+
 // maxMetaLen bounds a meta.json before it is read.
 const maxMetaLen = 1 << 20
 
@@ -43,6 +47,9 @@ type Meta struct {
 	Producer    string        `json:"producer"` // program and version that wrote it
 	Created     time.Time     `json:"created"`
 	Data        File          `json:"data"` // data.hune
+	// Summary, where there is one, says in the signal's own form what the block may hold, at most
+	// MaxSummaryLen bytes. A reader that can't make sense of it goes without.
+	Summary []byte `json:"summary,omitempty"`
 }
 
 // File is what a file of the block must be.
@@ -90,6 +97,9 @@ func (m *Meta) Validate() error {
 	}
 	if m.StoredBytes < m.Data.Size {
 		bad("stored_bytes %d is less than data.size %d", m.StoredBytes, m.Data.Size)
+	}
+	if len(m.Summary) > MaxSummaryLen {
+		bad("summary of %d bytes, at most %d are allowed", len(m.Summary), MaxSummaryLen)
 	}
 	if m.Created.IsZero() {
 		bad("created is missing")

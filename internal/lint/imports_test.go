@@ -22,14 +22,14 @@ var layers = []struct {
 	inside   bool // packages of the layer may import each other
 }{
 	{"floor", []string{"internal/tenant", "internal/signal", "internal/fault", "internal/wal", "internal/bucket", "internal/cache",
-		"internal/block", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry"}, true},
+		"internal/block", "internal/column", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry"}, true},
 	{"signals", []string{"internal/metrics", "internal/logs", "internal/traces"}, false},
 	{"jobs", []string{"internal/job"}, false},
 	{"roles", []string{"internal/collector", "internal/scraper", "internal/distributor", "internal/ingester", "internal/compactor",
 		"internal/store", "internal/querier", "internal/scheduler", "internal/frontend", "internal/ruler", "internal/alertmanager",
 		"internal/s3", "web/ui"}, false},
 	{"api", []string{"internal/api"}, true},
-	{"app", []string{"internal/config", "internal/app", "internal/demo"}, true},
+	{"app", []string{"internal/config", "internal/app", "internal/demo", "internal/loggen"}, true},
 	{"cmd", []string{"cmd", "bench", "conformance"}, true},
 }
 

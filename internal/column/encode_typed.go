@@ -1,0 +1,140 @@
+package column
+
+import (
+	"bytes"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// Which values go to the page's filter: those that somebody may look for one of.
+const (
+	filterDigits = 12      // hexadecimal
+	filterRange  = 1 << 36 // of decimal numbers
+)
+
+// parseInts parses values into e.ints if all have one format.
+func (e *Encoder) parseInts(values []extent, h *typedHints) (IntFormat, bool) {
+	f, ok := guessFormat(e.bytes(values[0]), h)
+	if !ok {
+		return f, false
+	}
+	e.ints = resize(e.ints, len(values))
+	if f.Form == Decimal && f.Scale == 0 {
+		return e.parseDecimals(values, h)
+	}
+	for i, v := range values {
+		if e.ints[i], ok = parseInt(&f, e.bytes(v)); !ok {
+			return f, false
+		}
+	}
+	return f, true
+}
+
+// guessFormat returns the format that the values may have.
+func guessFormat(first []byte, h *typedHints) (IntFormat, bool) {
+	switch {
+	case h.chars&^(Digits|Dash) == 0:
+		return IntFormat{}, h.most <= maxWidth+1
+	case h.chars&Digits == 0:
+		return IntFormat{}, false
+	case h.chars&^(Digits|Dot|Dash) == 0 && looksLikeDateTime(first) && h.least == h.most:
+		return guessTime(first)
+	case h.chars&^(Digits|Dot|Dash) == 0:
+		if bytes.Count(first, []byte{'.'}) == 3 {
+			return IntFormat{Form: IPv4}, true
+		}
+		point := bytes.IndexByte(first, '.')
+		scale := len(first) - point - 1
+		return IntFormat{Scale: scale}, point > 0 && scale > 0 && scale <= maxScale
+	case h.chars&Colon != 0 && h.least == h.most:
+		return guessTime(first)
+	}
+	return IntFormat{}, false
+}
+
+// parseDecimals finds out on the way whether the numbers have leading zeros. Then all of them are filled
+// up to the length of the shortest.
+func (e *Encoder) parseDecimals(values []extent, h *typedHints) (IntFormat, bool) {
+	f := IntFormat{}
+	for i, v := range values {
+		x, ok := parseDecimal(e.bytes(v), f.Width)
+		if !ok && f.Width == 0 {
+			// Those before had no leading zero, and aren't shorter: only a sign can be in the way.
+			f.Width = h.least
+			if i > 0 {
+				if lo, _ := rangeOf(e.ints[:i]); lo < 0 {
+					return f, false
+				}
+			}
+			x, ok = parseDecimal(e.bytes(v), f.Width)
+		}
+		if !ok {
+			return f, false
+		}
+		e.ints[i] = x
+	}
+	return f, true
+}
+
+// encodeInts encodes e.ints, which values were parsed to.
+func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column {
+	c := newInts(len(values), f, lo, hi)
+	if f.Form == IPv4 {
+		c.Stamp.MinLen, c.Stamp.MaxLen = lengthsOf(values)
+	}
+	if f.Form == Decimal && f.Scale == 0 && uint64(hi)-uint64(lo) >= filterRange {
+		e.addToFilter(c, values)
+	}
+	e.scratch = block.AppendInts(e.scratch[:0], e.ints)
+	c.Payload = e.blobs.putInts(e.scratch)
+	return c
+}
+
+func newInts(rows int, f IntFormat, lo, hi int64) *Column {
+	c := &Column{Kind: Int, Rows: rows, Int: f}
+	c.Stamp.Min, c.Stamp.Max = lo, hi
+	c.stampInt()
+	return c
+}
+
+func (e *Encoder) addToFilter(c *Column, values []extent) {
+	c.Filtered = true
+	var last []byte
+	for _, v := range values {
+		if b := e.bytes(v); !bytes.Equal(b, last) {
+			e.filter.add(b)
+			last = b
+		}
+	}
+}
+
+// tryHex encodes values of one length that are hexadecimal, or returns nil.
+func (e *Encoder) tryHex(values []extent, h *typedHints) *Column {
+	f := HexFormat{Digits: h.least}
+	hexadecimal := h.chars
+	if h.least == uuidLen && h.chars&Dash != 0 {
+		f = HexFormat{Digits: uuidDigits, UUID: true}
+		hexadecimal &^= Dash
+	}
+	if hexadecimal&^(Digits|HexLower) != 0 && hexadecimal&^(Digits|HexUpper) != 0 {
+		return nil
+	}
+	all := Charset(0)
+	e.scratch = e.scratch[:0]
+	for _, v := range values {
+		var chars Charset
+		var ok bool
+		e.scratch, chars, ok = packHex(e.scratch, e.bytes(v), &f)
+		if all |= chars; !ok || all&(HexLower|HexUpper) == HexLower|HexUpper {
+			return nil
+		}
+	}
+	f.Upper = all&HexUpper != 0
+	c := &Column{Kind: Hex, Rows: len(values), Hex: f}
+	c.stampHex(all&(HexLower|HexUpper) != 0)
+	if f.Digits >= filterDigits {
+		e.addToFilter(c, values)
+	}
+	c.Payload = e.blobs.putInts(e.scratch)
+	return c
+}

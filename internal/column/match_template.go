@@ -1,0 +1,273 @@
+package column
+
+import (
+	"bytes"
+	"strings"
+)
+
+// form is a template as a search sees it: what all rows have in common, constant slots included, and the
+// slots between.
+type form struct {
+	template *Template
+	static   []string // one more than slots
+	slots    []int    // of the template
+	folded   []string // static without regard to case, made when first needed
+}
+
+// form returns the form of template k, which is made once.
+func (r *Reader) form(c *Column, k int) *form {
+	forms := r.search.forms[c]
+	if forms == nil {
+		forms = make([]form, len(c.Templates))
+		if r.search.forms == nil {
+			r.search.forms = map[*Column][]form{}
+		}
+		r.search.forms[c] = forms
+	}
+	if forms[k].template == nil {
+		forms[k] = newForm(&c.Templates[k])
+	}
+	return &forms[k]
+}
+
+func newForm(t *Template) form {
+	variable := 0
+	for s := range t.Slots {
+		if t.Slots[s].Column.Kind != Const {
+			variable++
+		}
+	}
+	x := form{template: t, static: t.Pieces, slots: make([]int, 0, variable)}
+	if variable < len(t.Slots) {
+		x.static = make([]string, 0, variable+1)
+		x.joinConstants()
+		return x
+	}
+	for s := range t.Slots {
+		x.slots = append(x.slots, s)
+	}
+	return x
+}
+
+// joinConstants fills static and slots for a template with constant slots.
+func (x *form) joinConstants() {
+	t := x.template
+	static := t.Pieces[0]
+	for s := range t.Slots {
+		if c := t.Slots[s].Column; c.Kind == Const {
+			static += string(c.Constant) + t.Pieces[s+1]
+			continue
+		}
+		x.static = append(x.static, static)
+		x.slots = append(x.slots, s)
+		static = t.Pieces[s+1]
+	}
+	x.static = append(x.static, static)
+}
+
+// staticFor returns the static texts in the form in which n is compared with them.
+func (x *form) staticFor(n needle) []string {
+	if !n.fold {
+		return x.static
+	}
+	if x.folded == nil {
+		x.folded = make([]string, len(x.static))
+		for i, s := range x.static {
+			low := []byte(s)
+			lower(low, low)
+			// The runes beyond ASCII that fold to a letter of ASCII.
+			low = bytes.ReplaceAll(low, []byte("\u212a"), []byte("k"))
+			x.folded[i] = string(bytes.ReplaceAll(low, []byte("\u017f"), []byte("s")))
+		}
+	}
+	return x.folded
+}
+
+// slotNeedle is what a slot must have.
+type slotNeedle struct {
+	slot int
+	needle
+}
+
+// The limits of an expansion. Beyond them the rows are rebuilt.
+const (
+	maxAlternatives = 256
+	maxExpandSteps  = 1 << 14
+)
+
+// expansion is a needle in a template, as a choice of alternatives, each of which asks something of some
+// slots. A row has the needle if and only if it satisfies one of them, or all is set.
+type expansion struct {
+	form   *form
+	static []string
+	needle needle
+	text   string // of needle
+	toEnd  bool   // the needle must end with the row
+
+	alternatives [][]slotNeedle
+	all          bool // every row has the needle
+	over         bool // a limit was hit
+	steps        int
+}
+
+// expand finds all ways in which the needle can lie in a row.
+func expand(f *form, n needle) expansion {
+	x := expansion{form: f, static: f.staticFor(n), needle: n, text: string(n.text), toEnd: n.op == Suffix || n.op == Equal}
+	if n.op == Prefix || n.op == Equal {
+		x.atStatic(0, n.text, nil)
+		return x
+	}
+	for i := range x.static {
+		if x.all || x.over {
+			break
+		}
+		x.beginInStatic(i)
+		if i < len(f.slots) {
+			x.beginInSlot(i)
+		}
+	}
+	return x
+}
+
+// beginInStatic finds the ways in which the needle begins in static text i.
+func (x *expansion) beginInStatic(i int) {
+	p, text := x.static[i], x.text
+	last := i == len(x.form.slots)
+	if x.toEnd && last {
+		if strings.HasSuffix(p, text) {
+			x.emit(nil)
+		}
+		return
+	}
+	if !x.toEnd && strings.Contains(p, text) {
+		x.emit(nil)
+		return
+	}
+	if last {
+		return
+	}
+	for from := max(0, len(p)-len(text)+1); from < len(p); from++ {
+		if tail := p[from:]; tail[0] == text[0] && text[:len(tail)] == tail {
+			x.atSlot(i, x.needle.text[len(tail):], nil)
+		}
+	}
+	if x.toEnd && len(text) <= len(p) && strings.HasSuffix(p, text) {
+		x.atSlot(i, nil, nil) // all slots that follow may be empty
+	}
+}
+
+// beginInSlot finds the ways in which the needle begins in slot i.
+func (x *expansion) beginInSlot(i int) {
+	text := x.needle.text
+	if !x.toEnd {
+		if n := x.needle.with(Contains, text); n.possible(x.column(i)) {
+			x.emit([]slotNeedle{{x.form.slots[i], n}})
+		}
+	}
+	x.splits(i, text, 1, func(head, rest []byte) {
+		if len(rest) == 0 && !x.toEnd {
+			return // it lies in the slot entirely
+		}
+		if n := x.needle.with(Suffix, head); n.possible(x.column(i)) {
+			x.atStatic(i+1, rest, []slotNeedle{{x.form.slots[i], n}})
+		}
+	})
+}
+
+func (x *expansion) column(i int) *Column { return x.form.template.Slots[x.form.slots[i]].Column }
+
+// atStatic goes on with text at the beginning of static text i, given what is asked so far.
+func (x *expansion) atStatic(i int, text []byte, asked []slotNeedle) {
+	p := x.static[i]
+	if !x.toEnd && len(text) <= len(p) {
+		if p[:len(text)] == string(text) {
+			x.emit(asked)
+		}
+		return
+	}
+	if len(text) < len(p) || string(text[:len(p)]) != p {
+		return
+	}
+	text = text[len(p):]
+	if i < len(x.form.slots) {
+		x.atSlot(i, text, asked)
+	} else if len(text) == 0 {
+		x.emit(asked)
+	}
+}
+
+// atSlot goes on with text at the beginning of slot i.
+func (x *expansion) atSlot(i int, text []byte, asked []slotNeedle) {
+	if x.steps++; x.steps > maxExpandSteps {
+		x.over = true
+	}
+	if x.all || x.over {
+		return
+	}
+	c, slot := x.column(i), x.form.slots[i]
+	if !x.toEnd {
+		if len(text) == 0 {
+			x.emit(asked)
+			return
+		}
+		if n := x.needle.with(Prefix, text); n.possible(c) {
+			x.emit(with(asked, slotNeedle{slot, n}))
+		}
+	}
+	least := c.Stamp.MinLen
+	if x.needle.isWide(c.Stamp.Chars) {
+		least = 0 // values are longer than what matches them
+	}
+	x.splits(i, text, least, func(head, rest []byte) {
+		if len(rest) == 0 && !x.toEnd {
+			return // as prefix, above
+		}
+		if n := x.needle.with(Equal, head); n.possible(c) {
+			x.atStatic(i+1, rest, with(asked, slotNeedle{slot, n}))
+		}
+	})
+}
+
+// splits calls f with each way to split text into a head of at least least bytes that slot i may end with
+// and a rest that agrees with what follows.
+func (x *expansion) splits(i int, text []byte, least int, f func(head, rest []byte)) {
+	stamp, next := &x.column(i).Stamp, x.static[i+1]
+	wide := x.needle.isWide(stamp.Chars)
+	run := 0
+	for l := 0; l <= min(len(text), stamp.MaxLen) && !x.all && !x.over; l++ {
+		if l > 0 && !wide {
+			// A longer head has these bytes, too: no value has them, so the search ends.
+			b := text[l-1]
+			if run++; !isAlnum(b) {
+				run = 0
+			}
+			if run > stamp.Run || !x.needle.inside(b, stamp.Chars) {
+				return
+			}
+		}
+		if l < least {
+			continue
+		}
+		rest := text[l:]
+		if n := min(len(rest), len(next)); string(rest[:n]) == next[:n] && (!x.toEnd || len(rest) >= len(next)) {
+			f(text[:l], rest)
+		}
+	}
+}
+
+// with returns asked and one more, leaving asked as it is.
+func with(asked []slotNeedle, n slotNeedle) []slotNeedle {
+	return append(asked[:len(asked):len(asked)], n)
+}
+
+// emit adds an alternative.
+func (x *expansion) emit(asked []slotNeedle) {
+	switch {
+	case len(asked) == 0:
+		x.all = true
+	case len(x.alternatives) == maxAlternatives:
+		x.over = true
+	default:
+		x.alternatives = append(x.alternatives, asked)
+	}
+}

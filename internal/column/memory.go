@@ -1,0 +1,35 @@
+package column
+
+import "unsafe"
+
+// Memory is what the description of the column holds, about, in bytes.
+func (c *Column) Memory() int {
+	if c == nil {
+		return 0
+	}
+	n := int(unsafe.Sizeof(*c)) + len(c.Constant) + c.Values.Memory() + c.Lengths.Memory() + c.IDs.Memory()
+	if c.Clock != nil {
+		n += int(unsafe.Sizeof(*c.Clock))
+	}
+	for _, s := range c.Shared {
+		n += s.Memory()
+	}
+	for i := range c.Templates {
+		n += c.Templates[i].memory()
+	}
+	return n
+}
+
+func (t *Template) memory() int {
+	n := int(unsafe.Sizeof(*t)) + 16*len(t.Pieces) + 64*len(t.Fields)
+	for _, p := range t.Pieces {
+		n += len(p)
+	}
+	for _, s := range t.Slots {
+		n += int(unsafe.Sizeof(s))
+		if s.Shared < 0 {
+			n += s.Column.Memory()
+		}
+	}
+	return n
+}
