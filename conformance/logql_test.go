@@ -125,6 +125,20 @@ func (m *logqlMemory) SelectRows(_ context.Context, _ string, s logs.Select) ite
 	}
 }
 
+func (m *logqlMemory) Scan(ctx context.Context, tenant string, s logs.Select, visit func(context.Context, *logs.Page) error) error {
+	s.Direction = logs.Forward
+	return logs.ScanRows(ctx, s, m.SelectRows(ctx, tenant, s), visit)
+}
+
+func (m *logqlMemory) Extents(ctx context.Context, tenant string, start, end int64, ms []logs.Matcher) ([]logs.Extent, error) {
+	found, err := m.Series(ctx, tenant, start, end, [][]logs.Matcher{ms})
+	out := make([]logs.Extent, len(found))
+	for i, ls := range found {
+		out[i] = logs.Extent{Labels: ls, Oldest: start, Newest: end}
+	}
+	return out, err
+}
+
 func (m *logqlMemory) Series(_ context.Context, _ string, start, end int64, sets [][]logs.Matcher) ([]labels.Labels, error) {
 	found := map[string]labels.Labels{}
 	for _, r := range m.rows {

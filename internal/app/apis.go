@@ -25,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/telemetry"
@@ -45,7 +46,7 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 	if a.distributor != nil {
 		a.mountWrites(limits)
 	}
-	if a.distributor != nil || a.frontend != nil {
+	if a.distributor != nil || a.frontend != nil || a.compactor != nil {
 		if err := a.mountAPIs(limits); err != nil {
 			return nil, err
 		}
@@ -82,6 +83,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	}
 	if a.ingester != nil {
 		lokiOptions.Tailer = a.ingester
+	}
+	if a.compactor != nil {
+		lokiOptions.Deleter = a.deletes
 	}
 	loki.New(lokiOptions).Register(a.mux)
 	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
@@ -194,6 +198,8 @@ func (o blockOpener) Open(ctx context.Context, m block.Meta) (*block.Reader, err
 	return block.Open(ctx, o.pages, m.DataPath(), m.Data.Size, block.ReaderOptions{})
 }
 
+func (o blockOpener) Ranges() block.RangeReader { return o.pages }
+
 func (o blockOpener) IsGone(err error) bool { return fault.ClassOf(err) == fault.NotFound }
 
 var _ block.RangeReader = bucket.Ranger{}
@@ -215,8 +221,16 @@ func (a *App) logLimits(id string) logql.Limits {
 func (a *App) lokiLimits(id string) loki.Limits {
 	l := a.overrides.For(id)
 	return loki.Limits{MaxEntries: l.Queries.MaxEntries, MaxSeries: l.Queries.MaxSeries, MaxLength: time.Duration(l.Queries.MaxLogsLength),
-		MaxLookback: time.Duration(l.Queries.MaxLookback), Timeout: time.Duration(l.Queries.Timeout), Retention: time.Duration(a.cfg.Retention.Logs),
+		MaxLookback: time.Duration(l.Queries.MaxLookback), Timeout: time.Duration(l.Queries.Timeout), Retention: a.logRetention(l),
 		DiscoverLevels: l.Logs.DiscoverLogLevels, ServiceNameLabels: logs.DefaultServiceNameLabels}
+}
+
+// logRetention is how long logs of a tenant are kept that no rule names.
+func (a *App) logRetention(l *limits.Limits) time.Duration {
+	if l.Logs.RetentionPeriod > 0 {
+		return time.Duration(l.Logs.RetentionPeriod)
+	}
+	return time.Duration(a.cfg.Retention.Logs)
 }
 
 // traceHead are a tenant's limits as the head of traces wants them.

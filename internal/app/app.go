@@ -29,11 +29,13 @@ import (
 	"github.com/hune-io/hune/internal/api/otlp"
 	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/collector"
+	"github.com/hune-io/hune/internal/compactor"
 	"github.com/hune-io/hune/internal/config"
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -69,6 +71,8 @@ type App struct {
 	heads       *metrics.Heads
 	blocks      *metrics.BlockStore
 	store       *store.Store
+	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	compactor   *compactor.Compactor
 	distributor *distributor.Distributor
 	scheduler   *scheduler.Scheduler
 	frontend    *frontend.Frontend

@@ -21,6 +21,7 @@ import (
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
@@ -53,7 +54,7 @@ var roles = []role{
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
-	{name: "compactor", needs: []string{"bucket"}, make: (*App).makeCompactor},
+	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
@@ -106,6 +107,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
 }
@@ -117,6 +119,7 @@ func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
 	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
+	a.store.Follow(a.deletes)
 	return a.store, nil
 }
 
@@ -153,7 +156,12 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits})
 	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
-		Blocks:  blockOpener{a.bucket, a.pages},
+		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active,
+		Damaged: func(object string) {
+			if a.compactor != nil {
+				a.compactor.Suspect(object)
+			}
+		},
 		Metrics: metrics.NewEngine(metrics.EngineOptions{Config: a.cfg.Metrics.Query, Logger: a.logger, Registerer: a.registry}), Logs: a.logEngine, Traces: traceql.NewEngine(traceql.Options{}),
 		Logger: a.logger, Registerer: a.registry}), nil
 }
@@ -164,15 +172,38 @@ func (a *App) makeFrontend(context.Context) (services.Service, error) {
 }
 
 func (a *App) makeCompactor(context.Context) (services.Service, error) {
-	return compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, Bucket: a.bucket, Logger: a.logger,
-		Registerer: a.registry, Now: time.Now, Changed: func(ctx context.Context) {
+	retention, err := compactor.NewLogRetention(a.overrides, a.cfg.Retention)
+	if err != nil {
+		return nil, err
+	}
+	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of, Deletes: a.deletes,
+		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Added: func(m block.Meta) {
+			if a.store != nil {
+				a.store.Added(m)
+			}
+		},
+		Changed: func(ctx context.Context) {
 			if a.store == nil {
 				return
 			}
 			if err := a.store.Refresh(ctx); err != nil {
-				a.logger.Warn("listing blocks after retention failed, the next poll will do it", "err", err)
+				a.logger.Warn("listing blocks after a compaction failed, the next poll will do it", "err", err)
 			}
-		}}), nil
+		}})
+	return a.compactor, nil
+}
+
+// logsSettled reports whether all logs of a tenant that were acknowledged before a time are in the
+// bucket alone. Ingesters of other processes can't be asked: after a few times as long as they keep a
+// row it is so unless their uploads fail.
+func (a *App) logsSettled(tenant string, before time.Time) bool {
+	c := a.cfg.Ingester.Logs
+	elsewhere := 4 * (time.Duration(c.MaxHeadAge) + time.Duration(c.KeepAfterUpload) + time.Duration(a.cfg.Ingester.UploadTimeout))
+	if a.ingester == nil {
+		return time.Since(before) > elsewhere
+	}
+	return a.ingester.LogsSettled(tenant, before)
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {

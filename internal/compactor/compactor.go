@@ -1,6 +1,16 @@
-// Package compactor is the compactor role: it keeps the bucket in order. It applies retention by age,
-// for each signal and tenant: a block goes when its newest row is older than the retention, so data
-// is kept at least that long and at most one block's length more.
+// Package compactor is the compactor role: it keeps the bucket in order.
+//
+// It applies retention by age, for each signal and tenant: a block goes when its newest row is older
+// than the retention, so data is kept at least that long and at most one block's length more.
+//
+// Blocks of logs it also compacts: small ones of neighbouring times become larger ones, rows that
+// replicas brought twice are dropped, and so are those of streams past a shorter retention and those
+// that a user has asked to delete. A new block names what it was made of, and readers leave those out
+// from the moment it is there; they are deleted after a delay, so that queries under way find what they
+// began with. Nothing depends on a process ending in order: a job that was killed is done again. A
+// block that is damaged is set aside with a mark and never stops the others.
+//
+// One process with this role may work on a bucket.
 package compactor
 
 import (
@@ -8,6 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/grafana/dskit/services"
@@ -18,6 +31,8 @@ import (
 	"github.com/thanos-io/objstore"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/signal"
 )
@@ -26,15 +41,23 @@ import (
 type Config struct {
 	// Interval is the time between two rounds. Default 10m.
 	Interval model.Duration `yaml:"interval"`
+	// DeleteDelay is how long blocks that were merged into others stay in the bucket, for the queries
+	// that still read them. At least twice the store's poll interval. Default 10m.
+	DeleteDelay model.Duration `yaml:"delete_delay"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{Interval: model.Duration(10 * time.Minute)} }
+func DefaultConfig() Config {
+	return Config{Interval: model.Duration(10 * time.Minute), DeleteDelay: model.Duration(10 * time.Minute)}
+}
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
 	if c.Interval <= 0 {
 		return fmt.Errorf("interval: %s must be positive", c.Interval)
+	}
+	if c.DeleteDelay < 0 {
+		return fmt.Errorf("delete_delay: %s must not be negative", c.DeleteDelay)
 	}
 	return nil
 }
@@ -76,13 +99,26 @@ func (r Retention) of(s signal.Signal) time.Duration {
 
 // Options are what the program gives a compactor.
 type Options struct {
-	Config     Config
-	Retention  Retention
+	Config    Config
+	Retention Retention
+	// LogRetention is how long the logs of a tenant are kept, the same pointer as long as that doesn't
+	// change. Nil: Retention.Logs for all.
+	LogRetention func(tenant string) *logs.Retention
+	// Deletes are the requests to delete logs. Nil: there are none.
+	Deletes *deletes.Book
+	// Settled reports whether all logs of a tenant that were acknowledged before a time are in the bucket
+	// and answered from there alone. Nil: they are after two hours.
+	Settled func(tenant string, before time.Time) bool
+	// Dir is a folder for the blocks at work, emptied at the start. It takes about twice the largest
+	// job: 1 GiB of lines, compressed. Default: folders in that of the system for temporary files.
+	Dir        string
 	Bucket     objstore.Bucket
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
-	// Changed is called after a round that deleted blocks. Optional.
+	// Added is told of each block that was made, as soon as it is in the bucket. Optional.
+	Added func(m block.Meta)
+	// Changed is called after a round that changed which blocks there are. Optional.
 	Changed func(ctx context.Context)
 }
 
@@ -90,21 +126,99 @@ type Options struct {
 type Compactor struct {
 	services.Service
 	opts    Options
+	uniform *logs.Retention // where there is no LogRetention
 	deleted *prometheus.CounterVec
 	rounds  *prometheus.CounterVec
 	last    prometheus.Gauge
+	metrics *jobMetrics
+
+	// What rounds remember of blocks of logs. One round runs at a time.
+	metas     map[string]map[ulid.ULID]block.Meta // by tenant
+	made      map[ulid.ULID]time.Time             // when the upload of a block of ours was done
+	clean     map[ulid.ULID]map[string]bool       // the requests to delete of which a block holds no row
+	expires   map[ulid.ULID]expiry
+	unusable  map[ulid.ULID]bool   // blocks of later versions
+	goneSince map[string]time.Time // by tenant/request: when its rows were first found to be gone
+
+	suspectMu sync.Mutex
+	suspects  map[string]bool // data files that a query found to be corrupt
+}
+
+// Suspect makes the next round read a block of logs whose data file a query found to be corrupt: it is
+// written anew, or set aside if it is so in the bucket and not only on the way from there. What is no
+// block of logs is left alone. Safe for concurrent use.
+func (c *Compactor) Suspect(object string) {
+	c.suspectMu.Lock()
+	defer c.suspectMu.Unlock()
+	if len(c.suspects) < maxSuspects {
+		c.suspects[object] = true
+	}
+}
+
+// maxSuspects bounds what is remembered between two rounds.
+const maxSuspects = 1000
+
+// takeSuspects returns what there is to look at of a tenant and forgets it.
+func (c *Compactor) takeSuspects(tenant string) map[string]bool {
+	c.suspectMu.Lock()
+	defer c.suspectMu.Unlock()
+	out := map[string]bool{}
+	for object := range c.suspects {
+		if strings.HasPrefix(object, tenant+"/") {
+			out[object] = true
+			delete(c.suspects, object)
+		}
+	}
+	return out
+}
+
+// jobMetrics count what compaction of logs does.
+type jobMetrics struct {
+	jobs, rows    *prometheus.CounterVec
+	read, written prometheus.Counter
+	quarantined   prometheus.Counter
+}
+
+func newJobMetrics(f promauto.Factory) *jobMetrics {
+	return &jobMetrics{
+		jobs:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_compactions_total", Help: "Compactions of blocks of logs, by outcome."}, []string{"outcome"}),
+		rows:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rows_dropped_total", Help: "Log entries that compactions left out, by reason: duplicate, deleted or expired."}, []string{"reason"}),
+		read:        f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_read_bytes_total", Help: "Bytes of blocks that compactions replaced."}),
+		written:     f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_written_bytes_total", Help: "Bytes of blocks that compactions made."}),
+		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_blocks_quarantined_total", Help: "Blocks found damaged and set aside: queries go on without them."}),
+	}
 }
 
 // New returns a compactor; starting it as a service starts its rounds.
 func New(opts Options) *Compactor {
 	f := promauto.With(opts.Registerer)
-	c := &Compactor{opts: opts,
+	c := &Compactor{opts: opts, metrics: newJobMetrics(f), metas: map[string]map[ulid.ULID]block.Meta{}, made: map[ulid.ULID]time.Time{},
+		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, suspects: map[string]bool{},
 		deleted: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_blocks_deleted_total", Help: "Blocks deleted, by signal and reason."}, []string{"signal", "reason"}),
 		rounds:  f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rounds_total", Help: "Rounds over the bucket, by outcome."}, []string{"outcome"}),
 		last:    f.NewGauge(prometheus.GaugeOpts{Name: "hune_compactor_last_success_timestamp_seconds", Help: "When the last round without an error ended."}),
 	}
-	c.Service = services.NewTimerService(time.Duration(opts.Config.Interval), nil, c.round, nil).WithName("compactor")
+	c.uniform, _ = logs.NewRetention(time.Duration(opts.Retention.Logs)) // without rules there is nothing to be wrong
+	c.Service = services.NewTimerService(time.Duration(opts.Config.Interval), c.start, c.round, nil).WithName("compactor")
 	return c
+}
+
+// start empties the folder of what a process that was killed has left there.
+func (c *Compactor) start(context.Context) error {
+	if c.opts.Dir == "" {
+		return nil
+	}
+	if err := os.RemoveAll(c.opts.Dir); err != nil {
+		return fmt.Errorf("empty the compactor's folder: %w", err)
+	}
+	return os.MkdirAll(c.opts.Dir, 0o750)
+}
+
+func (c *Compactor) retention(tenant string) *logs.Retention {
+	if c.opts.LogRetention == nil {
+		return c.uniform
+	}
+	return c.opts.LogRetention(tenant)
 }
 
 func (c *Compactor) round(ctx context.Context) error {
@@ -122,17 +236,27 @@ func (c *Compactor) Round(ctx context.Context) error {
 		return fmt.Errorf("list tenants: %w", err)
 	}
 	var errs []error
-	total := 0
+	if c.opts.Deletes != nil {
+		if err := c.opts.Deletes.Refresh(ctx, tenants); err != nil {
+			errs = append(errs, fmt.Errorf("read delete requests: %w", err))
+		}
+	}
+	changed := false
 	for _, tenant := range tenants {
 		for _, s := range signal.All {
 			n, err := c.retain(ctx, tenant, s)
-			total += n
+			changed = changed || n > 0
 			if err != nil {
 				errs = append(errs, fmt.Errorf("retention of %s of tenant %s: %w", s, tenant, err))
 			}
 		}
+		did, err := c.compactLogs(ctx, tenant)
+		changed = changed || did
+		if err != nil {
+			errs = append(errs, fmt.Errorf("compaction of logs of tenant %s: %w", tenant, err))
+		}
 	}
-	if total > 0 && c.opts.Changed != nil {
+	if changed && c.opts.Changed != nil {
 		c.opts.Changed(ctx)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -147,6 +271,9 @@ func (c *Compactor) Round(ctx context.Context) error {
 // retain deletes what is too old and returns how many blocks went.
 func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) (int, error) {
 	keep := c.opts.Retention.of(s)
+	if s == signal.Logs {
+		keep = c.retention(tenant).Longest()
+	}
 	if keep == 0 {
 		return 0, nil
 	}
@@ -177,7 +304,8 @@ func (c *Compactor) deleteOlder(ctx context.Context, tenant string, s signal.Sig
 		if !known || !newest.Before(before) {
 			continue
 		}
-		if err := block.Delete(ctx, c.opts.Bucket, tenant, s, id); err != nil {
+		err = errors.Join(block.Delete(ctx, c.opts.Bucket, tenant, s, id), block.Readmit(ctx, c.opts.Bucket, tenant, s, id))
+		if err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -78,7 +78,7 @@ func newFixture(t *testing.T, r Retention) *fixture {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, fs.Close()) })
 	f := &fixture{bkt: &brokenBucket{Bucket: fs}}
-	f.Compactor = New(Options{Config: DefaultConfig(), Retention: r, Bucket: f.bkt, Logger: slog.New(slog.NewTextHandler(&f.log, nil)),
+	f.Compactor = New(Options{Config: DefaultConfig(), Retention: r, Dir: t.TempDir(), Bucket: f.bkt, Logger: slog.New(slog.NewTextHandler(&f.log, nil)),
 		Registerer: prometheus.NewRegistry(), Now: func() time.Time { return now }, Changed: func(context.Context) { f.changed++ }})
 	return f
 }

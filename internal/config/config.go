@@ -179,7 +179,9 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.keepUntilPolled()...)
-	if _, err := limits.New(c.Limits, c.Overrides); err != nil {
+	if overrides, err := limits.New(c.Limits, c.Overrides); err != nil {
+		errs = append(errs, err)
+	} else if _, err := compactor.NewLogRetention(overrides, c.Retention); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -200,6 +202,9 @@ func (c Config) keepUntilPolled() (errs []error) {
 		if k.keep < 2*c.Store.PollInterval {
 			errs = append(errs, fmt.Errorf("%s: %s is shorter than twice store.poll_interval (%s): queries would miss blocks in between", k.path, k.keep, c.Store.PollInterval))
 		}
+	}
+	if c.Compactor.DeleteDelay < 2*c.Store.PollInterval {
+		errs = append(errs, fmt.Errorf("compactor.delete_delay: %s is shorter than twice store.poll_interval (%s): queries would still read blocks that are deleted", c.Compactor.DeleteDelay, c.Store.PollInterval))
 	}
 	return errs
 }

@@ -61,6 +61,10 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		{"environment section", "", []string{"HUNE_WAL={synk: x}"}, []string{"HUNE_WAL", `"wal.synk"`, "wal.sync"}},
 		{"forgotten before it is found", "ingester: {logs: {keep_after_upload: 1m}}\n", nil, []string{"ingester.logs.keep_after_upload", "1m is shorter", "store.poll_interval"}},
 		{"found too late", "store: {poll_interval: 31m}\n", nil, []string{"ingester.traces.keep_after_upload", "metrics.keep_local"}},
+		{"deleted while it is read", "compactor: {delete_delay: 1m}\n", nil, []string{"compactor.delete_delay", "1m is shorter", "store.poll_interval"}},
+		{"retention of no selector", "limits: {logs: {retention_stream: [{selector: '{a=', period: 1d}]}}\n", nil, []string{"limits.logs.retention_stream.0.selector", "parse error"}},
+		{"retention of no selector of a tenant", "overrides: {a: {logs: {retention_stream: [{selector: x, period: 1d}]}}}\n", nil, []string{"overrides.a.logs.retention_stream.0.selector"}},
+		{"unknown key of a rule", "overrides:\n  a:\n    logs:\n      retention_stream: [{selektor: x}]\n", nil, []string{"hune.yaml", "4", "selektor", "selector, priority, period"}},
 		{"bad role is left to the program", "roles: [nonsense]\n", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,6 +21,7 @@ const (
 // gate lets writes wait for heads to be written.
 type gate struct {
 	wake    chan struct{} // capacity 1: there is a full head to cut
+	seal    chan struct{} // capacity 1: there is a head with something to seal
 	maxWait time.Duration
 
 	mu   sync.Mutex
@@ -28,13 +29,21 @@ type gate struct {
 }
 
 func newGate() *gate {
-	return &gate{wake: make(chan struct{}, 1), maxWait: maxWait, done: make(chan struct{})}
+	return &gate{wake: make(chan struct{}, 1), seal: make(chan struct{}, 1), maxWait: maxWait, done: make(chan struct{})}
 }
 
 // full asks for a look at the heads now.
 func (g *gate) full() {
 	select {
 	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// unsealed asks for a look at what heads have to seal.
+func (g *gate) unsealed() {
+	select {
+	case g.seal <- struct{}{}:
 	default:
 	}
 }
@@ -46,7 +55,7 @@ func (g *gate) next() <-chan struct{} {
 	return g.done
 }
 
-// written lets those who wait look again.
+// written lets those who wait look again: a head takes less memory, or none.
 func (g *gate) written() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,6 +133,30 @@ func (c *columnar[B, P, R]) cutLoop(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 			case <-ticker.C:
+			}
+		}
+	}
+}
+
+// sealLoop seals what heads have to seal, until ctx is done. It is apart from the loop that cuts: writing
+// a block must not hold up the sealing of what comes in meanwhile.
+func (c *columnar[B, P, R]) sealLoop(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.gate.seal:
+		}
+		for _, t := range c.all() {
+			t.mu.RLock()
+			h := t.head
+			t.mu.RUnlock()
+			if h.Unsealed() == 0 {
+				continue
+			}
+			// An error is that of writing the head, too, which is where it is reported.
+			if err := h.Seal(ctx); err == nil {
+				c.gate.written()
 			}
 		}
 	}

@@ -27,6 +27,10 @@ type head[B, P, R any] interface {
 	Append(b *B) (R, error)
 	// Replay adds a batch that was in the log before a restart, and reports whether it took all of it.
 	Replay(b *B) (whole bool, err error)
+	// Unsealed is how many parts of the head wait to be brought into their final form, and Seal brings
+	// them into it. Appends go on meanwhile. A head that has no such form answers 0.
+	Unsealed() int
+	Seal(ctx context.Context) error
 	// Size is the memory held, in bytes. Rows is how many rows (entries, spans) there are.
 	Size() int64
 	Rows() int
@@ -95,6 +99,7 @@ type generation[B, P, R any] struct {
 	head   head[B, P, R] // until the local block is open
 	part   P
 	first  int64   // like tenantState.first, 0 once the local block is written
+	since  int64   // like tenantState.since; 0 if a restart has forgotten it
 	cut    cutInfo // which rows of this tenant in the log are in this block or an older one
 	dir    string
 	size   int64     // of the local block, in bytes
@@ -151,7 +156,11 @@ func (c *columnar[B, P, R]) push(ctx context.Context, tenant string, b *B) (R, e
 	if t.head.Size() >= int64(c.cfg.MaxHeadBytes) {
 		c.gate.full()
 	}
-	return t.head.Append(b)
+	r, err := t.head.Append(b)
+	if t.head.Unsealed() > 0 {
+		c.gate.unsealed()
+	}
+	return r, err
 }
 
 // maxPooledRecord keeps one huge batch from pinning its buffer.

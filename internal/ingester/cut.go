@@ -112,7 +112,7 @@ func (c *columnar[B, P, R]) freeze(t *tenantState[B, P, R]) error {
 		return fmt.Errorf("start a new segment of the %s log: %w", c.kind.signal, err)
 	}
 	c.segment.Store(int64(before))
-	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), cut: cutInfo{Before: before}}
+	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), since: t.since.Load(), cut: cutInfo{Before: before}}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
 	t.frozen = append(t.frozen, g)
 	t.head = c.kind.newHead(t.tenant)

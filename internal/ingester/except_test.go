@@ -3,6 +3,7 @@ package ingester
 import (
 	"math"
 	"testing"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
@@ -37,4 +38,29 @@ func TestBlocksOfTheBucketAreLeftOutOnDemand(t *testing.T) {
 	require.EqualValues(t, 1, entries(except))
 	require.EqualValues(t, 2, entries(f.LogsExcept(nil)), "a block that the caller doesn't know yet is answered from here")
 	require.EqualValues(t, 2, entries(f.Ingester))
+}
+
+// Rows are settled when they are answered from the bucket alone: neither from the head, nor from the
+// block that is kept for a while after its upload.
+func TestLogsSettled(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	defer f.close(t)
+	now := time.Unix(0, f.now.Load())
+	before, after := now.Add(-time.Second), now.Add(time.Second)
+	require.True(t, f.LogsSettled(team, after), "nothing came")
+	f.push(t, "a row")
+	require.True(t, f.LogsSettled(team, before), "it is later")
+	require.False(t, f.LogsSettled(team, after), "in the head")
+	require.NoError(t, f.Flush(t.Context()))
+	require.False(t, f.LogsSettled(team, after), "in the block that is kept")
+	require.True(t, f.LogsSettled(team, before))
+	require.True(t, f.LogsSettled("other", after))
+
+	later := now.Add(time.Hour)
+	require.NoError(t, f.Ingester.logs.forget(later))
+	require.True(t, f.LogsSettled(team, after), "gone from here")
+	f.now.Store(later.UnixNano())
+	f.push(t, "another row")
+	require.True(t, f.LogsSettled(team, after), "of a later time")
+	require.False(t, f.LogsSettled(team, later))
 }

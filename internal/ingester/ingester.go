@@ -142,6 +142,16 @@ func (i *Ingester) Volume(ctx context.Context, tenant string, start, end int64, 
 	return i.logSrc.Volume(ctx, tenant, start, end, matchers)
 }
 
+// Scan implements logs.Source.
+func (i *Ingester) Scan(ctx context.Context, tenant string, s logs.Select, visit func(context.Context, *logs.Page) error) error {
+	return i.logSrc.Scan(ctx, tenant, s, visit)
+}
+
+// Extents implements logs.Source.
+func (i *Ingester) Extents(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.Extent, error) {
+	return i.logSrc.Extents(ctx, tenant, start, end, matchers)
+}
+
 // TraceByID implements traces.Source.
 func (i *Ingester) TraceByID(ctx context.Context, tenant string, id traces.ID, start, end uint64) (*traces.Trace, error) {
 	return i.traceSrc.TraceByID(ctx, tenant, id, start, end)
@@ -190,6 +200,8 @@ func (i *Ingester) run(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { i.logs.cutLoop(ctx); return nil })
 	g.Go(func() error { i.traces.cutLoop(ctx); return nil })
+	g.Go(func() error { i.logs.sealLoop(ctx); return nil })
+	g.Go(func() error { i.traces.sealLoop(ctx); return nil })
 	g.Go(func() error { i.shipLoop(ctx); return nil })
 	return g.Wait()
 }

@@ -14,8 +14,14 @@ import (
 type logHead struct{ *logs.Head }
 
 func (h logHead) Append(b *logs.Batch) (logs.AppendResult, error) { return h.Head.Append(b), nil }
-func (h logHead) Replay(b *logs.Batch) (bool, error)              { return h.Head.Append(b).Refused == 0, nil }
-func (h logHead) Part() logs.Part                                 { return h.Head }
+
+// Replay seals as it goes: a log that grew long must not fill the memory at start.
+func (h logHead) Replay(b *logs.Batch) (bool, error) {
+	whole := h.Head.Append(b).Refused == 0
+	return whole, h.Head.Seal(context.Background())
+}
+
+func (h logHead) Part() logs.Part { return h.Head }
 
 func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 	return kind[logs.Batch, logs.Part, logs.AppendResult]{
@@ -33,7 +39,9 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 
 type traceHead struct{ *traces.Head }
 
-func (h traceHead) Part() traces.Part { return h.Head }
+func (h traceHead) Part() traces.Part          { return h.Head }
+func (h traceHead) Unsealed() int              { return 0 }
+func (h traceHead) Seal(context.Context) error { return nil }
 func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 	r, err := h.Head.Replay(b)
 	return len(r.Rejected) == 0, err

@@ -84,6 +84,23 @@ type LogsLimits struct {
 	DiscoverServiceName bool `yaml:"discover_service_name"`
 	// DiscoverLogLevels adds a detected_level to the structured metadata. Default true.
 	DiscoverLogLevels bool `yaml:"discover_log_levels"`
+	// RetentionPeriod is how long logs are kept that no rule of RetentionStream matches. Default 0:
+	// retention.logs.
+	RetentionPeriod model.Duration `yaml:"retention_period"`
+	// RetentionStream are rules {selector, priority, period} for streams that are kept for other times; the
+	// one of the highest priority that matches counts. Where a tenant has rules of its own, those of
+	// limits come after them. Default none.
+	RetentionStream []StreamRetention `yaml:"retention_stream"`
+}
+
+// StreamRetention is a rule of LogsLimits.RetentionStream.
+type StreamRetention struct {
+	// Selector names the streams, such as {namespace="dev"}.
+	Selector string `yaml:"selector"`
+	// Priority decides between rules that match: the highest counts.
+	Priority int `yaml:"priority"`
+	// Period is how long the streams are kept; 0 is for ever.
+	Period model.Duration `yaml:"period"`
 }
 
 // TracesLimits bound the writes of traces.
@@ -144,7 +161,7 @@ func DefaultConfig() Limits {
 			MaxLineSize:            256 * units.KiB,
 			MaxLabelNamesPerSeries: 15, MaxLabelNameLength: 1024, MaxLabelValueLength: 2048,
 			MaxStructuredMetadataSize: 64 * units.KiB, MaxStructuredMetadataEntriesCount: 128,
-			DiscoverServiceName: true, DiscoverLogLevels: true,
+			DiscoverServiceName: true, DiscoverLogLevels: true, RetentionStream: []StreamRetention{},
 		},
 		Traces: TracesLimits{
 			MaxTraceBytes: 24 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
@@ -184,6 +201,13 @@ func (l *Limits) Validate() error {
 	check("logs.max_label_value_length", g.MaxLabelValueLength < 0)
 	check("logs.max_structured_metadata_size", g.MaxStructuredMetadataSize < 0)
 	check("logs.max_structured_metadata_entries_count", g.MaxStructuredMetadataEntriesCount < 0)
+	check("logs.retention_period", g.RetentionPeriod < 0)
+	for i, r := range g.RetentionStream {
+		check(fmt.Sprintf("logs.retention_stream.%d.period", i), r.Period < 0)
+		if r.Selector == "" {
+			errs = append(errs, fmt.Errorf("logs.retention_stream.%d.selector: is missing", i))
+		}
+	}
 	check("traces.ingestion_rate", t.IngestionRate < 0)
 	check("traces.ingestion_burst", t.IngestionBurst < 0)
 	check("traces.max_trace_bytes", t.MaxTraceBytes < 0)

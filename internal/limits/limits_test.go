@@ -122,6 +122,17 @@ func TestValidateKnowsEveryNumber(t *testing.T) {
 	}
 }
 
+func TestRetentionRules(t *testing.T) {
+	bad := DefaultConfig()
+	bad.Logs.RetentionStream = []StreamRetention{{Selector: `{a="b"}`}, {Period: -1}}
+	err := bad.Validate()
+	require.ErrorContains(t, err, "logs.retention_stream.1.period: must not be negative")
+	require.ErrorContains(t, err, "logs.retention_stream.1.selector: is missing")
+	o, err := New(DefaultConfig(), nil)
+	require.NoError(t, err)
+	require.Same(t, o.Defaults(), o.For("anybody"))
+}
+
 func TestDiscardedBoundsTenants(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	d := NewDiscarded(reg)

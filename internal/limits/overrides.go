@@ -56,9 +56,16 @@ func checkKeys(node *yaml.Node, t reflect.Type, path string) error {
 		if !ok {
 			return fmt.Errorf("line %d: unknown key %q, known here are %s", key.Line, path+key.Value, strings.Join(keysOf(t), ", "))
 		}
-		if field.Type.Kind() == reflect.Struct {
+		switch {
+		case field.Type.Kind() == reflect.Struct:
 			if err := checkKeys(value, field.Type, path+key.Value+"."); err != nil {
 				return err
+			}
+		case field.Type.Kind() == reflect.Slice && field.Type.Elem().Kind() == reflect.Struct && value.Kind == yaml.SequenceNode:
+			for i, item := range value.Content {
+				if err := checkKeys(item, field.Type.Elem(), fmt.Sprintf("%s%s.%d.", path, key.Value, i)); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -139,6 +146,9 @@ func prefix(path string, err error) []error {
 	}
 	return out
 }
+
+// Defaults returns the limits of tenants without overrides. They must not be changed.
+func (o *Overrides) Defaults() *Limits { return &o.current.Load().defaults }
 
 // For returns the limits of a tenant. They must not be changed.
 func (o *Overrides) For(tenant string) *Limits {

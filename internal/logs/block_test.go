@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write golden files anew")
@@ -77,14 +78,14 @@ func allRows(t testing.TB, p Part) string {
 	return printRows(collect(t, p.SelectRows(context.Background(), Select{Start: math.MinInt64, End: math.MaxInt64, Direction: Forward})))
 }
 
-// Blocks of version 1 stay readable. What this program writes has the same content; the compressed
+// Blocks of version 2 stay readable. What this program writes has the same content; the compressed
 // bytes may differ with another version of the compressor.
 func TestGolden(t *testing.T) {
 	ctx := context.Background()
 	written := writtenBlock(t, goldenHead(), goldenOptions)
-	old := &memoryObject{data: golden(t, "v1.hune", written)}
+	old := &memoryObject{data: golden(t, "v2.hune", written)}
 	b := openObject(t, old)
-	require.Equal(t, string(golden(t, "v1.txt", []byte(allRows(t, b)))), allRows(t, b))
+	require.Equal(t, string(golden(t, "v2.txt", []byte(allRows(t, b)))), allRows(t, b))
 	require.Equal(t, allRows(t, goldenHead()), allRows(t, b))
 
 	read := func(data []byte, kind block.Kind) []byte {
@@ -98,10 +99,10 @@ func TestGolden(t *testing.T) {
 		require.Equal(t, read(old.data, kind), read(written, kind), "section %d", kind)
 	}
 	now := openObject(t, &memoryObject{data: written})
-	require.Len(t, now.dir.pages, len(b.dir.pages))
-	for i := range b.dir.pages {
-		require.Equal(t, b.dir.pages[i].runs, now.dir.pages[i].runs)
-		require.Equal(t, b.dir.pages[i].levels, now.dir.pages[i].levels)
+	require.Len(t, now.index.pages, len(b.index.pages))
+	for i := range b.index.pages {
+		require.Equal(t, b.index.pages[i].runs, now.index.pages[i].runs)
+		require.Equal(t, b.index.pages[i].levels, now.index.pages[i].levels)
 	}
 	require.Equal(t, map[string]int64{LevelInfo: 20, LevelError: 6, LevelUnknown: 6}, b.Levels())
 
@@ -109,7 +110,7 @@ func TestGolden(t *testing.T) {
 	require.NoError(t, err)
 	infos, err := block.Inspect(ctx, r, Sections...)
 	require.NoError(t, err)
-	require.Len(t, infos, 3)
+	require.Len(t, infos, 4)
 	for _, info := range infos {
 		require.NoError(t, info.Err)
 		require.NotEmpty(t, info.Detail)
@@ -157,7 +158,7 @@ func tryOpen(data []byte) (*Block, error) {
 
 // A changed bit is an error that names the block, or it is in bytes that nobody looks at.
 func TestFlippedBits(t *testing.T) {
-	data := golden(t, "v1.hune", writtenBlock(t, goldenHead(), goldenOptions))
+	data := golden(t, "v2.hune", writtenBlock(t, goldenHead(), goldenOptions))
 	b, err := tryOpen(data)
 	require.NoError(t, err)
 	want, err := answers(b)
@@ -186,26 +187,41 @@ func mutated(t testing.TB, data []byte, change func(what string, payload []byte)
 	require.NoError(t, err)
 	var buf bytes.Buffer
 	w := block.NewWriter(&buf, block.WriterOptions{})
-	move := func(what string, ref *block.Ref) {
-		if ref.IsZero() {
-			return
+	classes := [column.Classes]string{"spine", "strings", "bulk", "filters"}
+	dirs := make([]*pageDirectory, len(b.index.pages))
+	for i := range b.index.pages {
+		e := &b.index.pages[i]
+		d, err := b.directory(ctx, i, nil)
+		require.NoError(t, err)
+		ids := make([]int, len(d.page.Blobs))
+		for k := range ids {
+			ids[k] = k
 		}
-		raw, err := b.r.Blob(ctx, *ref)
+		blobs, err := b.blobs(ctx, i, d, ids, nil)
 		require.NoError(t, err)
-		*ref, err = w.Blob(change(what, slices.Clone(raw)), block.CodecZstd)
-		require.NoError(t, err)
+		for class := range column.Class(column.Classes) {
+			e.place.bases[class] = uint64(w.Offset())
+			for k := range d.page.Blobs {
+				info := &d.page.Blobs[k]
+				if info.Class != class {
+					continue
+				}
+				ref, err := w.Blob(change(classes[class], slices.Clone(blobs[k])), block.CodecZstd)
+				require.NoError(t, err)
+				info.Codec, info.StoredLen, info.RawLen = ref.Codec, int(ref.StoredLen), int(ref.RawLen)
+			}
+		}
+		dirs[i] = d
 	}
-	for i := range b.dir.pages {
-		p := &b.dir.pages[i]
-		move("timestamps", &p.timestamps)
-		move("lengths", &p.lengths)
-		for j := range p.lines {
-			move("lines", &p.lines[j])
-		}
-		for j := range p.columns {
-			move("column", &p.columns[j].ref)
-		}
-		move("overflow", &p.overflow)
+	b.index.groups = nil
+	for i, d := range dirs {
+		e := &b.index.pages[i]
+		raw := change("directory", d.appendTo(nil))
+		ref, err := w.Blob(raw, block.CodecZstd)
+		require.NoError(t, err)
+		e.place.group = len(b.index.groups)
+		e.place.directory.off, e.place.directory.len = 0, len(raw)
+		b.index.groups = append(b.index.groups, ref)
 	}
 	section := func(kind block.Kind, what string) []byte {
 		s, err := b.r.Section(ctx, kind)
@@ -213,19 +229,19 @@ func mutated(t testing.TB, data []byte, change func(what string, payload []byte)
 		return change(what, slices.Clone(s))
 	}
 	require.NoError(t, w.Section(sectionPostings, section(sectionPostings, "postings"), block.CodecZstd))
-	require.NoError(t, w.Section(sectionPages, change("pages", appendPages(nil, b.dir.keys, b.dir.pages)), block.CodecZstd))
+	require.NoError(t, w.Section(sectionPages, change("pages", b.index.appendTo(nil)), block.CodecZstd))
 	require.NoError(t, w.Section(sectionStreams, section(sectionStreams, "streams"), block.CodecZstd))
 	_, err = w.Close()
 	require.NoError(t, err)
 	return buf.Bytes()
 }
 
-var payloads = []string{"timestamps", "lengths", "lines", "column", "overflow", "postings", "pages", "streams"}
+var payloads = []string{"spine", "strings", "bulk", "filters", "directory", "postings", "pages", "streams"}
 
 // FuzzBlock writes hostile payloads behind right checksums: whatever they say, a block answers or
 // errs.
 func FuzzBlock(f *testing.F) {
-	data, err := os.ReadFile(filepath.Join("testdata", "v1.hune"))
+	data, err := os.ReadFile(filepath.Join("testdata", "v2.hune"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -257,7 +273,7 @@ func FuzzBlock(f *testing.F) {
 
 // Every byte of every payload set to a few telling values.
 func TestHostilePayloads(t *testing.T) {
-	data := golden(t, "v1.hune", writtenBlock(t, goldenHead(), goldenOptions))
+	data := golden(t, "v2.hune", writtenBlock(t, goldenHead(), goldenOptions))
 	same := mutated(t, data, func(_ string, p []byte) []byte { return p })
 	b, err := tryOpen(same)
 	require.NoError(t, err)
@@ -291,7 +307,7 @@ func TestReadsOnlyWhatItNeeds(t *testing.T) {
 	batches := benchBatches(50, 10, 100)
 	head := headOf(batches...)
 	b, obj := blockOf(t, head, BlockOptions{PageRows: 1000})
-	require.Greater(t, len(b.dir.pages), 40)
+	require.Greater(t, len(b.index.pages), 40)
 	oldest, newest := b.TimeRange()
 	all := Select{Start: oldest, End: newest + 1}
 	ask := func(s Select) (rows int, st QueryStats) {
@@ -307,7 +323,7 @@ func TestReadsOnlyWhatItNeeds(t *testing.T) {
 	}
 	everything, full := ask(all)
 	require.Equal(t, head.Rows(), everything)
-	require.Equal(t, int64(len(b.dir.pages)), full.Pages)
+	require.Equal(t, int64(len(b.index.pages)), full.Pages)
 	require.Equal(t, int64(everything), full.LinesProcessed)
 	require.Equal(t, int64(1), full.Blocks)
 
@@ -347,8 +363,8 @@ func TestPageLayout(t *testing.T) {
 		small.Streams = append(small.Streams, Stream{Labels: labels.FromStrings("pod", fmt.Sprint(i)), Entries: []Entry{{int64(i), "x", nil}}})
 	}
 	b, _ := blockOf(t, headOf(small), BlockOptions{})
-	require.Len(t, b.dir.pages, 1)
-	require.Len(t, b.dir.pages[0].runs, 3000)
+	require.Len(t, b.index.pages, 1)
+	require.Len(t, b.index.pages[0].runs, 3000)
 
 	large := &Batch{Streams: []Stream{{Labels: labels.FromStrings("a", "1")}, {Labels: labels.FromStrings("a", "2")}, {Labels: labels.FromStrings("a", "3")}}}
 	for i := range 3000 {
@@ -358,9 +374,9 @@ func TestPageLayout(t *testing.T) {
 	}
 	large.Streams[2].Entries = []Entry{{1, "tiny", nil}}
 	b, _ = blockOf(t, headOf(large), BlockOptions{})
-	require.Len(t, b.dir.pages, 2, "each large stream begins a page, the tiny one shares")
-	require.Len(t, b.dir.pages[0].runs, 1)
-	require.Len(t, b.dir.pages[1].runs, 2)
+	require.Len(t, b.index.pages, 2, "each large stream begins a page, the tiny one shares")
+	require.Len(t, b.index.pages[0].runs, 1)
+	require.Len(t, b.index.pages[1].runs, 2)
 }
 
 // A select that needs more memory than it may is done in slices of time: nothing is lost, doubled or
@@ -374,7 +390,7 @@ func TestTimeSlices(t *testing.T) {
 		s := Select{Start: oldest + 1000, End: newest - 1000, Direction: d}
 		q, err := compileSelect(ctx, s)
 		require.NoError(t, err)
-		found, err := b.find(nil)
+		found, err := b.begin(ctx, q)
 		require.NoError(t, err)
 		require.Len(t, b.timeSlices(q, found, 1<<30), 1)
 		parts := b.timeSlices(q, found, 20_000)
@@ -393,7 +409,7 @@ func TestTimeSlices(t *testing.T) {
 	all := &selection{start: math.MinInt64, end: math.MaxInt64}
 	g, err := tryOpen(writtenBlock(t, goldenHead(), goldenOptions)) // from the first century to the last
 	require.NoError(t, err)
-	found, err := g.find(nil)
+	found, err := g.begin(ctx, all)
 	require.NoError(t, err)
 	parts := g.timeSlices(all, found, 100)
 	require.Equal(t, int64(-7), parts[len(parts)-1].min)

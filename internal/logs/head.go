@@ -1,74 +1,69 @@
 package logs
 
 import (
-	"hash/maphash"
+	"context"
+	"fmt"
+	"iter"
 	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// HeadOptions are a program's choices for a Head; the zero value is right.
+// HeadOptions are a program's choices for a Head; zero values take the defaults.
 type HeadOptions struct {
-	// Block says how WriteBlock lays out the block.
+	// Block says how pages are laid out.
 	Block BlockOptions
+	// SealBytes is how much of lines and metadata is kept as it came before it is to be sealed. Default
+	// 32 MiB. Less makes pages of many small streams worse, more makes searches of the newest rows slower.
+	SealBytes int64
 }
+
+const defaultSealBytes = 32 << 20
 
 // Head holds the recent entries of one tenant in memory. It is a Part; safe for concurrent use.
 //
+//	Append ──► buffer ──full──► full buffers ──Seal──► batches of encoded pages ──WriteBlock──► block
+//	           as they came                            the form that blocks have
+//
+// The newest rows are kept as they came. When they are enough for good pages they are sealed: encoded in
+// the form of a block, in memory, where a search finds them as fast as in a block. WriteBlock puts the
+// pages into the file as they are. Encoding is not Append's business: who owns the head calls Seal.
+//
 // Entries may arrive in any order of time. An entry that the head has already (same stream,
-// timestamp, line and metadata) is dropped. A select sees each stream as it was at one instant and
-// holds the lock only to copy a few words per chunk, so it doesn't hold up writers.
+// timestamp, line and metadata) is dropped.
 type Head struct {
 	options HeadOptions
-	seed    maphash.Seed
 
-	mu       sync.RWMutex
-	byHash   map[uint64]*headStream // streams of one hash are chained
-	streams  []*headStream          // in order of arrival; never changes below its length
-	postings map[Label][]uint32     // label → indexes of streams, ascending
-	names    headNames
-	rows     int
-	size     int64
-	times    timeRange
+	mu      sync.RWMutex
+	streams map[uint64]*knownLabels // by hash of labels, chained
+	batches []*batch                // sealed, oldest first
+	full    []*buffer               // to be sealed, oldest first
+	active  *buffer
+	size    int64 // of batches and streams
+	rows    int   // of batches and full
 
-	sortMu sync.Mutex
-	sorted []*headStream // the first len(sorted) of streams in order of labels; replaced, never changed
+	sealMu sync.Mutex // one Seal at a time
+	lookup lookup     // guarded by mu
 }
 
-// headStream is a stream. The head's lock guards everything but labels.
-type headStream struct {
+// knownLabels is what the head knows of a stream whatever becomes of its rows.
+type knownLabels struct {
 	labels labels.Labels
-	next   *headStream // of the same hash
-
-	sealed []*headChunk
-	bounds []timeRange // of sealed[:i+1], all chunks up to i
-	open   headChunk
-	recent [4]uint32 // where the latest distinct metadata sets of open are
-	turn   uint8     // the next of recent to give up
-	times  timeRange
-	rows   int
-
-	// index finds duplicates by hash once looking through chunks has become too slow: many rows of
-	// one instant, or far out of order. Nil until then.
-	index map[uint64]rowAt
+	next   *knownLabels
+	newest int64 // no row of the stream that left the active buffer is newer
 }
 
-// rowAt is a row of a stream: chunk len(sealed) is the open one.
-type rowAt struct{ chunk, row uint32 }
-
-// What a stream and a row of the index cost beyond what is counted otherwise, measured by a test.
-const (
-	streamOverhead = 430
-	indexRowSize   = 40
-)
+// knownOverhead is what a stream costs beside its labels.
+const knownOverhead = 120
 
 // NewHead returns an empty Head.
 func NewHead(options HeadOptions) *Head {
-	return &Head{
-		options: options, seed: maphash.MakeSeed(), byHash: map[uint64]*headStream{}, postings: map[Label][]uint32{},
-		names: headNames{numbers: map[string]uint32{}}, times: noTime,
+	options.Block.setDefaults()
+	if options.SealBytes <= 0 {
+		options.SealBytes = defaultSealBytes
 	}
+	return &Head{options: options, streams: map[uint64]*knownLabels{}, active: newBuffer()}
 }
 
 // AppendResult says what became of the entries of a batch.
@@ -95,238 +90,90 @@ func (h *Head) Append(b *Batch) AppendResult {
 		if len(s.Entries) == 0 {
 			continue
 		}
-		st := h.stream(s.Labels)
-		memory, indexed := st.open.memory(), len(st.index)
-		for j := range s.Entries {
-			e := &s.Entries[j]
-			if len(e.Line) > maxLine || metadataSize(e.Metadata) > maxMetadata {
-				res.Refused++
-				continue
-			}
-			if e.Timestamp <= st.times.max && h.has(st, e) {
-				res.Duplicates++
-				continue
-			}
-			if st.open.full() {
-				h.size -= memory
-				h.size += st.seal()
-				memory = st.open.memory()
-				h.size += memory
-			}
-			h.add(st, e)
-			res.Added++
-		}
-		h.size += st.open.memory() - memory + int64(len(st.index)-indexed)*indexRowSize
-		h.times.join(st.times)
+		hash := s.Labels.Hash()
+		known := h.known(s.Labels, hash)
+		h.active.append(known.labels, hash, s.Entries, func(e *Entry) bool {
+			return e.Timestamp <= known.newest && h.older(known, hash, e)
+		}, &res)
 	}
-	h.rows += res.Added
+	if h.active.raw >= h.options.SealBytes {
+		h.rotate()
+	}
 	return res
 }
 
-// stream finds or makes the stream with labels ls. h.mu must be held.
-func (h *Head) stream(ls labels.Labels) *headStream {
-	hash := ls.Hash()
-	for st := h.byHash[hash]; st != nil; st = st.next {
-		if labels.Equal(st.labels, ls) {
-			return st
+// known finds or makes what is known of a stream. h.mu must be held.
+func (h *Head) known(ls labels.Labels, hash uint64) *knownLabels {
+	for k := h.streams[hash]; k != nil; k = k.next {
+		if labels.Equal(k.labels, ls) {
+			return k
 		}
 	}
-	st := &headStream{labels: ls.Copy(), next: h.byHash[hash], times: noTime}
-	st.open.timeRange = noTime
-	h.byHash[hash] = st
-	number := uint32(len(h.streams))
-	h.streams = append(h.streams, st)
-	h.size += streamOverhead + int64(ls.ByteSize())
-	st.labels.Range(func(l labels.Label) {
-		key := Label(l)
-		list, ok := h.postings[key]
-		if !ok {
-			h.size += 96
-		}
-		h.postings[key] = append(list, number)
-	})
-	return st
+	k := &knownLabels{labels: ls.Copy(), next: h.streams[hash], newest: noTime.max}
+	h.streams[hash] = k
+	h.size += knownOverhead + int64(ls.ByteSize())
+	return k
 }
 
-// add appends an entry to the open chunk of st. h.mu must be held.
-func (h *Head) add(st *headStream, e *Entry) {
-	c := &st.open
-	if e.Timestamp < c.max {
-		c.unsorted = true
-	}
-	c.extend(e.Timestamp)
-	st.times.extend(e.Timestamp)
-	st.rows++
-	c.ts = append(c.ts, e.Timestamp)
-	c.lines = append(c.lines, e.Line...)
-	c.ends = append(c.ends, uint32(len(c.lines)))
-	if len(e.Metadata) > 0 {
-		at := h.metadataSet(st, e.Metadata)
-		c.metadataSize += metadataSize(e.Metadata)
-		if c.metadataAt == nil {
-			c.metadataAt = make([]uint32, 0, cap(c.ts))
-		}
-		for len(c.metadataAt) < len(c.ts)-1 {
-			c.metadataAt = append(c.metadataAt, 0)
-		}
-		c.metadataAt = append(c.metadataAt, at)
-	}
-	if st.index != nil {
-		st.index[h.hash(e)] = rowAt{uint32(len(st.sealed)), uint32(len(c.ts) - 1)}
-	}
-}
-
-// metadataSize is what md counts for in volumes. The name detected_level counts nothing: it is
-// Hune's own, on every entry, and would make volumes of short lines a third larger than the same
-// in Loki.
-func metadataSize(md []Label) int64 {
-	n := 0
-	for _, l := range md {
-		n += len(l.Value)
-		if l.Name != DetectedLevel {
-			n += len(l.Name)
+// older reports whether rows that left the active buffer include e. h.mu must be held.
+func (h *Head) older(k *knownLabels, hash uint64, e *Entry) bool {
+	for _, b := range h.full {
+		if b.holds(k.labels, hash, e) {
+			return true
 		}
 	}
-	return int64(n)
-}
-
-// metadataSet returns where md is in the open chunk, and puts it there if it isn't among the latest.
-func (h *Head) metadataSet(st *headStream, md []Label) uint32 {
-	c := &st.open
-	for _, at := range st.recent {
-		if at != 0 && sameMetadata(c.metadata, at, h.names.list, md) {
-			return at
+	for i := len(h.batches) - 1; i >= 0; i-- {
+		if h.lookup.holds(h.batches[i], k.labels, e) {
+			return true
 		}
 	}
-	at := uint32(len(c.metadata)) + 1
-	known := len(h.names.list)
-	c.metadata = appendMetadataSet(c.metadata, md, &h.names)
-	for _, name := range h.names.list[known:] {
-		h.size += int64(len(name)) + 64
-	}
-	st.recent[st.turn] = at
-	st.turn = (st.turn + 1) % uint8(len(st.recent))
-	return at
+	return false
 }
 
-// seal closes the open chunk and returns what it holds.
-func (st *headStream) seal() int64 {
-	c := new(headChunk)
-	*c = st.open
-	c.trim()
-	bounds := c.timeRange
-	if n := len(st.bounds); n > 0 {
-		bounds.join(st.bounds[n-1])
+// rotate makes the active buffer a full one. h.mu must be held.
+func (h *Head) rotate() {
+	if h.active.Rows() == 0 {
+		return
 	}
-	st.sealed = append(st.sealed, c)
-	st.bounds = append(st.bounds, bounds)
-	st.open = headChunk{}
-	st.open.like(c)
-	st.recent, st.turn = [4]uint32{}, 0
-	return c.memory() + 160
+	for _, st := range h.active.streams {
+		k := h.known(st.labels, st.labels.Hash())
+		k.newest = max(k.newest, st.times.max)
+	}
+	h.rows += h.active.Rows()
+	h.full = append(h.full, h.active)
+	h.active = newBuffer()
 }
 
-// slowLookup is how many timestamps a search for a duplicate may look at before an index pays.
-const slowLookup = 2 * chunkRows
+// Unsealed returns how many full buffers wait for Seal.
+func (h *Head) Unsealed() int {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return len(h.full)
+}
 
-// has reports whether st has e already. h.mu must be held.
-func (h *Head) has(st *headStream, e *Entry) bool {
-	if st.index == nil {
-		found, cost := h.search(st, e)
-		if cost > slowLookup {
-			h.buildIndex(st)
+// Seal encodes the full buffers. Appends and selects go on meanwhile.
+func (h *Head) Seal(ctx context.Context) error {
+	h.sealMu.Lock()
+	defer h.sealMu.Unlock()
+	for {
+		h.mu.RLock()
+		var next *buffer
+		if len(h.full) > 0 {
+			next = h.full[0]
 		}
-		return found
-	}
-	at, ok := st.index[h.hash(e)]
-	if !ok {
-		return false
-	}
-	if h.same(st.chunk(at.chunk), int(at.row), e) {
-		return true
-	}
-	found, _ := h.search(st, e) // two entries of one hash: once in a million years
-	return found
-}
-
-func (st *headStream) chunk(i uint32) *headChunk {
-	if int(i) < len(st.sealed) {
-		return st.sealed[i]
-	}
-	return &st.open
-}
-
-// search looks for e in the chunks whose times include it, newest first.
-func (h *Head) search(st *headStream, e *Entry) (found bool, cost int) {
-	found, cost = h.searchChunk(&st.open, e)
-	for i := len(st.sealed) - 1; i >= 0 && !found; i-- {
-		if e.Timestamp > st.bounds[i].max || e.Timestamp < st.bounds[i].min {
-			break // so are all chunks before
+		h.mu.RUnlock()
+		if next == nil {
+			return nil
 		}
-		var n int
-		found, n = h.searchChunk(st.sealed[i], e)
-		cost += n + 1
-	}
-	return found, cost
-}
-
-func (h *Head) searchChunk(c *headChunk, e *Entry) (found bool, cost int) {
-	if e.Timestamp < c.min || e.Timestamp > c.max {
-		return false, 0
-	}
-	lo := 0
-	if !c.unsorted {
-		if e.Timestamp == c.max {
-			// Fast path: the newest instant is at the end.
-			for lo = len(c.ts); lo > 0 && c.ts[lo-1] == e.Timestamp; {
-				lo--
-			}
-		} else {
-			lo, _ = slices.BinarySearch(c.ts, e.Timestamp)
+		b, err := sealBuffer(ctx, next, h.options.Block)
+		if err != nil {
+			return fmt.Errorf("seal recent logs: %w", err)
 		}
-	}
-	for i := lo; i < len(c.ts); i++ {
-		if c.ts[i] == e.Timestamp {
-			if h.same(c, i, e) {
-				return true, i - lo
-			}
-			cost += 16 // comparing lines is dearer than comparing times
-		} else if !c.unsorted {
-			return false, cost
-		}
-		cost++
-	}
-	return false, cost
-}
-
-func (h *Head) same(c *headChunk, row int, e *Entry) bool {
-	return c.ts[row] == e.Timestamp && string(c.line(row)) == e.Line && sameMetadata(c.metadata, c.metadataOf(row), h.names.list, e.Metadata)
-}
-
-// hash is of what makes an entry distinct within a stream. The seed is secret, so nobody can make
-// entries collide.
-func (h *Head) hash(e *Entry) uint64 {
-	var m maphash.Hash
-	m.SetSeed(h.seed)
-	maphash.WriteComparable(&m, e.Timestamp)
-	maphash.WriteComparable(&m, len(e.Line))
-	m.WriteString(e.Line)
-	for _, l := range e.Metadata {
-		maphash.WriteComparable(&m, l)
-	}
-	return m.Sum64()
-}
-
-func (h *Head) buildIndex(st *headStream) {
-	st.index = make(map[uint64]rowAt, 2*st.rows)
-	var md []Label
-	for i := range len(st.sealed) + 1 {
-		c := st.chunk(uint32(i))
-		reader := packedMetadata{c.metadataAt, c.metadata, h.names.list}
-		for row, t := range c.ts {
-			md = reader.appendMetadata(md[:0], row)
-			st.index[h.hash(&Entry{t, view(c.line(row)), md})] = rowAt{uint32(i), uint32(row)}
-		}
+		h.mu.Lock()
+		h.batches = append(h.batches, b)
+		h.full = slices.Delete(slices.Clone(h.full), 0, 1)
+		h.size += b.size
+		h.mu.Unlock()
 	}
 }
 
@@ -334,19 +181,99 @@ func (h *Head) buildIndex(st *headStream) {
 func (h *Head) Size() int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.size
+	n := h.size + h.active.Size()
+	for _, b := range h.full {
+		n += b.Size()
+	}
+	return n
 }
 
 // Rows returns how many entries the head holds.
 func (h *Head) Rows() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.rows
+	return h.rows + h.active.Rows()
+}
+
+// parts returns what the head consists of, oldest first. No row is in two of them.
+func (h *Head) parts() []Part {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	out := make([]Part, 0, len(h.batches)+len(h.full)+1)
+	for _, b := range h.batches {
+		out = append(out, b)
+	}
+	for _, b := range h.full {
+		out = append(out, b)
+	}
+	if h.active.Rows() > 0 {
+		out = append(out, h.active)
+	}
+	return out
 }
 
 // TimeRange implements Part.
 func (h *Head) TimeRange() (oldest, newest int64) {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	return h.times.min, h.times.max
+	t := noTime
+	for _, p := range h.parts() {
+		lo, hi := p.TimeRange()
+		t.join(timeRange{lo, hi})
+	}
+	return t.min, t.max
+}
+
+// union is the parts as one, for the questions of Part.
+func (h *Head) union() *union { return &union{parts: h.parts(), distinct: true} }
+
+// SelectRows implements Part.
+func (h *Head) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error] {
+	return func(yield func(*Rows, error) bool) {
+		limited(h.union().selectRows(ctx, s), s.Limit)(yield)
+	}
+}
+
+// limited ends a sequence after limit rows; 0: never.
+func limited(rows iter.Seq2[*Rows, error], limit int) iter.Seq2[*Rows, error] {
+	if limit == 0 {
+		return rows
+	}
+	return func(yield func(*Rows, error) bool) {
+		left := limit
+		for r, err := range rows {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if n := len(r.Timestamps); n > left {
+				r.Stream, r.Timestamps, r.Lines = r.Stream[:left], r.Timestamps[:left], r.Lines[:left]
+				if r.Metadata != nil {
+					r.Metadata = r.Metadata[:left]
+				}
+			}
+			left -= len(r.Timestamps)
+			if !yield(r, nil) || left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// Series implements Part.
+func (h *Head) Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
+	return h.union().series(ctx, start, end, matchers)
+}
+
+// Volume implements Part.
+func (h *Head) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
+	return h.union().volume(ctx, start, end, matchers)
+}
+
+// Scan implements Part.
+func (h *Head) Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error {
+	return h.union().scan(ctx, s, visit)
+}
+
+// Extents implements Part.
+func (h *Head) Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
+	return h.union().extents(ctx, start, end, matchers)
 }

@@ -24,17 +24,16 @@ var ErrEmpty = errors.New("head is empty")
 //
 // The head must not be appended to meanwhile: entries that come during the call may be left out.
 func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) error {
-	if err := h.writeBlock(ctx, dir, meta); err != nil {
+	if err := writeFiles(dir, meta, func(f io.Writer) error { return h.writeData(ctx, f, meta) }); err != nil {
 		return fmt.Errorf("write logs block %s: %w", meta.ULID, err)
 	}
 	return nil
 }
 
-func (h *Head) writeBlock(ctx context.Context, dir string, meta *block.Meta) error {
-	err := createSynced(filepath.Join(dir, block.DataFile), func(f io.Writer) error {
-		return h.writeData(ctx, f, meta)
-	})
-	if err != nil {
+// writeFiles writes the files of a block, synced, and syncs their folder. data writes the data file and
+// fills in meta.
+func writeFiles(dir string, meta *block.Meta, data func(io.Writer) error) error {
+	if err := createSynced(filepath.Join(dir, block.DataFile), data); err != nil {
 		return err
 	}
 	content, err := meta.Encode()
@@ -53,60 +52,76 @@ func (h *Head) writeBlock(ctx context.Context, dir string, meta *block.Meta) err
 
 // writeData writes the data file to f and fills in meta.
 func (h *Head) writeData(ctx context.Context, f io.Writer, meta *block.Meta) error {
-	w := newBlockWriter(f, h.options.Block)
-	if err := h.writeRows(ctx, w); err != nil {
+	batches, err := h.sealed(ctx)
+	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	w := newBlockWriter(f, h.options.Block)
+	w.addBatches(batches)
+	return w.finishBlock(meta)
+}
+
+// sealed seals all rows and returns the batches.
+func (h *Head) sealed(ctx context.Context) ([]*batch, error) {
+	h.mu.Lock()
+	h.rotate()
+	h.mu.Unlock()
+	if err := h.Seal(ctx); err != nil {
+		return nil, err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.batches, nil
+}
+
+// finishBlock ends the block and fills in meta.
+func (w *blockWriter) finishBlock(meta *block.Meta) error {
 	size, err := w.finish()
 	if err != nil {
 		return err
 	}
-	if w.rows == 0 {
+	if w.index.rows == 0 {
 		return ErrEmpty
 	}
 	meta.Version, meta.Signal = block.MetaVersion, signal.Logs
-	meta.MinTime, meta.MaxTime = w.times.min, w.times.max
-	meta.Rows, meta.RawBytes = w.rows, w.lineBytes+w.metadataBytes
+	meta.MinTime, meta.MaxTime = w.index.times.min, w.index.times.max
+	meta.Rows, meta.RawBytes = w.index.rows, w.index.lineBytes+w.index.metadataBytes
 	meta.StoredBytes = size
 	meta.Data = block.File{Size: size, CRC32C: w.w.CRC()}
+	meta.Summary = appendSummary(nil, w.streams, w.index.levels, w.traceIDs)
 	return nil
 }
 
-// writeRows writes all rows: streams in order of labels, the rows of each in order of time, then of
-// arrival.
-func (h *Head) writeRows(ctx context.Context, w *blockWriter) error {
-	views, names := h.snapshot(h.ordered(), func(t timeRange) bool { return t.min <= t.max })
-	all := &selection{direction: Forward}
-	var err error
-	for i := range views {
-		v := &views[i]
-		var pieces []piece
-		size := int64(0)
-		for seq, c := range append(v.sealed, &v.open) {
-			if len(c.ts) == 0 {
-				continue
-			}
-			size += int64(len(c.lines)) + c.metadataSize
-			pieces = append(pieces, piece{timeRange: c.timeRange, open: func(context.Context, *selection) ([]run, error) {
-				return []run{c.run(0, uint32(seq), names)}, nil
-			}})
-		}
-		w.stream(v.labels, size)
-		mergePieces(ctx, all, []labels.Labels{v.labels}, pieces, 0, func(rows *Rows, e error) bool {
-			if err = e; err != nil {
-				return false
-			}
-			for j, ts := range rows.Timestamps {
-				w.add(ts, rows.Lines[j], rows.Metadata[j])
-			}
-			err = w.err
-			return err == nil
-		})
-		if err != nil {
-			return err
+// addBatches puts the pages of batches into the block as they are, numbers of streams aside. It is for
+// a block without rows of its own.
+func (w *blockWriter) addBatches(batches []*batch) {
+	sets := make([]*pageSet, len(batches))
+	for i, b := range batches {
+		sets[i] = &b.pageSet
+	}
+	streams, numbers := unite(sets)
+	w.streams = streams
+	for k, b := range batches {
+		for i := range b.pages {
+			w.pages = append(w.pages, b.pages[i].renumbered(numbers[k]))
 		}
 	}
-	return nil
+}
+
+// renumber leads from the numbers of streams to those in all, which includes them. Both ascend.
+func renumber(streams streamList, all []labels.Labels) []uint32 {
+	out := make([]uint32, streams.len())
+	k := 0
+	for i := range out {
+		for ls := streams.at(i); !labels.Equal(all[k], ls); {
+			k++
+		}
+		out[i] = uint32(k)
+	}
+	return out
 }
 
 // createSynced creates a file, lets write fill it, and syncs it.

@@ -3,9 +3,9 @@ package logs
 import (
 	"bytes"
 
-	"github.com/grafana/regexp"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/hune-io/hune/internal/column"
 	"github.com/hune-io/hune/internal/fault"
 )
 
@@ -50,11 +50,21 @@ func (set matcherSet) matches(ls labels.Labels) bool {
 	return true
 }
 
+// matchesValue reports whether a value satisfies all matchers, whatever their names.
+func (set matcherSet) matchesValue(v string) bool {
+	for _, m := range set {
+		if !m.Matches(v) {
+			return false
+		}
+	}
+	return true
+}
+
 // lineFilter is a compiled LineFilter.
 type lineFilter struct {
 	negate  bool
 	needles [][]byte
-	regexps []*regexp.Regexp
+	regexps []*column.Regexp
 }
 
 func compileFilters(filters []LineFilter) ([]lineFilter, error) {
@@ -66,7 +76,7 @@ func compileFilters(filters []LineFilter) ([]lineFilter, error) {
 				out[i].needles = append(out[i].needles, []byte(m))
 				continue
 			}
-			re, err := regexp.Compile(m)
+			re, err := column.CompileRegexp(m)
 			if err != nil {
 				return nil, fault.Invalidf("line filter %q: %w", m, err)
 			}
@@ -99,4 +109,21 @@ func (f *lineFilter) needle() []byte {
 		return nil
 	}
 	return f.needles[0]
+}
+
+// among returns those of the rows in set whose lines pass.
+func (f *lineFilter) among(r *column.Reader, lines *column.Column, set column.Set) column.Set {
+	hit := column.None
+	for _, n := range f.needles {
+		hit = hit.Or(r.Match(lines, column.Contains, n))
+	}
+	for _, re := range f.regexps {
+		if rest := set.And(hit.Not()); !rest.IsNone() {
+			hit = hit.Or(r.MatchRegexp(lines, rest, re))
+		}
+	}
+	if f.negate {
+		hit = hit.Not()
+	}
+	return set.And(hit)
 }

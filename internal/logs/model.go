@@ -7,6 +7,8 @@ import (
 	"iter"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/column"
 )
 
 // Batch is one write of one tenant. The receiver keeps nothing of it after the call returns.
@@ -79,6 +81,17 @@ type Select struct {
 	Direction  Direction
 	Filters    []LineFilter
 	Limit      int
+	// Levels are matchers on the detected level that every wanted row passes: permission to leave out what
+	// holds no such row.
+	Levels []Matcher
+	// TraceID, where set, leaves only the rows that name this trace, by 32 hexadecimal digits, as the value
+	// of one of the usual keys in structured metadata or in the line. It is duty, and cheap: an index leads
+	// to the few blocks and pages with such rows, so the time range may be all of time.
+	TraceID string
+	// Narrow, where set, is asked for each page with columns which of the rows of Page.Among can matter.
+	// It lets a source drop rows that the caller would drop later; like Filters it is permission. Limit must
+	// be 0 with it. It is called from several goroutines at once.
+	Narrow func(ctx context.Context, p *Page) (column.Set, error)
 }
 
 // Rows is a run of entries in time order, as columns of equal length. Everything is valid until
@@ -105,6 +118,20 @@ type Source interface {
 	// Volume returns, for each matching stream, how much it holds in [start, end); estimated where
 	// a page is only partly in the range.
 	Volume(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]StreamVolume, error)
+	// Scan visits the rows that s asks for page by page, in no order, each row once, with Page.Among the
+	// rows that pass all filters. Direction, Limit and Narrow are ignored. visit is called from several
+	// goroutines at once, each with a page of its own, which is valid until visit returns; the first error
+	// ends the scan.
+	Scan(ctx context.Context, tenant string, s Select, visit func(context.Context, *Page) error) error
+	// Extents returns, for each stream that matches and has entries in [start, end), bounds of the times
+	// of its entries. It may count in entries outside of the range, and reads next to nothing.
+	Extents(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]Extent, error)
+}
+
+// Extent bounds the times of the entries of a stream: nanoseconds, both inclusive.
+type Extent struct {
+	Labels         labels.Labels
+	Oldest, Newest int64
 }
 
 // StreamVolume is what one stream holds in a range of time.

@@ -16,11 +16,13 @@ type Part interface {
 	// TimeRange returns the oldest and the newest timestamp, in nanoseconds. An empty part answers
 	// oldest > newest.
 	TimeRange() (oldest, newest int64)
-	// SelectRows, Series and Volume are those of Source, for the tenant of the part. SelectRows
-	// applies all Filters and stops after Limit rows.
+	// The others are those of Source, for the tenant of the part. SelectRows applies all Filters and stops
+	// after Limit rows.
 	SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error]
 	Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error)
 	Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error)
+	Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error
+	Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error)
 }
 
 // timeRange is an inclusive range of timestamps.

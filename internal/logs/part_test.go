@@ -10,10 +10,12 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/grafana/regexp"
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
@@ -63,8 +65,7 @@ func (m *model) selectRows(s Select) []modelRow {
 		for _, f := range s.Filters {
 			hit := slices.ContainsFunc(f.Match, func(n string) bool {
 				if f.Regexp {
-					fs, err := compileFilters([]LineFilter{{Regexp: true, Match: []string{n}}})
-					return err == nil && fs[0].regexps[0].MatchString(r.Line)
+					return regexp.MustCompile(n).MatchString(r.Line)
 				}
 				return strings.Contains(r.Line, n)
 			})
@@ -167,10 +168,18 @@ func openObject(t require.TestingT, obj *memoryObject) *Block {
 	return b
 }
 
-func headOf(batches ...*Batch) *Head {
-	h := NewHead(HeadOptions{})
+func headOf(batches ...*Batch) *Head { return headSealing(0, batches...) }
+
+// headSealing makes a head that has sealed what fills sealBytes, 0 for the default.
+func headSealing(sealBytes int64, batches ...*Batch) *Head {
+	h := NewHead(HeadOptions{SealBytes: sealBytes})
 	for _, b := range batches {
 		h.Append(b)
+		if sealBytes > 0 && h.Rows()%3 != 0 { // at times full buffers wait
+			if err := h.Seal(context.Background()); err != nil {
+				panic(err)
+			}
+		}
 	}
 	return h
 }
@@ -214,6 +223,7 @@ func checkPart(t *rapid.T, name string, want *model, got Source) {
 		}
 		require.Equal(t, printRows(w), printRows(g), "%s: %+v", name, s)
 	}
+	checkScan(t, name, want, got)
 	sets := [][]Matcher{genMatchers(t), genMatchers(t)}[:rapid.IntRange(0, 2).Draw(t, "sets")]
 	start := rapid.Int64Range(-1, 40).Draw(t, "start")
 	end := start + rapid.Int64Range(0, 45).Draw(t, "length")
@@ -238,6 +248,55 @@ func checkPart(t *rapid.T, name string, want *model, got Source) {
 		gotSeries[ls.String()] = true
 	}
 	require.Equal(t, wantSeries, gotSeries, "%s: series %v", name, sets)
+}
+
+// checkScan compares the rows that a scan visits, whatever their order, and the extents with the model.
+func checkScan(t *rapid.T, name string, want *model, got Source) {
+	ctx := context.Background()
+	s := genSelect(t)
+	var mu sync.Mutex
+	var rows []modelRow
+	err := got.Scan(ctx, "t", s, func(ctx context.Context, p *Page) error {
+		mu.Lock()
+		defer mu.Unlock()
+		ts, err := p.Timestamps(ctx)
+		if err != nil {
+			return err
+		}
+		require.Len(t, ts, p.Rows)
+		n := 0
+		err = p.Each(ctx, p.Among, func(stream uint32, ts int64, line []byte, md []Label) bool {
+			r := modelRow{p.Streams[stream], Entry{Timestamp: ts, Line: string(line)}}
+			for _, l := range md {
+				r.Metadata = append(r.Metadata, Label{strings.Clone(l.Name), strings.Clone(l.Value)})
+			}
+			rows = append(rows, r)
+			n++
+			return true
+		})
+		require.Equal(t, p.Among.Count(p.Rows), n)
+		return err
+	})
+	require.NoError(t, err)
+	s.Limit, s.Direction = 0, Forward
+	wanted := want.selectRows(s)
+	byText := func(rows []modelRow) []string {
+		lines := strings.SplitAfter(printRows(rows), "\n")
+		slices.Sort(lines)
+		return lines
+	}
+	require.Equal(t, byText(wanted), byText(rows), "%s: scan %+v", name, s)
+
+	extents, err := got.Extents(ctx, "t", s.Start, s.End, s.Matchers)
+	require.NoError(t, err)
+	bounds := map[string]Extent{}
+	for _, e := range extents {
+		bounds[e.Labels.String()] = e
+	}
+	for _, r := range wanted {
+		e, ok := bounds[r.stream.String()]
+		require.True(t, ok && e.Oldest <= r.Timestamp && r.Timestamp <= e.Newest, "%s: extent of %s", name, r.stream)
+	}
 }
 
 func checkVolume(t *rapid.T, name string, want *model, got Source) {
@@ -277,7 +336,7 @@ func TestPartsAgree(t *testing.T) {
 		for _, b := range batches {
 			want.append(b)
 		}
-		head := headOf(batches...)
+		head := headSealing(rapid.SampledFrom([]int64{0, 1, 50, 200}).Draw(t, "seal"), batches...)
 		require.Equal(t, len(want.rows), head.Rows())
 		checkPart(t, "head", want, sourceOf(head))
 		checkVolume(t, "head", want, sourceOf(head))

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
 )
 
 // The merge engine of Head and Block. Both keep rows in small sorted pieces, chunks and pages;
@@ -18,6 +21,10 @@ type selection struct {
 	start, end int64
 	direction  Direction
 	limit      int
+	levels     matcherSet
+	trace      *traceQuery   // nil: any
+	tracePages block.IDPages // that may have rows of trace
+	narrow     func(context.Context, *Page) (column.Set, error)
 	stats      *Stats
 }
 
@@ -30,7 +37,16 @@ func compileSelect(ctx context.Context, s Select) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &selection{matchers: ms, filters: filters, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit, stats: StatsFrom(ctx)}, nil
+	levels, err := compileMatchers(s.Levels)
+	if err != nil {
+		return nil, err
+	}
+	trace, err := compileTrace(s.TraceID)
+	if err != nil {
+		return nil, err
+	}
+	return &selection{matchers: ms, trace: trace, filters: filters, levels: levels, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit,
+		narrow: s.Narrow, stats: StatsFrom(ctx)}, nil
 }
 
 // metadataReader gives the metadata of a row: it appends it to dst.
@@ -93,8 +109,7 @@ func (q *selection) window(ts []int64) (lo, hi int) {
 	return lo, max(lo, hi)
 }
 
-// filter keeps of r the rows that pass the line filters, and no more than the limit needs. It
-// reports whether any are left.
+// filter keeps of r the rows that pass the line filters, and reports whether any are left.
 func (q *selection) filter(r *run) bool {
 	q.countLines(r)
 	for i := range q.filters {
@@ -108,8 +123,8 @@ func (q *selection) filter(r *run) bool {
 		}
 		r.keep(f.passes)
 	}
-	if q.limit > 0 && len(r.ts) > q.limit {
-		r.cut(q.direction, q.limit)
+	if q.trace != nil {
+		r.keepTrace(q.trace)
 	}
 	return len(r.ts) > 0
 }

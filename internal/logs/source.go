@@ -3,10 +3,8 @@ package logs
 import (
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"golang.org/x/sync/errgroup"
 )
 
 // PartsFunc returns the parts that may hold logs of a tenant in [start, end). More is allowed: the
@@ -23,103 +21,60 @@ func NewSource(parts PartsFunc) Source { return &partsSource{parts} }
 
 type partsSource struct{ parts PartsFunc }
 
-// overlapping returns the parts that have rows in [start, end).
-func (s *partsSource) overlapping(ctx context.Context, tenant string, start, end int64) ([]Part, error) {
+func (s *partsSource) union(ctx context.Context, tenant string, start, end int64) (*union, error) {
 	if start >= end {
-		return nil, nil
+		return &union{}, nil
 	}
 	parts, err := s.parts(ctx, tenant, start, end)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(parts), func(p Part) bool {
-		oldest, newest := p.TimeRange()
-		return !timeRange{oldest, newest}.overlaps(start, end)
-	}), nil
+	return &union{parts: parts}, err
 }
 
+// SelectRows implements Source.
 func (s *partsSource) SelectRows(ctx context.Context, tenant string, sel Select) iter.Seq2[*Rows, error] {
 	return func(yield func(*Rows, error) bool) {
-		if _, err := compileSelect(ctx, sel); err != nil {
-			yield(nil, err) // also where no part is asked
-			return
-		}
-		parts, err := s.overlapping(ctx, tenant, sel.Start, sel.End)
+		u, err := s.union(ctx, tenant, sel.Start, sel.End)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		sources := make([]RowSource, len(parts))
-		for i, p := range parts {
-			oldest, newest := p.TimeRange()
-			sources[i] = RowSource{Oldest: max(oldest, sel.Start), Newest: min(newest, sel.End-1), Rows: p.SelectRows(ctx, sel)}
-		}
-		MergeRows(sel.Direction, sources...)(yield)
+		u.selectRows(ctx, sel)(yield)
 	}
 }
 
-// partsAtOnce bounds how many parts answer Series or Volume at the same time.
-const partsAtOnce = 8
-
+// Series implements Source.
 func (s *partsSource) Series(ctx context.Context, tenant string, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
-	if _, err := compileMatcherSets(matchers); err != nil {
-		return nil, err
-	}
-	answers, err := askParts(ctx, s, tenant, start, end, func(ctx context.Context, p Part) ([]labels.Labels, error) {
-		return p.Series(ctx, start, end, matchers)
-	})
+	u, err := s.union(ctx, tenant, start, end)
 	if err != nil {
 		return nil, err
 	}
-	all := slices.Concat(answers...)
-	slices.SortFunc(all, labels.Compare)
-	return slices.CompactFunc(all, labels.Equal), nil
+	return u.series(ctx, start, end, matchers)
 }
 
-// Volume sums over the parts. Rows that several parts have are counted in each.
+// Volume implements Source. Rows that several parts have are counted in each.
 func (s *partsSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	if _, err := compileMatchers(matchers); err != nil {
-		return nil, err
-	}
-	answers, err := askParts(ctx, s, tenant, start, end, func(ctx context.Context, p Part) ([]StreamVolume, error) {
-		return p.Volume(ctx, start, end, matchers)
-	})
+	u, err := s.union(ctx, tenant, start, end)
 	if err != nil {
 		return nil, err
 	}
-	all := slices.Concat(answers...)
-	slices.SortStableFunc(all, func(a, b StreamVolume) int { return labels.Compare(a.Labels, b.Labels) })
-	out := all[:0]
-	for _, v := range all {
-		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, v.Labels) {
-			out[n-1].Entries += v.Entries
-			out[n-1].Bytes += v.Bytes
-			out[n-1].Pages += v.Pages
-			continue
-		}
-		out = append(out, v)
-	}
-	return out, nil
+	return u.volume(ctx, start, end, matchers)
 }
 
-func askParts[T any](ctx context.Context, s *partsSource, tenant string, start, end int64, ask func(context.Context, Part) (T, error)) ([]T, error) {
-	parts, err := s.overlapping(ctx, tenant, start, end)
+// Scan implements Source.
+func (s *partsSource) Scan(ctx context.Context, tenant string, sel Select, visit func(context.Context, *Page) error) error {
+	u, err := s.union(ctx, tenant, sel.Start, sel.End)
+	if err != nil {
+		return err
+	}
+	return u.scan(ctx, sel, visit)
+}
+
+// Extents implements Source.
+func (s *partsSource) Extents(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]Extent, error) {
+	u, err := s.union(ctx, tenant, start, end)
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]T, len(parts))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(partsAtOnce)
-	for i, p := range parts {
-		g.Go(func() (err error) {
-			answers[i], err = ask(ctx, p)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return answers, nil
+	return u.extents(ctx, start, end, matchers)
 }
 
 // NewRemotePart makes a Part of one tenant's share of another Source, such as an ingester. oldest
@@ -147,4 +102,12 @@ func (p *remotePart) Series(ctx context.Context, start, end int64, matchers [][]
 
 func (p *remotePart) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
 	return p.src.Volume(ctx, p.tenant, start, end, matchers)
+}
+
+func (p *remotePart) Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error {
+	return p.src.Scan(ctx, p.tenant, s, visit)
+}
+
+func (p *remotePart) Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
+	return p.src.Extents(ctx, p.tenant, start, end, matchers)
 }

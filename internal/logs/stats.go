@@ -48,3 +48,12 @@ func (s *Stats) Add(q QueryStats) {
 	s.lines.Add(q.LinesProcessed)
 	s.lineBytes.Add(q.BytesProcessed)
 }
+
+// read counts requests to a bucket and what they fetched.
+func (s *Stats) read(requests, bytes int64) {
+	if s == nil {
+		return
+	}
+	s.rangeReads.Add(requests)
+	s.bytesRead.Add(bytes)
+}

@@ -69,6 +69,8 @@ type Store interface {
 // BlockOpener reads the blocks that the store names.
 type BlockOpener interface {
 	Open(ctx context.Context, m block.Meta) (*block.Reader, error)
+	// Ranges reads parts of blocks that aren't open.
+	Ranges() block.RangeReader
 	// IsGone reports whether an error of Open or of the reader says that the block was deleted.
 	IsGone(err error) bool
 }
@@ -86,16 +88,21 @@ type (
 	}
 )
 
-// Options are what the program gives a querier; all are required.
+// Options are what the program gives a querier; all are required but Deleted and Damaged.
 type Options struct {
-	Config     Config
-	Queue      job.Queue
-	Ingester   Ingester
-	Store      Store
-	Blocks     BlockOpener
-	Metrics    MetricsEngine
-	Logs       LogsEngine
-	Traces     TracesEngine
+	Config   Config
+	Queue    job.Queue
+	Ingester Ingester
+	Store    Store
+	Blocks   BlockOpener
+	Metrics  MetricsEngine
+	Logs     LogsEngine
+	Traces   TracesEngine
+	// Deleted returns the rows of a tenant's logs that are stored and must not be seen; nil if there
+	// are none.
+	Deleted func(tenant string) *logs.Deletions
+	// Damaged is told of objects that a query found to be corrupt, by name.
+	Damaged    func(object string)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -165,8 +172,8 @@ func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) 
 	case j.Logs != nil:
 		if r.Logs, err = q.opts.Logs.Run(ctx, j.Tenant, j.Logs, q.logs); err == nil {
 			r.Logs.Stats.ExecNanoseconds = int64(time.Since(started))
-			r.Logs.Stats.BytesRead += read.Bytes()
-			r.Logs.Stats.RangeReads += read.Requests()
+			r.Logs.Stats.BytesRead = read.Bytes()
+			r.Logs.Stats.RangeReads = read.Requests()
 		}
 	case j.Traces != nil:
 		if r.Traces, err = q.opts.Traces.Run(ctx, j.Tenant, j.Traces, q.traces); err == nil {
@@ -175,6 +182,10 @@ func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) 
 		}
 	default:
 		err = errors.New("empty query job")
+	}
+	var damage *block.CorruptionError
+	if q.opts.Damaged != nil && errors.As(err, &damage) {
+		q.opts.Damaged(damage.Block)
 	}
 	if err != nil && q.opts.Blocks.IsGone(err) {
 		// It was there when it was opened. The next list of the store won't have it.

@@ -72,6 +72,8 @@ func (o *opener) Open(ctx context.Context, m block.Meta) (*block.Reader, error) 
 	return block.Open(ctx, o.pages, m.DataPath(), m.Data.Size, block.ReaderOptions{})
 }
 
+func (o *opener) Ranges() block.RangeReader { return o.pages }
+
 func (o *opener) IsGone(err error) bool { return fault.ClassOf(err) == fault.NotFound }
 
 func (o *opener) counts() (out []int) {

@@ -87,20 +87,74 @@ func (p *parts[P]) all(ctx context.Context, metas []block.Meta) ([]P, error) {
 	return out[:n], nil
 }
 
+// logsSource opens a block only once a question can have an answer in it.
 func (q *Querier) logsSource() logs.Source {
-	blocks := newParts(q.opts.Config.MaxOpenBlocks, q.opts.Blocks, func(ctx context.Context, r *block.Reader) (logs.Part, error) {
-		return logs.OpenBlock(ctx, r)
+	blocks := newParts(q.opts.Config.MaxOpenBlocks, q.opts.Blocks, func(ctx context.Context, r *block.Reader) (*logs.Block, error) {
+		b, err := logs.OpenBlock(ctx, r)
+		// What Open fetched is in the page cache, which knows better than hundreds of open blocks how long
+		// to keep it.
+		r.DropSuffix()
+		return b, err
 	})
 	return logs.NewSource(func(ctx context.Context, tenant string, start, end int64) ([]logs.Part, error) {
+		// Before the blocks: a request to delete that is carried out between the two still hides the rows
+		// of blocks that are listed no more, and not the other way round.
+		deleted := q.deleted(tenant).Overlapping(start, end)
 		metas, err := q.opts.Store.Blocks(ctx, tenant, signal.Logs, start, end)
 		if err != nil {
 			return nil, fmt.Errorf("list blocks of logs: %w", err)
 		}
-		found, err := blocks.all(ctx, metas)
-		if err != nil {
-			return nil, err
+		found := make([]logs.Part, len(metas), len(metas)+1)
+		for i := range metas {
+			found[i] = lazyLogs(blocks, &metas[i])
 		}
-		return append(found, logs.NewRemotePart(q.opts.Ingester.LogsExcept(contents(metas)), tenant, math.MinInt64, math.MaxInt64)), nil
+		found = append(found, logs.NewRemotePart(q.opts.Ingester.LogsExcept(contents(metas)), tenant, math.MinInt64, math.MaxInt64))
+		return withoutDeleted(deleted, found), nil
+	})
+}
+
+// deleted returns the rows of the tenant that must not be seen; nil if there are none.
+func (q *Querier) deleted(tenant string) *logs.Deletions {
+	if q.opts.Deleted == nil {
+		return nil
+	}
+	return q.opts.Deleted(tenant)
+}
+
+// withoutDeleted makes parts answer without deleted rows.
+func withoutDeleted(deleted *logs.Deletions, parts []logs.Part) []logs.Part {
+	if deleted == nil {
+		return parts
+	}
+	for i, p := range parts {
+		parts[i] = logs.WithoutDeleted(p, deleted)
+	}
+	return parts
+}
+
+// lazyLogs makes a part of a block of logs that is opened when it is needed.
+func lazyLogs(blocks *parts[*logs.Block], m *block.Meta) logs.Part {
+	// A summary that can't be read is as good as none: the block answers for itself.
+	summary, _ := logs.ParseSummary(m.Summary)
+	return logs.NewLazyPart(logs.LazyBlock{
+		Oldest: m.MinTime, Newest: m.MaxTime, Summary: summary,
+		Open: func(ctx context.Context) (*logs.Block, error) {
+			b, err := blocks.get(ctx, *m)
+			if err != nil && blocks.opener.IsGone(err) {
+				return nil, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("open block %s: %w", m.ULID, err)
+			}
+			return b, nil
+		},
+		LookupID: func(ctx context.Context, f block.IDFilter, h block.IDHash) (block.IDPages, error) {
+			pages, err := f.Lookup(ctx, blocks.opener.Ranges(), m.DataPath(), m.Data.Size, h)
+			if err != nil && blocks.opener.IsGone(err) {
+				return block.IDPages{}, nil
+			}
+			return pages, err
+		},
 	})
 }
 

@@ -3,7 +3,9 @@
 //
 // The list is refreshed by polling, and at once when a role of the same process says so (Added,
 // Refresh). A block without its meta file is still being uploaded or deleted and is not listed; one
-// whose meta file can't be read is left out, counted and logged once, and the others are answered.
+// whose meta file can't be read is left out, counted and logged once, and the others are answered. So
+// are blocks left out that a compactor has set aside, and those whose rows are in a newer block that
+// was made of them.
 package store
 
 import (
@@ -54,8 +56,11 @@ type Store struct {
 	series *metrics.BlockStore
 	logger *slog.Logger
 
+	deletes Deletes // nil: nobody deletes
+
 	mu         sync.RWMutex
-	blocks     map[key][]block.Meta // sorted by MinTime
+	known      map[key][]block.Meta // all that are there, sorted by MinTime
+	blocks     map[key][]block.Meta // those of known that readers should read
 	refreshing bool
 	added      []block.Meta // while refreshing: the bucket may have been listed before they were there
 
@@ -73,11 +78,22 @@ type key struct {
 	signal signal.Signal
 }
 
+// Deletes are the requests to delete logs, which live in the bucket as blocks do.
+type Deletes interface {
+	// Refresh reads the requests of all tenants that there are.
+	Refresh(ctx context.Context, tenants []string) error
+}
+
+// Follow makes each refresh read the requests to delete logs too, before the blocks: a request that is
+// found to be carried out must not show the rows of blocks that are found to be gone only later. It is
+// called before the store is used.
+func (s *Store) Follow(d Deletes) { s.deletes = d }
+
 // New returns a store over bucket; series serves the blocks of metrics.
 func New(cfg Config, bucket objstore.Bucket, series *metrics.BlockStore, logger *slog.Logger, reg prometheus.Registerer) *Store {
 	f := promauto.With(reg)
 	s := &Store{Source: series, cfg: cfg, bucket: bucket, series: series, logger: logger,
-		blocks: map[key][]block.Meta{}, bad: map[string]bool{},
+		known: map[key][]block.Meta{}, blocks: map[key][]block.Meta{}, bad: map[string]bool{},
 		count:     f.NewGaugeVec(prometheus.GaugeOpts{Name: "hune_store_blocks", Help: "Blocks of logs and traces known in the bucket."}, []string{"signal"}),
 		badBlocks: f.NewCounter(prometheus.CounterOpts{Name: "hune_store_unreadable_blocks_total", Help: "Blocks left out because their meta file can't be read."}),
 		refreshes: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_store_refreshes_total", Help: "Times that the bucket was asked for its blocks."}, []string{"outcome"}),
@@ -125,8 +141,13 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tenants: %w", err)
 	}
+	if s.deletes != nil {
+		if err := s.deletes.Refresh(ctx, tenants); err != nil {
+			return err
+		}
+	}
 	s.seen = map[string]bool{}
-	found := map[key][]block.Meta{}
+	found, current := map[key][]block.Meta{}, map[key][]block.Meta{}
 	counts := map[signal.Signal]int{signal.Logs: 0, signal.Traces: 0}
 	for _, tenant := range tenants {
 		for sig := range counts {
@@ -135,13 +156,13 @@ func (s *Store) refresh(ctx context.Context) error {
 				return fmt.Errorf("list %s blocks of tenant %s: %w", sig, tenant, err)
 			}
 			if len(metas) > 0 {
-				found[key{tenant, sig}] = metas
+				found[key{tenant, sig}], current[key{tenant, sig}] = metas, block.Current(metas)
 			}
-			counts[sig] += len(metas)
+			counts[sig] += len(current[key{tenant, sig}])
 		}
 	}
 	s.mu.Lock()
-	s.blocks = found
+	s.known, s.blocks = found, current
 	for _, m := range s.added {
 		s.insert(m)
 	}
@@ -155,13 +176,13 @@ func (s *Store) refresh(ctx context.Context) error {
 
 // list reads the meta files of blocks that are new since the last time.
 func (s *Store) list(ctx context.Context, k key) ([]block.Meta, error) {
-	ids, err := block.IDs(ctx, s.bucket, k.tenant, k.signal)
+	ids, _, err := block.Catalog(ctx, s.bucket, k.tenant, k.signal)
 	if err != nil {
 		return nil, err
 	}
 	known := map[ulid.ULID]block.Meta{}
 	s.mu.RLock()
-	for _, m := range s.blocks[k] {
+	for _, m := range s.known[k] {
 		known[m.ULID] = m
 	}
 	s.mu.RUnlock()
@@ -227,13 +248,13 @@ func (s *Store) Added(m block.Meta) {
 // insert adds m to the list unless it is there. s.mu must be held.
 func (s *Store) insert(m block.Meta) {
 	k := key{m.Tenant, m.Signal}
-	if slices.ContainsFunc(s.blocks[k], func(other block.Meta) bool { return other.ULID == m.ULID }) {
+	if slices.ContainsFunc(s.known[k], func(other block.Meta) bool { return other.ULID == m.ULID }) {
 		return
 	}
 	// A new slice: readers may hold the old one.
-	metas := append(slices.Clone(s.blocks[k]), m)
+	metas := append(slices.Clone(s.known[k]), m)
 	sortMetas(metas)
-	s.blocks[k] = metas
+	s.known[k], s.blocks[k] = metas, block.Current(metas)
 }
 
 // Blocks returns the blocks of a signal (logs or traces) that have rows in [start, end] in Unix

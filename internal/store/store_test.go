@@ -445,3 +445,65 @@ func BenchmarkBlocks(b *testing.B) {
 		})
 	}
 }
+
+// A block that was made of others is read in their place from the moment it is known, however its range
+// of time compares with theirs, and one that is set aside is not read at all.
+func TestReplacedAndSetAsideBlocksAreLeftOut(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	first, second := f.add(t, "a", signal.Logs, 100, 200), f.add(t, "a", signal.Logs, 300)
+	require.NoError(t, f.Refresh(t.Context()))
+	merged := f.add(t, "a", signal.Logs, 100, 150)
+	require.NoError(t, block.Delete(t.Context(), f.bkt, "a", signal.Logs, merged.ULID))
+	merged.Level, merged.Sources = 1, []ulid.ULID{first.ULID, second.ULID}
+	f.Added(merged)
+	require.Equal(t, ids(merged), f.ask(t, "a", signal.Logs, 0, 0), "told of it")
+	require.Empty(t, f.ask(t, "a", signal.Logs, 300, 300), "the rows of that time were left out when it was made")
+	content, err := merged.Encode()
+	require.NoError(t, err)
+	require.NoError(t, f.bkt.Upload(t.Context(), f.metaFile(merged), bytes.NewReader(content)))
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, ids(merged), f.ask(t, "a", signal.Logs, 0, 0), "listed")
+	require.Equal(t, 1, f.gauge(signal.Logs), "what is read is counted")
+
+	require.NoError(t, block.SetAside(t.Context(), f.bkt, "a", signal.Logs, merged.ULID, block.Quarantine{Reason: "test"}))
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, ids(first, second), f.ask(t, "a", signal.Logs, 0, 0), "its inputs, while they are there, stand in")
+	require.NoError(t, block.Readmit(t.Context(), f.bkt, "a", signal.Logs, merged.ULID))
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, ids(merged), f.ask(t, "a", signal.Logs, 0, 0))
+	require.NoError(t, block.Delete(t.Context(), f.bkt, "a", signal.Logs, first.ULID))
+	require.NoError(t, f.Refresh(t.Context()))
+	require.Equal(t, ids(merged), f.ask(t, "a", signal.Logs, 0, 0))
+}
+
+// follower notes what it is asked for, and what the store knew at that time.
+type follower struct {
+	store   *Store
+	tenants []string
+	blocks  int
+	err     error
+}
+
+func (f *follower) Refresh(ctx context.Context, tenants []string) error {
+	metas, _ := f.store.Blocks(ctx, "a", signal.Logs, 0, 0)
+	f.tenants, f.blocks = tenants, len(metas)
+	return f.err
+}
+
+// Requests to delete are read before the blocks.
+func TestDeletesAreReadFirst(t *testing.T) {
+	f := newFixture(t, time.Hour)
+	d := &follower{store: f.Store}
+	f.Follow(d)
+	f.add(t, "a", signal.Logs, 1)
+	f.add(t, "b", signal.Traces, 1)
+	require.NoError(t, f.Refresh(t.Context()))
+	require.ElementsMatch(t, []string{"a", "b"}, d.tenants)
+	require.Zero(t, d.blocks)
+	require.Len(t, f.ask(t, "a", signal.Logs, 0, 0), 1)
+
+	d.err = errDown
+	f.add(t, "a", signal.Logs, 2)
+	require.ErrorIs(t, f.Refresh(t.Context()), errDown)
+	require.Len(t, f.ask(t, "a", signal.Logs, 0, 0), 1, "neither are newer blocks known")
+}

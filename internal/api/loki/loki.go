@@ -1,5 +1,5 @@
-// Package loki serves the Loki HTTP API: push, queries, labels, volumes, detected fields, patterns
-// and tail, answered byte for byte as clients of Loki 3.7 expect.
+// Package loki serves the Loki HTTP API: push, queries, labels, volumes, detected fields, patterns,
+// tail and deletes, answered byte for byte as clients of Loki 3.7 expect.
 //
 // The tenant is taken from the request's context (package tenant). Errors are plain text with Loki's
 // wording and status, the class of the error (package fault) decides which.
@@ -36,12 +36,13 @@ type Tailer interface {
 	TailLogs(ctx context.Context, tenant string, sel logs.Select) iter.Seq2[*logs.Rows, error]
 }
 
-// Options are the parts of a Handler. Runner, Pusher and Tailer may be nil where a process lacks the
-// role: the paths that need it answer 404 then.
+// Options are the parts of a Handler. Runner, Pusher, Tailer and Deleter may be nil where a process
+// lacks the role: the paths that need it answer 404 then.
 type Options struct {
-	Runner Runner
-	Pusher Pusher
-	Tailer Tailer
+	Runner  Runner
+	Pusher  Pusher
+	Tailer  Tailer
+	Deleter Deleter
 	// OTLPLogs serves POST /otlp/v1/logs, if set.
 	OTLPLogs http.Handler
 	// BodyLimits bound request bodies.
@@ -151,6 +152,11 @@ func (h *Handler) Routes() map[string]http.Handler {
 		} {
 			routes["GET "+path] = plainErrors(f)
 			routes["POST "+path] = plainErrors(f)
+		}
+	}
+	if h.o.Deleter != nil {
+		for path, f := range h.deleteRoutes() {
+			routes[path] = plainErrors(f)
 		}
 	}
 	if h.o.Tailer != nil && h.o.Runner != nil {

@@ -27,14 +27,14 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// block is a source that hands out the same rows over and over.
-type block struct {
+// repeater is a source that hands out the same rows over and over.
+type repeater struct {
 	rows logs.Rows
 	n    int
 }
 
-func newBlock(lines []string) *block {
-	s := &block{}
+func newRepeater(lines []string) *repeater {
+	s := &repeater{}
 	for i := range 8 {
 		s.rows.Streams = append(s.rows.Streams, labels.FromStrings("app", "api", "cluster", "eu-north", "env", "prod", "instance", fmt.Sprintf("api-%d", i), "namespace", "shop", "service_name", "api"))
 	}
@@ -47,7 +47,7 @@ func newBlock(lines []string) *block {
 	return s
 }
 
-func (s *block) SelectRows(context.Context, string, logs.Select) iter.Seq2[*logs.Rows, error] {
+func (s *repeater) SelectRows(context.Context, string, logs.Select) iter.Seq2[*logs.Rows, error] {
 	return func(yield func(*logs.Rows, error) bool) {
 		for range s.n {
 			if !yield(&s.rows, nil) {
@@ -57,11 +57,19 @@ func (s *block) SelectRows(context.Context, string, logs.Select) iter.Seq2[*logs
 	}
 }
 
-func (s *block) Series(context.Context, string, int64, int64, [][]logs.Matcher) ([]labels.Labels, error) {
+func (s *repeater) Series(context.Context, string, int64, int64, [][]logs.Matcher) ([]labels.Labels, error) {
 	return s.rows.Streams, nil
 }
 
-func (s *block) Volume(context.Context, string, int64, int64, []logs.Matcher) ([]logs.StreamVolume, error) {
+func (s *repeater) Volume(context.Context, string, int64, int64, []logs.Matcher) ([]logs.StreamVolume, error) {
+	return nil, nil
+}
+
+func (s *repeater) Scan(ctx context.Context, tenant string, sel logs.Select, visit func(context.Context, *logs.Page) error) error {
+	return logs.ScanRows(ctx, sel, s.SelectRows(ctx, tenant, sel), visit)
+}
+
+func (s *repeater) Extents(context.Context, string, int64, int64, []logs.Matcher) ([]logs.Extent, error) {
 	return nil, nil
 }
 
@@ -92,7 +100,7 @@ func BenchmarkEngine(b *testing.B) {
 		{"line_format", `sum(bytes_over_time({app="api"} | logfmt | line_format "{{.method}} {{.status}}" [1m]))`, logfmt},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := newBlock(c.lines)
+			s := newRepeater(c.lines)
 			s.n = (b.N + 999) / 1000
 			q := &logs.Query{Kind: logs.Instant, Expr: c.query, Start: 1e10, End: 1e10}
 			b.ReportAllocs()

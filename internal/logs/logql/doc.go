@@ -1,5 +1,5 @@
 // Package logql is the LogQL language: text to syntax tree and back, and an engine that answers
-// queries line by line over a logs.Source.
+// queries over a logs.Source.
 //
 // The tree (ast.go) covers the whole grammar of Loki 3.7 and Hune's extension `distinct`. Parse and
 // Expr.String are inverse: printing a tree and parsing the text gives an equal tree. Faults in a query
@@ -8,5 +8,9 @@
 // The engine (engine.go) reads rows in time order, runs each through a pipeline of stages
 // (pipeline.go) over one reusable label set, and either hands entries out until the limit is reached
 // or folds them into samples by step. It holds no row: memory is bounded by the entries of the answer
-// or by series × steps, with limits for both. It is the reference that faster engines are compared with.
+// or by series × steps, with limits for both.
+//
+// Where the source has columns, most of that work is saved (push.go): which rows a filter on fields lets
+// pass, samples and series are read from the columns of a page. The pipeline remains the word on what a
+// query means; rows of which the columns don't tell go through it, and tests compare the two.
 package logql

@@ -42,16 +42,20 @@ func (l Limits) orDefault() Limits {
 type Options struct {
 	// Limits returns the limits of a tenant. Nil means the defaults for everyone.
 	Limits func(tenant string) Limits
+	// NoPushdown has every row that the source's filters leave go through the stages one by one, as if no page
+	// had columns. The answers are the same; it's there to compare with.
+	NoPushdown bool
 }
 
 // Engine answers queries. It is stateless and safe for concurrent use.
 type Engine struct {
-	limits func(tenant string) Limits
+	limits     func(tenant string) Limits
+	noPushdown bool
 }
 
 // NewEngine returns an engine.
 func NewEngine(o Options) *Engine {
-	e := &Engine{limits: o.Limits}
+	e := &Engine{limits: o.Limits, noPushdown: o.NoPushdown}
 	if e.limits == nil {
 		e.limits = func(string) Limits { return Limits{} }
 	}
@@ -62,10 +66,16 @@ func NewEngine(o Options) *Engine {
 // their class.
 func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs.Source) (*logs.Result, error) {
 	started := time.Now()
-	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{src}, limits: e.limits(tenant).orDefault(), res: &logs.Result{}}
-	if err := r.answer(); err != nil {
+	caller := logs.StatsFrom(ctx)
+	ctx, stats := logs.WithStats(ctx)
+	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{src}, limits: e.limits(tenant).orDefault(), res: &logs.Result{},
+		stats: stats, noPushdown: e.noPushdown}
+	err := r.answer()
+	caller.Add(stats.Snapshot())
+	if err != nil {
 		return nil, classed(err)
 	}
+	r.countReads()
 	r.res.Stats.ExecNanoseconds = time.Since(started).Nanoseconds()
 	return r.res, nil
 }
@@ -79,6 +89,26 @@ type run struct {
 	limits  Limits
 	res     *logs.Result
 	samples int // held
+
+	stats      *logs.Stats // what the source counts
+	noPushdown bool
+}
+
+// countReads fills in what the source counted. It counts the lines that it looked at, of which filters
+// leave fewer; where it doesn't count, as across a network, what came is counted.
+func (r *run) countReads() {
+	s, read := &r.res.Stats, r.stats.Snapshot()
+	s.Blocks, s.Pages, s.BytesRead, s.RangeReads = read.Blocks, read.Pages, read.BytesRead, read.RangeReads
+	s.LinesProcessed = max(s.LinesProcessed, read.LinesProcessed)
+	s.BytesProcessed = max(s.BytesProcessed, read.BytesProcessed)
+}
+
+// checkBytes compares what was looked at with the limit.
+func (r *run) checkBytes(bytes int64) error {
+	if r.limits.MaxBytes > 0 && bytes > r.limits.MaxBytes {
+		return fault.Errorf(fault.Unprocessable, "the query would read more than the limit of %d bytes; consider adding more specific stream selectors or reduce the time range of the query", r.limits.MaxBytes)
+	}
+	return nil
 }
 
 func (r *run) answer() error {
@@ -186,8 +216,8 @@ func (rr *rowReader) each(sel logs.Select, yield func(base *stream, ts int64, li
 				return err
 			}
 		}
-		if rr.r.limits.MaxBytes > 0 && stats.BytesProcessed > rr.r.limits.MaxBytes {
-			return fault.Errorf(fault.Unprocessable, "the query would read more than the limit of %d bytes; consider adding more specific stream selectors or reduce the time range of the query", rr.r.limits.MaxBytes)
+		if err := rr.r.checkBytes(stats.BytesProcessed); err != nil {
+			return err
 		}
 	}
 	// A source may end early and quietly when the query is cancelled.

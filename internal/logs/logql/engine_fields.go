@@ -66,7 +66,7 @@ func (r *run) detectFields() error {
 		lines = defaultFieldLines
 	}
 	lines = min(lines, r.limits.MaxEntries)
-	if exactPushdown(lq.Stages) {
+	if keepsAll(lq.Stages) {
 		sel.Limit = lines
 	}
 	p, err := compile(lq.Stages)
@@ -76,6 +76,7 @@ func (r *run) detectFields() error {
 		}
 		return nil
 	}
+	sel.Narrow = r.narrow(lq.Stages, logHints(p.filters))
 	limit := r.q.Limit
 	if limit <= 0 {
 		limit = defaultFieldLimit

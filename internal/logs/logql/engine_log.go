@@ -19,7 +19,7 @@ func (r *run) logQuery(lq *LogQuery) error {
 	sel := logs.Select{
 		Matchers: lq.Matchers, Start: r.q.Start, End: end, Direction: r.q.Direction, Filters: pushdown(lq.Stages),
 	}
-	if exactPushdown(lq.Stages) && r.q.Interval == 0 {
+	if keepsAll(lq.Stages) && r.q.Interval == 0 {
 		sel.Limit = limit
 	}
 	p, err := compile(lq.Stages)
@@ -29,6 +29,7 @@ func (r *run) logQuery(lq *LogQuery) error {
 		}
 		return nil
 	}
+	sel.Narrow = r.narrow(lq.Stages, logHints(p.filters))
 	c := newCollector(p, r.res, limit)
 	c.interval, c.direction = r.q.Interval, r.q.Direction
 	if err := newRowReader(r).each(sel, c.row); err != nil {

@@ -58,6 +58,7 @@ func (r *run) findPatterns() error {
 	}
 	set := newLabelSet(logHints(p.filters))
 	sel := logs.Select{Matchers: lq.Matchers, Start: r.q.Start, End: max(r.q.End, r.q.Start+1), Direction: logs.Forward, Filters: pushdown(lq.Stages)}
+	sel.Narrow = r.narrow(lq.Stages, set.hints)
 	err = newRowReader(r).each(sel, func(base *stream, ts int64, line []byte, md []logs.Label) (bool, error) {
 		set.reset(base, md)
 		if line, ok := p.run(ts, line, set); ok {

@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -26,6 +27,9 @@ const absentBits = 0x7ff0000000000bad
 
 func absentValue() float64    { return math.Float64frombits(absentBits) }
 func isAbsent(v float64) bool { return math.Float64bits(v) == absentBits }
+
+// seriesWeight is what a series weighs beside the samples it holds, in samples.
+const seriesWeight = 16
 
 // hold counts samples against the limit.
 func (r *run) hold(n int) error {
@@ -70,10 +74,9 @@ func (ev *evaluator) rangeAgg(e *RangeAgg, override *Grouping) ([]*series, error
 	f := foldOf(e)
 	if x != nil {
 		x.grid, x.offset, x.fold = g, offset, &f
-		if err := newRowReader(ev.r).each(sel, x.row); err != nil {
+		if found, err = ev.extract(x, sel, override); err != nil {
 			return nil, err
 		}
-		found = x.order
 	}
 	if e.Op == OpAbsent {
 		return ev.absent(e, found)
@@ -89,6 +92,23 @@ func (ev *evaluator) rangeAgg(e *RangeAgg, override *Grouping) ([]*series, error
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// extract makes the samples of the rows of sel: from pages where the order of rows makes no difference.
+func (ev *evaluator) extract(x *extractor, sel logs.Select, override *Grouping) ([]*extracted, error) {
+	if ev.scans(x.e) {
+		held := ev.r.samples
+		found, err := ev.scan(x, sel, override)
+		if !errors.Is(err, errRowByRow) {
+			return found, err
+		}
+		ev.r.samples = held
+	}
+	if !ev.doubled {
+		sel.Narrow = ev.r.narrow(x.e.Range.Query.Stages, x.set.hints)
+	}
+	err := newRowReader(ev.r).each(sel, x.row)
+	return x.order, err
 }
 
 // absent is 1 where nothing was found, with the labels that the selector demands.
@@ -128,6 +148,10 @@ func (ev *evaluator) absent(e *RangeAgg, found []*extracted) ([]*series, error) 
 type extracted struct {
 	labels  labels.Labels
 	buckets buckets
+
+	// What follows is for scans of pages.
+	first  place       // of the first row of the page at hand
+	merged *scanSeries // the series that this is a part of; nil: not known yet
 }
 
 // extractor makes samples of rows.
@@ -152,6 +176,8 @@ type extractor struct {
 	key    []byte
 
 	streams map[string]*stream
+
+	touched func(*extracted) // scans of pages: told of the series of each row; it counts what is held
 }
 
 func newExtractor(ev *evaluator, e *RangeAgg, override *Grouping) (*extractor, error) {
@@ -237,18 +263,22 @@ func (x *extractor) row(base *stream, ts int64, line []byte, md []logs.Label) (b
 	if x.set.err != "" && !x.set.hints.preserve && x.e.Op != OpAbsent {
 		return false, x.pipelineError()
 	}
-	s, err := x.find()
-	if err != nil {
-		return false, err
-	}
+	s, created := x.find()
 	before := len(s.buckets)
-	s.buckets.add(x.fold, lo, hi, ts, v)
-	if len(s.buckets) > before || x.e.Op == OpQuantile {
-		if err := x.r.hold(1); err != nil {
-			return false, err
-		}
+	if x.touched != nil {
+		x.touched(s)
+		s.buckets.add(x.fold, lo, hi, ts, v)
+		return true, nil
 	}
-	return true, nil
+	s.buckets.add(x.fold, lo, hi, ts, v)
+	held := 0
+	if created {
+		held += seriesWeight
+	}
+	if len(s.buckets) > before || x.e.Op == OpQuantile {
+		held++
+	}
+	return true, x.r.hold(held)
 }
 
 // value is the sample of the row at hand.
@@ -283,8 +313,8 @@ func (x *extractor) pipelineError() error {
 		"The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n", x.set.err, ls, x.set.err)
 }
 
-// find returns the series of the row at hand.
-func (x *extractor) find() (*extracted, error) {
+// find returns the series of the row at hand, and whether it is a new one.
+func (x *extractor) find() (s *extracted, created bool) {
 	g := x.grouping
 	if g != nil && !g.Without && x.set.err == "" {
 		x.key = x.key[:0]
@@ -300,7 +330,7 @@ func (x *extractor) find() (*extracted, error) {
 		x.key = x.set.appendKey(append(x.key[:0], 2))
 	}
 	if s, ok := x.byRow[string(x.key)]; ok {
-		return s, nil
+		return s, false
 	}
 	var ls []logs.Label
 	if g != nil && !g.Without && x.set.err == "" {
@@ -312,12 +342,8 @@ func (x *extractor) find() (*extracted, error) {
 	for _, l := range ls {
 		name = appendText(appendText(name, l.Name), l.Value)
 	}
-	s := x.series[string(name)]
-	if s == nil {
-		// A series weighs more than the samples it holds.
-		if err := x.r.hold(16); err != nil {
-			return nil, err
-		}
+	if s = x.series[string(name)]; s == nil {
+		created = true
 		s = &extracted{labels: x.set.makeLabels(ls)}
 		x.series[string(name)] = s
 		x.order = append(x.order, s)
@@ -326,7 +352,7 @@ func (x *extractor) find() (*extracted, error) {
 		clear(x.byRow)
 	}
 	x.byRow[string(x.key)] = s
-	return s, nil
+	return s, created
 }
 
 func (x *extractor) groupLabels(g *Grouping) []logs.Label {

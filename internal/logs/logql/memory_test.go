@@ -3,6 +3,7 @@ package logql
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -122,6 +123,15 @@ func (m *memory) Volume(_ context.Context, _ string, start, end int64, ms []logs
 		out = append(out, *v)
 	}
 	return out, nil
+}
+
+func (m *memory) Scan(ctx context.Context, tenant string, s logs.Select, visit func(context.Context, *logs.Page) error) error {
+	s.Direction = logs.Forward
+	return logs.ScanRows(ctx, s, m.SelectRows(ctx, tenant, s), visit)
+}
+
+func (m *memory) Extents(context.Context, string, int64, int64, []logs.Matcher) ([]logs.Extent, error) {
+	return nil, errors.ErrUnsupported
 }
 
 // load reads lines of the form

@@ -163,5 +163,16 @@ func pushdown(stages []Stage) []logs.LineFilter {
 	return out
 }
 
-// exact reports whether pushdown holds all that stages do, so that a limit may be pushed down too.
-func exactPushdown(stages []Stage) bool { return len(pushdown(stages)) == len(stages) }
+// keepsAll reports whether rows that pass pushdown pass all stages, so that a limit may be pushed down, too.
+func keepsAll(stages []Stage) bool {
+	filters := 0
+	for _, st := range stages {
+		switch st.(type) {
+		case LabelFilter, *Distinct:
+			return false
+		case *LineFilter:
+			filters++
+		}
+	}
+	return len(pushdown(stages)) == filters
+}

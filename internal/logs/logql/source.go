@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -41,5 +42,27 @@ func (s classedSource) Series(ctx context.Context, tenant string, start, end int
 
 func (s classedSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
 	found, err := s.src.Volume(ctx, tenant, start, end, matchers)
+	return found, ofSource(err)
+}
+
+func (s classedSource) Scan(ctx context.Context, tenant string, sel logs.Select, visit func(context.Context, *logs.Page) error) error {
+	// Errors of visit are the query's own and come back as they are; what else ends the scan is the
+	// source's.
+	var visited atomic.Pointer[error]
+	err := s.src.Scan(ctx, tenant, sel, func(ctx context.Context, p *logs.Page) error {
+		err := visit(ctx, p)
+		if err != nil {
+			visited.CompareAndSwap(nil, &err)
+		}
+		return err
+	})
+	if first := visited.Load(); first != nil {
+		return *first
+	}
+	return ofSource(err)
+}
+
+func (s classedSource) Extents(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.Extent, error) {
+	found, err := s.src.Extents(ctx, tenant, start, end, matchers)
 	return found, ofSource(err)
 }

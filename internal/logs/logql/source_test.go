@@ -29,6 +29,14 @@ func (s brokenSource) Volume(context.Context, string, int64, int64, []logs.Match
 	return nil, s.err
 }
 
+func (s brokenSource) Scan(context.Context, string, logs.Select, func(context.Context, *logs.Page) error) error {
+	return s.err
+}
+
+func (s brokenSource) Extents(context.Context, string, int64, int64, []logs.Matcher) ([]logs.Extent, error) {
+	return nil, s.err
+}
+
 // A broken disk is not the user's fault: clients retry a 500 and give up at a 400.
 func TestErrorsOfTheSourceKeepTheirClass(t *testing.T) {
 	for _, c := range []struct {

@@ -90,19 +90,23 @@ func (p *valuePredicate[T]) keep(s *labelSet) bool {
 		s.fail(errLabelFilter, err.Error())
 		return true
 	}
-	switch p.op {
+	return holds(p.op, got, p.want)
+}
+
+func holds[T cmp.Ordered](op string, got, want T) bool {
+	switch op {
 	case "==":
-		return got == p.want
+		return got == want
 	case "!=":
-		return got != p.want
+		return got != want
 	case ">":
-		return got > p.want
+		return got > want
 	case ">=":
-		return got >= p.want
+		return got >= want
 	case "<":
-		return got < p.want
+		return got < want
 	}
-	return got <= p.want
+	return got <= want
 }
 
 func (p *valuePredicate[T]) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {

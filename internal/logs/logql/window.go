@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -218,6 +219,59 @@ func (b *buckets) add(f *fold, lo, hi int, ts int64, v float64) {
 	a.to = ts
 	f.add(a, v)
 }
+
+// until returns the last time whose windows are those of ts, lo and hi.
+func (g grid) until(lo, hi int) int64 {
+	end := g.start + int64(lo)*g.step
+	if hi+1 < g.n {
+		end = min(end, g.start+int64(hi+1)*g.step-g.window)
+	}
+	return end
+}
+
+// addOnes adds n samples of 1, of which the first is at from and the last at to. It is for folds that
+// sums makes.
+func (b *buckets) addOnes(lo, hi int, from, to int64, n float64) {
+	if k := len(*b); k == 0 || (*b)[k-1].lo != lo || (*b)[k-1].hi != hi {
+		*b = append(*b, bucket{lo: lo, hi: hi, acc: acc{first: 1, from: from}})
+	}
+	a := &(*b)[len(*b)-1].acc
+	a.n += n
+	a.sum += n
+	a.last, a.to = 1, to
+}
+
+// joined returns buckets that came in any order as windows wants them: by time, one for each lo and hi.
+// Where order is given, equal ones are merged in that order.
+func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {
+	ordered := true
+	for i := 1; i < len(b) && ordered; i++ {
+		ordered = b[i-1].before(&b[i])
+	}
+	if ordered {
+		return b // Fast path: they came in order of time.
+	}
+	slices.SortStableFunc(b, func(x, y bucket) int {
+		c := cmp.Or(cmp.Compare(x.lo, y.lo), cmp.Compare(x.hi, y.hi))
+		if c == 0 && order != nil {
+			c = order(&x.acc, &y.acc)
+		}
+		return c
+	})
+	out := b[:1]
+	for i := 1; i < len(b); i++ {
+		if last := &out[len(out)-1]; last.before(&b[i]) {
+			out = append(out, b[i])
+		} else {
+			f.merge(&last.acc, &b[i].acc)
+		}
+	}
+	clear(b[len(out):])
+	return out
+}
+
+// before reports whether b belongs to earlier evaluation times than c.
+func (b *bucket) before(c *bucket) bool { return b.lo < c.lo || b.lo == c.lo && b.hi < c.hi }
 
 // windows calls yield for each evaluation time with samples in its window.
 func (b buckets) windows(f *fold, n int, yield func(step int, v float64)) {

@@ -31,7 +31,7 @@ func (v *headView) chunks(start, end int64, f func(seq int, c *headChunk)) {
 
 // candidates returns the streams among which those that match ms are, sorted by labels: all, or those
 // that have the rarest of the label values that ms asks for. The slice must not be changed.
-func (h *Head) candidates(ms matcherSet) []*headStream {
+func (h *buffer) candidates(ms matcherSet) []*headStream {
 	list, found := h.rarest(ms)
 	if !found {
 		return h.ordered()
@@ -42,7 +42,7 @@ func (h *Head) candidates(ms matcherSet) []*headStream {
 
 func compareStreams(a, b *headStream) int { return labels.Compare(a.labels, b.labels) }
 
-func (h *Head) rarest(ms matcherSet) (list []*headStream, found bool) {
+func (h *buffer) rarest(ms matcherSet) (list []*headStream, found bool) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	var numbers []uint32
@@ -66,7 +66,7 @@ func (h *Head) rarest(ms matcherSet) (list []*headStream, found bool) {
 }
 
 // ordered returns all streams sorted by labels. It sorts those that are new since the last call.
-func (h *Head) ordered() []*headStream {
+func (h *buffer) ordered() []*headStream {
 	h.mu.RLock()
 	all := h.streams[:len(h.streams):len(h.streams)]
 	h.mu.RUnlock()
@@ -92,7 +92,7 @@ func (h *Head) ordered() []*headStream {
 
 // views returns the streams that match any of the sets and may have entries in [start, end), sorted
 // by labels, and the names of metadata that they use.
-func (h *Head) views(sets []matcherSet, start, end int64) ([]headView, []string) {
+func (h *buffer) views(sets []matcherSet, start, end int64) ([]headView, []string) {
 	// Matching runs without the lock: labels never change, and a regular expression over many
 	// streams takes long.
 	var matched []*headStream
@@ -110,7 +110,7 @@ func (h *Head) views(sets []matcherSet, start, end int64) ([]headView, []string)
 }
 
 // snapshot copies the state of those of the streams whose times are wanted.
-func (h *Head) snapshot(streams []*headStream, wanted func(timeRange) bool) ([]headView, []string) {
+func (h *buffer) snapshot(streams []*headStream, wanted func(timeRange) bool) ([]headView, []string) {
 	views := make([]headView, 0, len(streams))
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -127,7 +127,7 @@ func matchesAny(sets []matcherSet, ls labels.Labels) bool {
 }
 
 // SelectRows implements Part.
-func (h *Head) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error] {
+func (h *buffer) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error] {
 	return func(yield func(*Rows, error) bool) {
 		q, err := compileSelect(ctx, s)
 		if err != nil {
@@ -150,19 +150,28 @@ func (h *Head) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error]
 // piece makes the snapshot c a piece of a select.
 func (c *headChunk) piece(stream, seq uint32, names []string) piece {
 	return piece{timeRange: c.timeRange, open: func(_ context.Context, q *selection) ([]run, error) {
-		r := c.run(stream, seq, names)
-		lo, hi := q.window(r.ts)
-		r.ts = r.ts[lo:hi]
-		if r.rows != nil {
-			r.rows = r.rows[lo:hi]
-		} else {
-			r.first = lo
-		}
-		if !q.filter(&r) {
+		r, ok := c.narrowed(q, stream, seq, names)
+		if !ok {
 			return nil, nil
+		}
+		if q.limit > 0 && len(r.ts) > q.limit {
+			r.cut(q.direction, q.limit)
 		}
 		return []run{r}, nil
 	}}
+}
+
+// narrowed returns the rows of c that q asks for, in order, and whether there are any.
+func (c *headChunk) narrowed(q *selection, stream, seq uint32, names []string) (run, bool) {
+	r := c.run(stream, seq, names)
+	lo, hi := q.window(r.ts)
+	r.ts = r.ts[lo:hi]
+	if r.rows != nil {
+		r.rows = r.rows[lo:hi]
+	} else {
+		r.first = lo
+	}
+	return r, q.filter(&r)
 }
 
 // run returns all rows of c in order of time, then of arrival.
@@ -202,7 +211,7 @@ func (c *headChunk) count(start, end int64) int {
 }
 
 // Series implements Part.
-func (h *Head) Series(_ context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
+func (h *buffer) Series(_ context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
 	sets, err := compileMatcherSets(matchers)
 	if err != nil {
 		return nil, err
@@ -228,7 +237,7 @@ func (v *headView) hasRows(start, end int64) bool {
 
 // Volume implements Part. The entries are exact; the bytes of a chunk that is partly in the range
 // are taken in proportion.
-func (h *Head) Volume(_ context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
+func (h *buffer) Volume(_ context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
 	set, err := compileMatchers(matchers)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,178 @@
+package compactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// settleAge is after how long a request to delete is taken to concern no row outside of the bucket, in
+// a process that can't ask the ingesters: much longer than they keep rows.
+const settleAge = 2 * time.Hour
+
+// dirty returns the current blocks that hold rows which must go. A block is looked at once for each
+// request and each retention, and again after a restart; a damaged one counts as dirty, so that a job
+// makes sure of it.
+func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]bool, error) {
+	var active *logs.Deletions
+	if c.opts.Deletes != nil {
+		active = c.opts.Deletes.Active(t.tenant)
+	}
+	retention := c.retention(t.tenant)
+	suspects := c.takeSuspects(t.tenant)
+	out := map[ulid.ULID]bool{}
+	var errs []error
+	for i := range t.current {
+		m := &t.current[i]
+		if c.unusable[m.ULID] {
+			continue
+		}
+		if suspects[m.DataPath()] {
+			out[m.ULID] = true
+			continue
+		}
+		is, err := c.isDirty(ctx, m, active, retention)
+		switch {
+		case err == nil:
+			out[m.ULID] = is
+		case block.IsCorruption(err):
+			out[m.ULID] = true
+		case ctx.Err() != nil:
+			return out, context.Cause(ctx)
+		case errors.Is(err, block.ErrVersion):
+			c.unusable[m.ULID] = true
+			fallthrough
+		default:
+			errs = append(errs, fmt.Errorf("look for rows to delete in block %s: %w", m.ULID, err))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func (c *Compactor) isDirty(ctx context.Context, m *block.Meta, active *logs.Deletions, retention *logs.Retention) (bool, error) {
+	known := c.clean[m.ULID]
+	ask := active.Overlapping(m.MinTime, m.MaxTime).Without(func(id string) bool { return known[id] })
+	expires, timed := c.expires[m.ULID]
+	if timed = timed && expires.of == retention || retention.Uniform(); timed && ask == nil {
+		return c.expired(m, retention), nil
+	}
+	b, err := c.open(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	if !timed {
+		if err := c.findExpiry(ctx, m, b, retention); err != nil {
+			return false, err
+		}
+	}
+	matched, err := ask.Matched(ctx, b)
+	if err != nil {
+		return false, err
+	}
+	c.markClean(m.ULID, ask.Without(func(id string) bool { return slices.Contains(matched, id) }))
+	return len(matched) > 0 || c.expired(m, retention), nil
+}
+
+// expiry is when the first stream of a block is past a retention with all its rows.
+type expiry struct {
+	of *logs.Retention
+	at time.Time // zero: never
+}
+
+// findExpiry notes when a block should be looked at again for rows past their retention. That is when
+// a whole stream may go: to write a block anew for a part of the rows of one costs more than it frees.
+func (c *Compactor) findExpiry(ctx context.Context, m *block.Meta, b *logs.Block, retention *logs.Retention) error {
+	streams, err := b.Series(ctx, math.MinInt64, math.MaxInt64, nil)
+	if err != nil {
+		return err
+	}
+	shortest := time.Duration(0)
+	for _, ls := range streams {
+		if period := retention.Of(ls); period > 0 && (shortest == 0 || period < shortest) {
+			shortest = period
+		}
+	}
+	e := expiry{of: retention}
+	if shortest > 0 {
+		e.at = time.Unix(0, m.MaxTime).Add(shortest)
+	}
+	c.expires[m.ULID] = e
+	return nil
+}
+
+func (c *Compactor) expired(m *block.Meta, retention *logs.Retention) bool {
+	e, ok := c.expires[m.ULID]
+	return ok && e.of == retention && !e.at.IsZero() && c.opts.Now().After(e.at)
+}
+
+// markClean notes that a block holds no rows of the deletions.
+func (c *Compactor) markClean(id ulid.ULID, deletions *logs.Deletions) {
+	for _, d := range deletions.IDs() {
+		if c.clean[id] == nil {
+			c.clean[id] = map[string]bool{}
+		}
+		c.clean[id][d] = true
+	}
+}
+
+// finishDeletes marks the requests as processed whose rows are gone: no block in the bucket holds any,
+// those that were replaced and wait to be deleted included, and no ingester. It must have been so for
+// a while, in which every store has listed the bucket anew: a store that still knew a deleted block
+// would show its rows again as soon as the request hides them no more.
+func (c *Compactor) finishDeletes(ctx context.Context, t *tenantBlocks) error {
+	if c.opts.Deletes == nil {
+		return nil
+	}
+	now := c.opts.Now()
+	var done []string
+	for _, r := range c.opts.Deletes.Pending(t.tenant) {
+		key := t.tenant + "/" + r.ID
+		if !c.gone(t, r.ID, c.opts.Deletes.Active(t.tenant)) || !c.settled(t.tenant, r.Created) {
+			delete(c.goneSince, key)
+			continue
+		}
+		since, ok := c.goneSince[key]
+		if !ok {
+			since = now
+			c.goneSince[key] = now
+		}
+		if now.Sub(since) >= time.Duration(c.opts.Config.DeleteDelay) {
+			done = append(done, r.ID)
+			delete(c.goneSince, key)
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	if err := c.opts.Deletes.Finish(ctx, t.tenant, done); err != nil {
+		return fmt.Errorf("mark delete requests as processed: %w", err)
+	}
+	c.opts.Logger.Info("delete requests processed", "tenant", t.tenant, "requests", done)
+	return nil
+}
+
+// gone reports whether no block is left that may hold rows of a request.
+func (c *Compactor) gone(t *tenantBlocks, id string, active *logs.Deletions) bool {
+	one := active.Without(func(other string) bool { return other != id })
+	for _, m := range t.metas {
+		if one.Overlapping(m.MinTime, m.MaxTime) != nil && !c.clean[m.ULID][id] {
+			return false
+		}
+	}
+	return one != nil
+}
+
+func (c *Compactor) settled(tenant string, at time.Time) bool {
+	if c.opts.Settled != nil {
+		return c.opts.Settled(tenant, at)
+	}
+	return c.opts.Now().Sub(at) >= settleAge
+}

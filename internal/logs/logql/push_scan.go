@@ -1,0 +1,334 @@
+package logql
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/column"
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// errRowByRow ends a scan that came upon a row with an error: which row is the first, only the order of
+// time tells.
+var errRowByRow = errors.New("rows must be read in order")
+
+// anyOrder are the range operations for which the order of rows makes no difference.
+var anyOrder = []string{
+	OpRate, OpCount, OpBytes, OpBytesRate, OpAvg, OpSum, OpMin, OpMax, OpStdvar, OpStddev, OpQuantile, OpAbsent,
+}
+
+// scans reports whether e may be computed page by page.
+func (ev *evaluator) scans(e *RangeAgg) bool {
+	return !ev.r.noPushdown && !ev.doubled && slices.Contains(anyOrder, e.Op) &&
+		!slices.ContainsFunc(e.Range.Query.Stages, func(st Stage) bool { _, ok := st.(*Distinct); return ok })
+}
+
+// scanner computes a range aggregation page by page, several at once.
+//
+// The answer doesn't depend on which page is done first: what a page adds to a series is folded in the
+// order of its rows; sums of different pages are added in an order of their own, see scanSeries.
+type scanner struct {
+	ev       *evaluator
+	override *Grouping
+	first    *extractor
+	plan     *pushPlan
+	columnar bool // samples come from columns where the plan is certain
+	exactSum bool // the fold gives the same in any order
+
+	lines, bytes atomic.Int64 // rows that were looked at one by one
+
+	mu     sync.Mutex
+	idle   []*pageFolder
+	series map[string]*scanSeries
+	key    []byte
+}
+
+// scanSeries is a series while pages come in.
+type scanSeries struct {
+	labels  labels.Labels
+	first   place
+	buckets buckets
+	joined  int // how many buckets were left when they were joined last
+}
+
+// place is where a row stands in the order of rows: of time, stream, arrival.
+type place struct {
+	ts     int64
+	stream labels.Labels
+	row    int
+}
+
+func (p *place) compare(q *place) int {
+	if c := cmp.Compare(p.ts, q.ts); c != 0 {
+		return c
+	}
+	return cmp.Or(labels.Compare(p.stream, q.stream), cmp.Compare(p.row, q.row))
+}
+
+// scan computes the samples of the rows of sel, as x does row by row.
+func (ev *evaluator) scan(x *extractor, sel logs.Select, override *Grouping) ([]*extracted, error) {
+	s := &scanner{ev: ev, override: override, first: x, series: map[string]*scanSeries{}}
+	scope := pushScope{hints: x.set.hints}
+	if u := x.e.Range.Unwrap; u != nil {
+		scope.after = u.Filters
+	}
+	s.plan = newPushPlan(x.e.Range.Query.Stages, scope)
+	s.columnar = s.plan.exact && x.e.Op != OpBytes && x.e.Op != OpBytesRate && (x.grouped() || s.plan.parser == nil)
+	switch x.e.Op {
+	case OpSum, OpAvg, OpStddev, OpStdvar:
+	case OpRate:
+		s.exactSum = x.unwrap == nil
+	default:
+		s.exactSum = true
+	}
+	err := ev.r.src.Scan(ev.r.ctx, ev.r.tenant, sel, s.visit)
+	ev.r.res.Stats.LinesProcessed += s.lines.Load()
+	ev.r.res.Stats.BytesProcessed += s.bytes.Load()
+	if err == nil && ev.r.ctx.Err() != nil {
+		err = context.Cause(ev.r.ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.result(), nil
+}
+
+// grouped reports whether series go by named labels only.
+func (x *extractor) grouped() bool { return x.grouping != nil && !x.grouping.Without }
+
+// visit folds one page.
+func (s *scanner) visit(ctx context.Context, p *logs.Page) error {
+	w, err := s.take()
+	if err != nil {
+		return err
+	}
+	if err := w.page(ctx, p); err != nil {
+		return err
+	}
+	s.lines.Add(w.lines)
+	s.bytes.Add(w.bytes)
+	if err := s.ev.r.checkBytes(max(s.ev.r.stats.Snapshot().BytesProcessed, s.bytes.Load())); err != nil {
+		return err
+	}
+	return s.give(w)
+}
+
+// take returns a folder for a page.
+func (s *scanner) take() (*pageFolder, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		w := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return w, nil
+	}
+	x, err := newExtractor(s.ev, s.first.e, s.override)
+	if err != nil {
+		return nil, err
+	}
+	x.grid, x.offset, x.fold = s.first.grid, s.first.offset, s.first.fold
+	return newPageFolder(s, x), nil
+}
+
+// give takes the samples of a page over from w.
+func (s *scanner) give(w *pageFolder) error {
+	for _, e := range w.touched {
+		e.buckets = e.buckets.joined(w.x.fold, nil)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range w.touched {
+		if err := s.add(e); err != nil {
+			return err
+		}
+	}
+	w.reset()
+	s.idle = append(s.idle, w)
+	return nil
+}
+
+// add takes over the samples of a series. s.mu must be held.
+func (s *scanner) add(e *extracted) error {
+	m := e.merged
+	held := 0
+	if m == nil {
+		s.key = e.labels.Bytes(s.key[:0])
+		if m = s.series[string(s.key)]; m == nil {
+			m = &scanSeries{labels: e.labels, first: e.first}
+			m.first.stream = m.first.stream.Copy()
+			s.series[string(s.key)] = m
+			held += seriesWeight
+		}
+		e.merged = m
+	}
+	if e.first.compare(&m.first) < 0 {
+		m.first = e.first
+		m.first.stream = m.first.stream.Copy()
+	}
+	held += m.add(e.buckets, s)
+	if s.first.e.Op == OpQuantile {
+		for i := range e.buckets {
+			held += len(e.buckets[i].acc.values)
+		}
+	}
+	e.buckets = nil
+	return s.ev.r.hold(held)
+}
+
+// add returns by how much the number of buckets grew.
+//
+// Where the fold gives the same in any order, buckets of the same times are merged when there are enough
+// of them. Sums of floats wait for the end, where all are there and can be put in order; they are at most
+// as many as pages that reach into a bucket.
+func (m *scanSeries) add(b buckets, s *scanner) int {
+	before := len(m.buckets)
+	m.buckets = append(m.buckets, b...)
+	if s.exactSum && len(m.buckets) > 2*m.joined+64 {
+		m.buckets = m.buckets.joined(s.first.fold, nil)
+		m.joined = len(m.buckets)
+	}
+	return len(m.buckets) - before
+}
+
+// result returns the series in the order of their first rows, as the rows in order would.
+func (s *scanner) result() []*extracted {
+	all := make([]*scanSeries, 0, len(s.series))
+	for _, m := range s.series {
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b *scanSeries) int {
+		return cmp.Or(a.first.compare(&b.first), labels.Compare(a.labels, b.labels))
+	})
+	out := make([]*extracted, len(all))
+	for i, m := range all {
+		out[i] = &extracted{labels: m.labels, buckets: m.buckets.joined(s.first.fold, compareAccs)}
+	}
+	return out
+}
+
+// compareAccs orders sums so that they always add up in the same order. Those that are equal are so in all
+// that counts.
+func compareAccs(a, b *acc) int {
+	return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to), cmp.Compare(a.n, b.n),
+		cmp.Compare(math.Float64bits(a.sum), math.Float64bits(b.sum)), cmp.Compare(math.Float64bits(a.extra), math.Float64bits(b.extra)))
+}
+
+// pageFolder folds pages, one at a time.
+type pageFolder struct {
+	s       *scanner
+	x       *extractor
+	touched []*extracted // of the page at hand
+	streams map[string]*stream
+	nothing *stream // has no labels
+	key     []byte
+	at      place // of the row at hand
+
+	lines, bytes int64
+}
+
+func newPageFolder(s *scanner, x *extractor) *pageFolder {
+	w := &pageFolder{s: s, x: x, streams: map[string]*stream{}, nothing: &stream{id: math.MaxUint32}}
+	x.touched = w.touch
+	return w
+}
+
+// maxFolderSeries bounds what a folder remembers of the series of earlier pages.
+const maxFolderSeries = 20_000
+
+func (w *pageFolder) reset() {
+	w.lines, w.bytes = 0, 0
+	clear(w.touched)
+	w.touched = w.touched[:0]
+	if len(w.x.series) > maxFolderSeries || len(w.streams) > maxFolderSeries {
+		clear(w.x.series)
+		clear(w.x.byRow)
+		clear(w.streams)
+	}
+	w.x.order = w.x.order[:0]
+}
+
+// touch notes that the row at w.at is of series e.
+func (w *pageFolder) touch(e *extracted) {
+	if len(e.buckets) == 0 {
+		w.touched = append(w.touched, e)
+		e.first = w.at
+		return
+	}
+	if w.at.ts <= e.first.ts && w.at.compare(&e.first) < 0 {
+		e.first = w.at
+	}
+}
+
+func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
+	if p.Lines() == nil || !w.s.columnar && !w.s.plan.narrows() {
+		return w.rows(ctx, p, p.Among)
+	}
+	v := newPageView(w.s.plan, p)
+	var found verdicts
+	if err := p.Ask(ctx, func(r *column.Reader) { found = v.judge(r, w.s.columnar) }); err != nil {
+		return ofSource(err)
+	}
+	rest := found.unsure
+	if !w.s.columnar {
+		rest = rest.Or(found.pass)
+	} else if !found.pass.IsNone() {
+		doubtful, err := w.columns(ctx, v, found.pass)
+		if err != nil {
+			return err
+		}
+		rest = rest.Or(doubtful)
+	}
+	if rest.IsNone() {
+		return nil
+	}
+	return w.rows(ctx, p, rest)
+}
+
+// rows folds the rows of among one by one.
+func (w *pageFolder) rows(ctx context.Context, p *logs.Page, among column.Set) error {
+	var failed error
+	streams := map[uint32]*stream{}
+	w.at.row = -1
+	n := 0
+	err := p.Each(ctx, among, func(stream uint32, ts int64, line []byte, md []logs.Label) bool {
+		base := streams[stream]
+		if base == nil {
+			base = w.stream(p.Streams[stream])
+			streams[stream] = base
+		}
+		if w.at.row++; among.Bits() != nil {
+			w.at.row = among.Bits().Next(w.at.row)
+		}
+		w.at.ts, w.at.stream = ts, p.Streams[stream]
+		w.lines++
+		w.bytes += int64(len(line))
+		if n++; n%1024 == 0 && ctx.Err() != nil {
+			failed = ofSource(context.Cause(ctx)) // it may be what another page ended the scan with
+			return false
+		}
+		if _, err := w.x.row(base, ts, line, md); err != nil {
+			failed = errRowByRow
+			return false
+		}
+		return true
+	})
+	return firstError(ofSource(err), failed)
+}
+
+// stream finds the stream with labels ls.
+func (w *pageFolder) stream(ls labels.Labels) *stream {
+	w.key = ls.Bytes(w.key[:0])
+	s := w.streams[string(w.key)]
+	if s == nil {
+		s = newStream(uint32(len(w.streams)), ls.Copy())
+		w.streams[string(w.key)] = s
+	}
+	return s
+}

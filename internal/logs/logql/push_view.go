@@ -1,0 +1,186 @@
+package logql
+
+import (
+	"strings"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+	"github.com/hune-io/hune/internal/logs"
+)
+
+// pageView is a page under one plan.
+type pageView struct {
+	plan   *pushPlan
+	page   *logs.Page
+	lines  *column.Column
+	labels map[string]*pageLabel
+	memo   map[memoKey]verdicts
+	set    *labelSet // scratch: a row with the label that is judged
+}
+
+// pageLabel is where the rows of a page have a label. A row of a stream that has it takes it from there; else
+// one whose metadata have it, from these; else the parser's is taken.
+type pageLabel struct {
+	name string
+	// unclear: rows have it under rules that depend on the row.
+	unclear  bool
+	runs     []string // by run: the stream's value; nil: no stream has it
+	hasRun   []bool
+	metadata *column.Column // nil: no row has it
+	parsed   []origin       // by template; nil: no parser, or lines without templates
+}
+
+func newPageView(plan *pushPlan, page *logs.Page) *pageView {
+	return &pageView{plan: plan, page: page, lines: page.Lines(), labels: map[string]*pageLabel{}, memo: map[memoKey]verdicts{},
+		set: newLabelSetOf(&hints{})}
+}
+
+// label finds out where the page has a label. It reads nothing.
+func (v *pageView) label(name string) *pageLabel {
+	if l := v.labels[name]; l != nil {
+		return l
+	}
+	l := &pageLabel{name: name}
+	v.labels[name] = l
+	n := v.findRuns(l)
+	l.metadata, _ = v.page.Metadata(name)
+	names := []string{name}
+	if base, ok := strings.CutSuffix(name, extractedSuffix); ok {
+		clash := pageLabel{name: base}
+		taken := v.findRuns(&clash)
+		md, _ := v.page.Metadata(base)
+		l.unclear = n > 0 || l.metadata != nil || md != nil || taken > 0 && taken < len(v.page.Runs)
+		if taken > 0 {
+			names = append(names, base)
+		}
+	}
+	if p := v.plan.parser; p != nil && !p.needless && v.lines.Kind == column.Text {
+		l.parsed = make([]origin, len(v.lines.Templates))
+		for k := range l.parsed {
+			if v.lines.Templates[k].Rows > 0 {
+				l.parsed[k] = p.originOf(&v.lines.Templates[k], names)
+			}
+		}
+	}
+	return l
+}
+
+// want notes the columns of a label as wanted, and reports whether they are at hand.
+func (v *pageView) want(r *column.Reader, name string) bool {
+	at := v.label(name)
+	ready := at.metadata == nil || r.Want(at.metadata)
+	for k, o := range at.parsed {
+		if o.kind == inSlot {
+			ready = r.Want(v.lines.Templates[k].Slots[o.slot].Column) && ready
+		}
+	}
+	if at.parsed != nil {
+		ready = r.Want(v.lines.IDs) && ready
+	}
+	return ready
+}
+
+// findRuns fills in the values of streams and returns how many runs have one.
+func (v *pageView) findRuns(l *pageLabel) (n int) {
+	for i, run := range v.page.Runs {
+		ls := v.page.Streams[run.Stream]
+		if !ls.Has(l.name) {
+			continue
+		}
+		if l.runs == nil {
+			l.runs, l.hasRun = make([]string, len(v.page.Runs)), make([]bool, len(v.page.Runs))
+		}
+		l.runs[i], l.hasRun[i] = ls.Get(l.name), true
+		n++
+	}
+	return n
+}
+
+// unread returns the rows that the parser may find a fault in, or whose fields aren't known.
+func (v *pageView) unread(r *column.Reader) column.Set {
+	p := v.plan.parser
+	if p == nil || p.needless {
+		return column.None
+	}
+	if v.lines.Kind != column.Text {
+		return column.All
+	}
+	var parts []templateRows
+	for k := range v.lines.Templates {
+		t := &v.lines.Templates[k]
+		if t.Mode != p.mode || !p.readable(t) {
+			parts = append(parts, templateRows{k, -1, column.All})
+		}
+	}
+	return v.spread(r, parts)
+}
+
+// templateRows are rows of a template: those whose value in the column of slot is in set. With slot -1 set
+// is None or All.
+type templateRows struct {
+	template, slot int
+	set            column.Set
+}
+
+// spread returns the rows of the page that parts are.
+func (v *pageView) spread(r *column.Reader, parts []templateRows) column.Set {
+	n, all := 0, 0
+	for _, p := range parts {
+		switch rows := v.lines.Templates[p.template].Rows; {
+		case p.set.IsNone():
+			continue
+		case p.set.IsAll():
+			all += rows
+		}
+		n++
+	}
+	switch {
+	case n == 0:
+		return column.None
+	case all == v.page.Rows:
+		return column.All // Fast path: the template of a row makes no difference.
+	}
+	out := block.NewBitmap(v.page.Rows)
+	for _, p := range parts {
+		if !p.set.IsNone() {
+			v.spreadTemplate(r, out, p)
+		}
+	}
+	return column.SetOf(out)
+}
+
+func (v *pageView) spreadTemplate(r *column.Reader, out *block.Bitmap, p templateRows) {
+	rows := r.TemplateRows(v.lines, p.template)
+	if p.set.IsAll() {
+		if rows == nil {
+			out.SetAll()
+		}
+		for _, row := range rows {
+			out.Set(int(row))
+		}
+		return
+	}
+	bits := p.set.Bits()
+	places := r.SlotRows(v.lines, p.template, p.slot)
+	if places == nil {
+		n := v.lines.Templates[p.template].Rows
+		for j := bits.Next(0); j >= 0 && j < n; j = bits.Next(j + 1) {
+			if rows == nil {
+				out.Set(j)
+			} else {
+				out.Set(int(rows[j]))
+			}
+		}
+		return
+	}
+	for j, at := range places {
+		if !bits.Get(int(at)) {
+			continue
+		}
+		if rows == nil {
+			out.Set(j)
+		} else {
+			out.Set(int(rows[j]))
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+)
+
+// Page is rows of a part on their way to a question: the columns of one page, and which of its rows are
+// meant. It lets a question be answered from columns, without rebuilding the lines. It is used by one
+// goroutine at a time, and is valid only for as long as who gave it says.
+type Page struct {
+	// Streams are the streams that Runs point into. One of which no row is meant may be the empty label set.
+	Streams []labels.Labels
+	// Runs are the rows of the page, by stream: ascending, of all streams, also of those that are not
+	// meant.
+	Runs []PageRun
+	// Rows is how many rows the page has.
+	Rows int
+	// Among are the rows that are meant: those of matching streams, in the time range, that pass the line
+	// filters.
+	Among column.Set
+
+	set    *pageSet
+	number int
+	dir    *pageDirectory
+	reader *column.Reader
+	stats  *Stats
+	ts     []int64
+
+	plain plainRows // of a page without columns, such as one of recent rows; ts is set then
+}
+
+// PageRun is consecutive rows of one stream, in order of time, then of arrival.
+type PageRun struct {
+	Stream      uint32
+	First, Rows int
+}
+
+// page returns page i with all rows meant.
+func (s *pageSet) page(ctx context.Context, i int, stats *Stats) (*Page, error) {
+	d, err := s.store.directory(ctx, i, stats)
+	if err != nil {
+		return nil, err
+	}
+	e := &s.index.pages[i]
+	p := &Page{Rows: e.rows, Among: column.All, set: s, number: i, dir: d, reader: column.NewReader(d.page), stats: stats,
+		Runs: make([]PageRun, len(e.runs))}
+	first := 0
+	for k, r := range e.runs {
+		p.Runs[k] = PageRun{uint32(k), first, int(r.rows)}
+		first += int(r.rows)
+	}
+	return p, nil
+}
+
+// Lines returns the column of the lines, or nil if the page has no columns: then Each is the way.
+func (p *Page) Lines() *column.Column {
+	if p.dir == nil {
+		return nil
+	}
+	return p.dir.lines()
+}
+
+// Metadata returns the column of a key of structured metadata. It is nil if no row has the key. If
+// inOverflow is true, some rows may have the key where only Each sees it.
+func (p *Page) Metadata(key string) (c *column.Column, inOverflow bool) {
+	if p.dir == nil {
+		return nil, true
+	}
+	return p.dir.metadata(key), p.dir.overflow
+}
+
+// MetadataKeys returns the keys that have a column, ascending.
+func (p *Page) MetadataKeys() []string {
+	if p.dir == nil {
+		return nil
+	}
+	return p.dir.names
+}
+
+// Ask runs ask over the columns until all that it wanted has been read, and returns with ask's last run
+// done on complete data. ask must not keep state of earlier runs.
+func (p *Page) Ask(ctx context.Context, ask func(r *column.Reader)) error {
+	for {
+		ask(p.reader)
+		if err := p.reader.Err(); err != nil {
+			return p.set.corrupt(p.number, "columns", err)
+		}
+		wanted := p.reader.Wanted()
+		if len(wanted) == 0 {
+			return nil
+		}
+		blobs, err := p.set.store.blobs(ctx, p.number, p.dir, wanted, p.stats)
+		if err != nil {
+			return err
+		}
+		for k, id := range wanted {
+			p.reader.Supply(id, blobs[k])
+		}
+	}
+}
+
+// Timestamps returns the timestamps of all rows. Within a run they ascend. The slice must not be
+// changed.
+func (p *Page) Timestamps(ctx context.Context) ([]int64, error) {
+	if p.ts != nil {
+		return p.ts, nil
+	}
+	var ts []int64
+	if err := p.Ask(ctx, func(r *column.Reader) { ts = r.Int64s(p.dir.timestamps()) }); err != nil {
+		return nil, err
+	}
+	return ts, p.checkTimestamps(ts)
+}
+
+// checkTimestamps checks that timestamps ascend within each run and lie in its range: the merge relies
+// on it.
+func (p *Page) checkTimestamps(ts []int64) error {
+	e := &p.set.index.pages[p.number]
+	for k, r := range p.Runs {
+		rows := ts[r.First : r.First+r.Rows]
+		if rows[0] != e.runs[k].min || rows[len(rows)-1] != e.runs[k].max || !slices.IsSorted(rows) {
+			return p.set.corrupt(p.number, "timestamps", fmt.Errorf("run of stream %d is not as the index says", e.runs[k].stream))
+		}
+	}
+	p.ts = ts
+	return nil
+}
+
+// narrow keeps of Among what q asks for: streams, time range, line filters.
+func (p *Page) narrow(ctx context.Context, q *selection, found *foundStreams) error {
+	e := &p.set.index.pages[p.number]
+	partly := false
+	for k := range e.runs {
+		r := &e.runs[k]
+		partly = partly || found.has(r.stream) && r.overlaps(q.start, q.end) && !r.inside(q.start, q.end)
+	}
+	var ts []int64
+	if partly {
+		var err error
+		if ts, err = p.Timestamps(ctx); err != nil {
+			return err
+		}
+	}
+	p.Among = p.window(q, found, ts)
+	p.count(q, found)
+	if len(q.filters) > 0 && !p.Among.IsNone() {
+		if err := p.filter(ctx, q.filters); err != nil {
+			return err
+		}
+	}
+	if q.trace == nil || p.Among.IsNone() {
+		return nil
+	}
+	return p.narrowTrace(ctx, q.trace)
+}
+
+// filter keeps of Among the rows that pass the line filters.
+func (p *Page) filter(ctx context.Context, filters []lineFilter) error {
+	window := p.Among
+	return p.Ask(ctx, func(r *column.Reader) {
+		p.Among = window
+		for i := range filters {
+			if p.Among.IsNone() {
+				return
+			}
+			p.Among = filters[i].among(r, p.dir.lines(), p.Among)
+		}
+	})
+}
+
+// window returns the rows of the found streams in the time range. ts is needed only where a run lies
+// partly in the range.
+func (p *Page) window(q *selection, found *foundStreams, ts []int64) column.Set {
+	e := &p.set.index.pages[p.number]
+	set := block.NewBitmap(p.Rows)
+	for k, r := range p.Runs {
+		times := &e.runs[k]
+		if !found.has(times.stream) || !times.overlaps(q.start, q.end) {
+			continue
+		}
+		lo, hi := 0, r.Rows
+		if !times.inside(q.start, q.end) {
+			lo, hi = q.window(ts[r.First : r.First+r.Rows])
+		}
+		set.SetRange(r.First+lo, r.First+hi)
+	}
+	return column.SetOf(set)
+}
+
+// count adds the page to the statistics: the rows that are looked at, and their bytes.
+func (p *Page) count(q *selection, found *foundStreams) {
+	if q.stats == nil {
+		return
+	}
+	q.stats.pages.Add(1)
+	q.stats.lines.Add(int64(p.Among.Count(p.Rows)))
+	e := &p.set.index.pages[p.number]
+	bytes := int64(0)
+	for k := range e.runs {
+		r := &e.runs[k]
+		if found.has(r.stream) && r.overlaps(q.start, q.end) {
+			bytes += int64(r.bytes)
+		}
+	}
+	q.stats.lineBytes.Add(bytes)
+}
+
+// Each rebuilds the rows of among, in the order of the page, and gives them to yield until it returns
+// false. What it gives is valid until yield returns.
+func (p *Page) Each(ctx context.Context, among column.Set, yield func(stream uint32, ts int64, line []byte, md []Label) bool) error {
+	if p.dir == nil {
+		p.eachPlain(among, yield)
+		return nil
+	}
+	ts, err := p.Timestamps(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := p.rebuild(ctx, among)
+	if err != nil {
+		return err
+	}
+	k := 0
+	var md []Label
+	for _, r := range p.Runs {
+		for row := r.First; row < r.First+r.Rows; row++ {
+			if !among.Has(row) {
+				continue
+			}
+			if data.metadata != nil {
+				md = data.metadata.appendMetadata(md[:0], k)
+			}
+			if !yield(r.Stream, ts[row], data.line(k), md) {
+				return nil
+			}
+			k++
+		}
+	}
+	return nil
+}

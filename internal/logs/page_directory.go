@@ -1,0 +1,113 @@
+package logs
+
+import (
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+)
+
+// pageDirectory says which columns a page has:
+//
+//	column 0       timestamps
+//	column 1       lines
+//	column 2 …     metadata, one for each of names, ascending
+//	the last one   overflow, where there is one: the metadata of keys beyond the first maxKeys, a value
+//	               for each row that has any: (string name, string value)*
+//
+// It is encoded as the names, a byte that is 1 where there is an overflow column, and the columns.
+type pageDirectory struct {
+	names    []string
+	overflow bool
+	page     *column.Page
+}
+
+const (
+	timestampColumn = iota
+	lineColumn
+	firstMetadataColumn
+)
+
+func (d *pageDirectory) appendTo(dst []byte) []byte {
+	dst = block.AppendStringList(dst, d.names)
+	flag := byte(0)
+	if d.overflow {
+		flag = 1
+	}
+	return column.AppendPage(append(dst, flag), d.page)
+}
+
+// decodePageDirectory reads the directory of a page of so many rows.
+func decodePageDirectory(b []byte, rows int) (*pageDirectory, error) {
+	d := block.NewDecoder(b)
+	dir := &pageDirectory{names: d.StringList()}
+	flag := d.Byte()
+	if flag > 1 {
+		d.Failf("overflow flag %d", flag)
+	}
+	dir.overflow = flag == 1
+	if d.Err() != nil {
+		return nil, d.Err()
+	}
+	page, err := column.DecodePage(d)
+	if err != nil {
+		return nil, err
+	}
+	dir.page = page
+	want := firstMetadataColumn + len(dir.names) + int(flag)
+	switch {
+	case len(page.Columns) != want:
+		d.Failf("%d columns, want %d", len(page.Columns), want)
+	case page.Columns[timestampColumn].Kind != column.Int && page.Columns[timestampColumn].Kind != column.Const:
+		d.Failf("timestamps are no numbers")
+	case !slices.IsSorted(dir.names):
+		d.Failf("names of metadata are not in order")
+	}
+	for i, c := range page.Columns {
+		if c.Rows != rows {
+			d.Failf("column %d of %d rows, want %d", i, c.Rows, rows)
+		}
+	}
+	if err := d.Finish(); err != nil {
+		return nil, err
+	}
+	return dir, nil
+}
+
+// lines is the column of lines.
+func (d *pageDirectory) lines() *column.Column { return d.page.Columns[lineColumn] }
+
+func (d *pageDirectory) timestamps() *column.Column { return d.page.Columns[timestampColumn] }
+
+// metadata returns the column of a key, or nil.
+func (d *pageDirectory) metadata(name string) *column.Column {
+	if i, ok := slices.BinarySearch(d.names, name); ok {
+		return d.page.Columns[firstMetadataColumn+i]
+	}
+	return nil
+}
+
+// overflowColumn returns the overflow column, or nil.
+func (d *pageDirectory) overflowColumn() *column.Column {
+	if !d.overflow {
+		return nil
+	}
+	return d.page.Columns[len(d.page.Columns)-1]
+}
+
+// refs returns where the blobs of a page are, given where those of each class begin.
+func (d *pageDirectory) refs(bases [column.Classes]uint64, ids []int) []block.Ref {
+	out := make([]block.Ref, 0, len(ids))
+	next := 0
+	for i, info := range d.page.Blobs {
+		if next == len(ids) {
+			break
+		}
+		if i == ids[next] {
+			out = append(out, block.Ref{Offset: bases[info.Class], StoredLen: uint32(info.StoredLen), RawLen: uint32(info.RawLen), Codec: info.Codec})
+			next++
+		}
+		bases[info.Class] += uint64(info.StoredLen)
+	}
+	return out
+}

@@ -1,0 +1,202 @@
+package logs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+)
+
+// levels are the values of detected_level that pages count; what is none of them counts as unknown.
+var levels = [...]string{LevelUnknown, LevelTrace, LevelDebug, LevelInfo, LevelWarn, LevelError, LevelCritical, LevelFatal}
+
+type levelCounts [len(levels)]uint64
+
+func (c levelCounts) String() string {
+	out := make([]string, 0, len(c))
+	for i, n := range c {
+		if n > 0 {
+			out = append(out, fmt.Sprintf("%s %d", levels[i], n))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// mayHave reports whether a row that is counted here may have a level that all of the matchers match.
+func (c *levelCounts) mayHave(ms matcherSet) bool {
+	if c[0] > 0 {
+		return true // unknown is also what other levels are counted as
+	}
+	for i, n := range c {
+		if n > 0 && ms.matchesValue(levels[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// pageEntry is what the index says of a page.
+type pageEntry struct {
+	timeRange
+	rows          int
+	lineBytes     uint64
+	metadataBytes uint64
+	levels        levelCounts
+	runs          []pageRun
+	place         pagePlace
+}
+
+// pagePlace says where a page is in its block. Pages in memory have none.
+type pagePlace struct {
+	bases     [column.Classes]uint64 // where the page's blobs of each class begin
+	group     int                    // the group of directories that holds the page's
+	directory struct{ off, len int } // and where in it
+}
+
+// pageRun is consecutive rows of one stream in a page.
+type pageRun struct {
+	timeRange
+	stream uint32
+	rows   uint32
+	bytes  uint64 // of lines and metadata
+}
+
+// appendTo appends p without its time range and rows, which follow from the runs.
+func (p *pageEntry) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, p.lineBytes)
+	dst = binary.AppendUvarint(dst, p.metadataBytes)
+	for _, n := range p.levels {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	for _, b := range p.place.bases {
+		dst = binary.AppendUvarint(dst, b)
+	}
+	dst = binary.AppendUvarint(dst, uint64(p.place.group))
+	dst = binary.AppendUvarint(dst, uint64(p.place.directory.off))
+	dst = binary.AppendUvarint(dst, uint64(p.place.directory.len))
+	dst = binary.AppendUvarint(dst, uint64(len(p.runs)))
+	stream, t := uint32(0), int64(0)
+	for _, r := range p.runs {
+		dst = binary.AppendUvarint(dst, uint64(r.stream-stream))
+		dst = binary.AppendUvarint(dst, uint64(r.rows))
+		dst = binary.AppendUvarint(dst, r.bytes)
+		dst = binary.AppendVarint(dst, r.min-t)
+		dst = binary.AppendUvarint(dst, uint64(r.max)-uint64(r.min))
+		stream, t = r.stream, r.min
+	}
+	return dst
+}
+
+// pageIndex is the decoded section of pages.
+type pageIndex struct {
+	pages     []pageEntry
+	groups    []block.Ref // of directories
+	times     timeRange
+	rows      int64
+	lineBytes int64
+	// metadataBytes is of names and values as often as they occur.
+	metadataBytes int64
+	levels        levelCounts
+}
+
+// add adds a page.
+func (x *pageIndex) add(p pageEntry) {
+	if len(x.pages) == 0 {
+		x.times = noTime
+	}
+	x.pages = append(x.pages, p)
+	x.times.join(p.timeRange)
+	x.rows += int64(p.rows)
+	x.lineBytes += int64(p.lineBytes)
+	x.metadataBytes += int64(p.metadataBytes)
+	for i, n := range p.levels {
+		x.levels[i] += n
+	}
+}
+
+func (x *pageIndex) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(x.groups)))
+	for _, r := range x.groups {
+		dst = r.AppendTo(dst)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(x.pages)))
+	for i := range x.pages {
+		dst = x.pages[i].appendTo(dst)
+	}
+	return dst
+}
+
+// Least encoded sizes, to bound counts by the bytes that are left.
+const (
+	minRefLen  = 4
+	minPageLen = 2 + len(levels) + column.Classes + 3 + 1
+	minRunLen  = 5
+)
+
+func decodePages(b []byte, streams int) (pageIndex, error) {
+	d := block.NewDecoder(b)
+	x := pageIndex{times: noTime}
+	x.groups = make([]block.Ref, d.Count(maxCount, minRefLen))
+	for i := range x.groups {
+		x.groups[i] = d.Ref()
+	}
+	n := d.Count(maxCount, minPageLen)
+	x.pages = make([]pageEntry, 0, n)
+	for range n {
+		var p pageEntry
+		decodePage(d, &p, len(x.groups), streams)
+		if d.Err() != nil {
+			break
+		}
+		x.add(p)
+	}
+	if err := d.Finish(); err != nil {
+		return pageIndex{}, err
+	}
+	return x, nil
+}
+
+func decodePage(d *block.Decoder, p *pageEntry, groups, streams int) {
+	p.timeRange = noTime
+	p.lineBytes, p.metadataBytes = d.Uvarint(), d.Uvarint()
+	for i := range p.levels {
+		p.levels[i] = d.Uvarint()
+	}
+	for i := range p.place.bases {
+		p.place.bases[i] = d.Uvarint()
+	}
+	p.place.group = d.Count(maxCount, 0)
+	p.place.directory.off, p.place.directory.len = d.Count(block.MaxBlobLen, 0), d.Count(block.MaxBlobLen, 0)
+	if p.place.group >= groups && d.Err() == nil {
+		d.Failf("page has its directory in group %d of %d", p.place.group, groups)
+	}
+	decodeRuns(d, p, streams)
+	if d.Err() == nil && (p.rows > block.MaxRows || p.lineBytes > maxLine+maxPageBytes) {
+		d.Failf("page of %d rows and %d bytes", p.rows, p.lineBytes)
+	}
+}
+
+func decodeRuns(d *block.Decoder, p *pageEntry, streams int) {
+	p.runs = make([]pageRun, d.Count(block.MaxRows, minRunLen))
+	stream, t := uint64(0), int64(0)
+	for i := range p.runs {
+		delta, rows, size := d.Uvarint(), d.Uvarint(), d.Uvarint()
+		t += d.Varint()
+		width := d.Uvarint()
+		r := pageRun{rows: uint32(rows), bytes: size, timeRange: timeRange{t, int64(uint64(t) + width)}}
+		stream += delta
+		if i > 0 && delta == 0 || delta > maxCount || stream >= uint64(streams) || rows == 0 || rows > block.MaxRows || r.max < r.min {
+			d.Failf("run of stream %d of %d with %d rows", stream, streams, rows)
+			return
+		}
+		r.stream = uint32(stream)
+		p.runs[i] = r
+		p.join(r.timeRange)
+		p.rows += int(rows)
+	}
+	if len(p.runs) == 0 {
+		d.Failf("page without rows")
+	}
+}

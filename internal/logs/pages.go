@@ -1,0 +1,240 @@
+package logs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+)
+
+// pageSet is streams and their pages: what a Block and a sealed batch of a Head have in common. It
+// answers as a Part does; its rows are distinct.
+type pageSet struct {
+	name    string // in errors
+	streams streamList
+	index   pageIndex
+	store   pageStore
+	// find returns the streams that match all of the matchers.
+	find func(matcherSet) (*block.Bitmap, error)
+}
+
+// pageStore gives the bytes of pages.
+type pageStore interface {
+	// directory returns the directory of page i.
+	directory(ctx context.Context, i int, stats *Stats) (*pageDirectory, error)
+	// blobs returns the decoded blobs ids, ascending, of page i.
+	blobs(ctx context.Context, i int, d *pageDirectory, ids []int, stats *Stats) ([][]byte, error)
+	// traceID returns the pages that may have rows of a trace.
+	traceID(ctx context.Context, h block.IDHash, stats *Stats) (block.IDPages, error)
+}
+
+func (s *pageSet) corrupt(page int, what string, err error) error {
+	return &block.CorruptionError{Block: s.name, Section: fmt.Sprintf("page %d, %s", page, what),
+		Offset: int64(min(s.index.pages[page].place.bases[0], 1<<62)), Err: err}
+}
+
+// TimeRange implements Part.
+func (s *pageSet) TimeRange() (oldest, newest int64) { return s.index.times.min, s.index.times.max }
+
+// Rows returns how many entries there are.
+func (s *pageSet) Rows() int64 { return s.index.rows }
+
+// Levels returns how many entries there are of each detected level. It reads nothing.
+func (s *pageSet) Levels() map[string]int64 {
+	out := make(map[string]int64)
+	for i, n := range s.index.levels {
+		if n > 0 {
+			out[levels[i]] = int64(n)
+		}
+	}
+	return out
+}
+
+// findSets returns the streams that match any of the sets.
+func (s *pageSet) findSets(sets []matcherSet) (*block.Bitmap, error) {
+	found := block.NewBitmap(s.streams.len())
+	for _, set := range sets {
+		one, err := s.find(set)
+		if err != nil {
+			return nil, err
+		}
+		found.Or(one)
+	}
+	return found, nil
+}
+
+// Series implements Part.
+func (s *pageSet) Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
+	sets, err := compileMatcherSets(matchers)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.findSets(sets)
+	if err != nil {
+		return nil, err
+	}
+	has := block.NewBitmap(s.streams.len())
+	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) { has.Set(int(r.stream)) },
+		func(r *pageRun) bool { return r.touches(start, end) || has.Get(int(r.stream)) })
+	if err != nil {
+		return nil, err
+	}
+	out := make([]labels.Labels, 0, has.Count())
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		out = append(out, s.streams.at(i))
+	}
+	return out, nil
+}
+
+// Volume implements Part. The entries are exact; the bytes of a run that is partly in the range are
+// taken in proportion.
+func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
+	set, err := compileMatchers(matchers)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.find(set)
+	if err != nil {
+		return nil, err
+	}
+	volumes := make(map[uint32]*StreamVolume)
+	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) {
+		v := volumes[r.stream]
+		if v == nil {
+			v = &StreamVolume{Labels: s.streams.at(int(r.stream))}
+			volumes[r.stream] = v
+		}
+		v.Entries += int64(rows)
+		v.Bytes += int64(float64(r.bytes) * float64(rows) / float64(r.rows))
+		v.Pages++
+	}, func(r *pageRun) bool { return r.inside(start, end) })
+	if err != nil {
+		return nil, err
+	}
+	out := make([]StreamVolume, 0, len(volumes))
+	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
+		if v := volumes[uint32(i)]; v != nil {
+			out = append(out, *v)
+		}
+	}
+	return out, nil
+}
+
+// Extents implements Part. It reads nothing: times are those of whole runs.
+func (s *pageSet) Extents(_ context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
+	set, err := compileMatchers(matchers)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.find(set)
+	if err != nil {
+		return nil, err
+	}
+	times := make(map[uint32]timeRange)
+	for i := range s.index.pages {
+		for _, r := range s.index.pages[i].runs {
+			if !r.overlaps(start, end) || !found.Get(int(r.stream)) {
+				continue
+			}
+			if t, ok := times[r.stream]; ok {
+				t.join(r.timeRange)
+				times[r.stream] = t
+			} else {
+				times[r.stream] = r.timeRange
+			}
+		}
+	}
+	out := make([]Extent, 0, len(times))
+	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
+		if t, ok := times[uint32(i)]; ok {
+			out = append(out, Extent{s.streams.at(i), t.min, t.max})
+		}
+	}
+	return out, nil
+}
+
+// pagesAtOnce bounds how many pages one question reads at the same time.
+const pagesAtOnce = 4
+
+// eachRun calls f for each run of the found streams with rows in [start, end), and says how many.
+// Where sure says that the index's word for the run is enough, the number is of all its rows; else the
+// timestamps are read.
+func (s *pageSet) eachRun(ctx context.Context, start, end int64, found *block.Bitmap, f func(r *pageRun, rows int), sure func(*pageRun) bool) error {
+	var unsure []int // pages
+	for i := range s.index.pages {
+		p := &s.index.pages[i]
+		if !p.overlaps(start, end) {
+			continue
+		}
+		asked := false
+		for j := range p.runs {
+			r := &p.runs[j]
+			if !r.overlaps(start, end) || !found.Get(int(r.stream)) {
+				continue
+			}
+			if sure(r) {
+				f(r, int(r.rows))
+			} else if !asked {
+				unsure, asked = append(unsure, i), true
+			}
+		}
+	}
+	columns := make([][]int64, len(unsure))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(pagesAtOnce)
+	for k, i := range unsure {
+		g.Go(func() error {
+			p, err := s.page(gctx, i, nil)
+			if err == nil {
+				columns[k], err = p.Timestamps(gctx)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for k, i := range unsure {
+		first := 0
+		for j := range s.index.pages[i].runs {
+			r := &s.index.pages[i].runs[j]
+			ts := columns[k][first : first+int(r.rows)]
+			first += int(r.rows)
+			if !r.overlaps(start, end) || !found.Get(int(r.stream)) || sure(r) {
+				continue
+			}
+			lo, _ := slices.BinarySearch(ts, start)
+			hi, _ := slices.BinarySearch(ts, end)
+			if hi > lo {
+				f(r, hi-lo)
+			}
+		}
+	}
+	return nil
+}
+
+// memoryPages is a pageStore over pages in memory.
+type memoryPages []encodedPage
+
+func (m memoryPages) directory(_ context.Context, i int, _ *Stats) (*pageDirectory, error) {
+	return m[i].directory, nil
+}
+
+func (m memoryPages) blobs(_ context.Context, i int, d *pageDirectory, ids []int, _ *Stats) ([][]byte, error) {
+	out := make([][]byte, len(ids))
+	for k, id := range ids {
+		b, err := block.Unpack(m[i].blobs[id], d.page.Blobs[id].Ref())
+		if err != nil {
+			return nil, err
+		}
+		out[k] = b
+	}
+	return out, nil
+}
+
+var _ = column.All
