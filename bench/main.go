@@ -1,7 +1,7 @@
 // Command bench measures the real binary: it starts it on an empty folder, sends generated telemetry over
 // each protocol, asks queries, and prints tables for docs/benchmarks.md.
 //
-//	go build -o bin/hune ./cmd/hune && go run ./bench [-suite start,idle,ingest,replay,query] [-scale 1]
+//	go build -o bin/hune ./cmd/hune && go run ./bench [-suite start,idle,ingest,replay,query,logmemory,biglogs] [-scale 1]
 //
 // CPU is that of the server process (user + system, from /proc), memory its resident set. Load and
 // server share the machine: throughput is per CPU second of the server, not per second of the clock.
@@ -27,6 +27,8 @@ var suites = []suite{
 	{"ingest", ingestSuite},
 	{"replay", replaySuite},
 	{"query", querySuite},
+	{"logmemory", logMemorySuite},
+	{"biglogs", bigLogsSuite},
 }
 
 // bench is what the suites share.
@@ -38,7 +40,7 @@ type bench struct {
 
 func main() {
 	b := &bench{}
-	names := flag.String("suite", "start,idle,ingest,replay,query", "suites to run")
+	names := flag.String("suite", "start,idle,ingest,replay,query,logmemory", "suites to run")
 	flag.StringVar(&b.binary, "binary", "bin/hune", "the program to measure")
 	flag.Float64Var(&b.scale, "scale", 1, "size of the data sets; 1: 1 GB of logs, 1 M spans, 100 k series")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "folder for the data")

@@ -54,19 +54,33 @@ func querySuite(b *bench) error {
 	return s.stop()
 }
 
-func ask(s *server, q question) error {
+// ask asks a question several times and prints what it cost. columns, where given, are made of the first
+// answer.
+func ask(s *server, q question, columns ...func(answer []byte) (string, error)) error {
+	more := ""
 	var times []time.Duration
 	cpu0, err := s.cpu()
 	if err != nil {
 		return err
 	}
 	const repeats = 5
-	for range repeats + 1 {
+	for i := range repeats + 1 {
 		began := time.Now()
-		if _, err := s.get(q.path); err != nil {
+		answer, err := s.get(q.path)
+		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
 		times = append(times, time.Since(began))
+		if i > 0 {
+			continue
+		}
+		for _, column := range columns {
+			text, err := column(answer)
+			if err != nil {
+				return fmt.Errorf("%s: %w", q.name, err)
+			}
+			more += text + " | "
+		}
 	}
 	cpu1, err := s.cpu()
 	if err != nil {
@@ -75,7 +89,7 @@ func ask(s *server, q question) error {
 	first := times[0]
 	rest := times[1:]
 	slices.Sort(rest)
-	fmt.Printf("| %s | %.1f | %.1f | %.0f |\n", q.name, ms(first), ms(rest[len(rest)/2]), ms(cpu1-cpu0)/(repeats+1))
+	fmt.Printf("| %s | %.1f | %s%.1f | %.0f |\n", q.name, ms(first), more, ms(rest[len(rest)/2]), ms(cpu1-cpu0)/(repeats+1))
 	return nil
 }
 
