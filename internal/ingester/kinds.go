@@ -23,7 +23,12 @@ func (h logHead) Replay(b *logs.Batch) (bool, error) {
 
 func (h logHead) Part() logs.Part { return h.Head }
 
+// directoryCacheBytes is what the blocks that wait for stores to find them keep of the directories of their
+// pages.
+const directoryCacheBytes = 32 << 20
+
 func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
+	directories := logs.NewDirectoryCache(directoryCacheBytes)
 	return kind[logs.Batch, logs.Part, logs.AppendResult]{
 		signal: signal.Logs,
 		newHead: func(string) head[logs.Batch, logs.Part, logs.AppendResult] {
@@ -32,7 +37,7 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 		encode: logs.AppendRecord,
 		decode: logs.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (logs.Part, error) {
-			return logs.OpenBlock(ctx, r)
+			return logs.OpenBlockWith(ctx, r, directories)
 		},
 	}
 }

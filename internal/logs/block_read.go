@@ -9,22 +9,34 @@ import (
 
 // Block answers from one block. It is a Part; safe for concurrent use.
 //
-// It keeps the sections of streams, postings and pages in memory, the first two as they are stored. A select reads only the pages
-// that hold a matching stream in the time range, when the answer has come to their time, and of a page
-// first its directory, then the blobs of the columns that decide, then those of the rows that are left.
+// It keeps the sections of streams, postings and pages in memory, the first two as they are stored. A
+// select reads only the pages that hold a matching stream in the time range, when the answer has come to
+// their time, and of a page first its directory, then the blobs of the columns that decide, then those of
+// the rows that are left.
 type Block struct {
 	pageSet
 	r        *block.Reader
 	postings *postings
 	traceIDs block.IDFilter
+	cache    *DirectoryCache
 }
 
-// OpenBlock reads the sections of a logs block. The Block uses r for as long as it lives.
+// ownCacheBytes is what a block without a shared cache keeps of its directories: those of some dozens of
+// pages.
+const ownCacheBytes = 8 << 20
+
+// OpenBlock reads the sections of a logs block. The Block uses r for as long as it lives, and keeps some
+// directories decoded.
 func OpenBlock(ctx context.Context, r *block.Reader) (*Block, error) {
+	return OpenBlockWith(ctx, r, NewDirectoryCache(ownCacheBytes))
+}
+
+// OpenBlockWith is OpenBlock for a block that shares its cache with others.
+func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) (*Block, error) {
 	if r.Has(sectionStreamsV1) {
 		return nil, fmt.Errorf("open logs block %s: %w: logs blocks of version 1 can't be read", r.Name(), block.ErrVersion)
 	}
-	b := &Block{r: r}
+	b := &Block{r: r, cache: cache}
 	b.pageSet = pageSet{name: r.Name(), store: b, find: b.findStreams}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open logs block: %w", err)
@@ -85,19 +97,40 @@ func (b *Block) corrupt(section string, offset uint64, err error) error {
 // directory implements pageStore.
 func (b *Block) directory(ctx context.Context, i int, stats *Stats) (*pageDirectory, error) {
 	e := &b.index.pages[i]
-	ref := b.index.groups[e.place.group]
-	stats.read(1, int64(ref.StoredLen))
-	group, err := b.r.Blob(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	at := e.place.directory
+	v, err := b.cache.get(ctx, directoryKey{b, e.place.group, i}, fmt.Sprintf("%p/%d", b, i), func(ctx context.Context) (directoryValue, error) {
+		group, err := b.directories(ctx, e.place.group, stats)
+		if err != nil {
+			return directoryValue{}, err
+		}
+		d, err := b.decodeDirectory(group, i)
+		if err != nil {
+			return directoryValue{}, err
+		}
+		return directoryValue{decoded: d, size: d.memory()}, nil
+	})
+	return v.decoded, err
+}
+
+// directories returns a group of directories.
+func (b *Block) directories(ctx context.Context, group int, stats *Stats) ([]byte, error) {
+	ref := b.index.groups[group]
+	v, err := b.cache.get(ctx, directoryKey{b, group, -1}, fmt.Sprintf("%p.%d", b, group), func(ctx context.Context) (directoryValue, error) {
+		stats.read(1, int64(ref.StoredLen))
+		raw, err := b.r.Blob(ctx, ref)
+		return directoryValue{raw: raw, size: len(raw)}, err
+	})
+	return v.raw, err
+}
+
+func (b *Block) decodeDirectory(group []byte, i int) (*pageDirectory, error) {
+	e := &b.index.pages[i]
+	at, offset := e.place.directory, b.index.groups[e.place.group].Offset
 	if at.off+at.len > len(group) {
-		return nil, b.corrupt("directories", ref.Offset, fmt.Errorf("%d+%d of %d bytes", at.off, at.len, len(group)))
+		return nil, b.corrupt("directories", offset, fmt.Errorf("%d+%d of %d bytes", at.off, at.len, len(group)))
 	}
 	d, err := decodePageDirectory(group[at.off:at.off+at.len], e.rows)
 	if err != nil {
-		return nil, b.corrupt(fmt.Sprintf("directory of page %d", i), ref.Offset, err)
+		return nil, b.corrupt(fmt.Sprintf("directory of page %d", i), offset, err)
 	}
 	return d, nil
 }

@@ -18,12 +18,9 @@ type encodedPage struct {
 
 // size is what the page holds in memory, about.
 func (p *encodedPage) size() int64 {
-	n := 512 + 4*len(p.traces) + 64*len(p.blobs) + 40*len(p.entry.runs)
+	n := p.directory.memory() + 4*len(p.traces) + 32*len(p.blobs) + 40*len(p.entry.runs)
 	for _, b := range p.blobs {
 		n += cap(b)
-	}
-	for _, c := range p.directory.page.Columns {
-		n += c.Memory()
 	}
 	return int64(n)
 }

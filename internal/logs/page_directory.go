@@ -95,6 +95,15 @@ func (d *pageDirectory) overflowColumn() *column.Column {
 	return d.page.Columns[len(d.page.Columns)-1]
 }
 
+// memory is what the directory holds, about, in bytes.
+func (d *pageDirectory) memory() int {
+	n := 512 + 16*len(d.names) + 32*len(d.page.Blobs)
+	for _, c := range d.page.Columns {
+		n += c.Memory()
+	}
+	return n
+}
+
 // refs returns where the blobs of a page are, given where those of each class begin.
 func (d *pageDirectory) refs(bases [column.Classes]uint64, ids []int) []block.Ref {
 	out := make([]block.Ref, 0, len(ids))

@@ -87,10 +87,15 @@ func (p *parts[P]) all(ctx context.Context, metas []block.Meta) ([]P, error) {
 	return out[:n], nil
 }
 
+// directoryCacheBytes is what all open blocks of logs together keep of the directories of their pages: those
+// of a few thousand pages, 4 MiB of lines each.
+const directoryCacheBytes = 128 << 20
+
 // logsSource opens a block only once a question can have an answer in it.
 func (q *Querier) logsSource() logs.Source {
+	directories := logs.NewDirectoryCache(directoryCacheBytes)
 	blocks := newParts(q.opts.Config.MaxOpenBlocks, q.opts.Blocks, func(ctx context.Context, r *block.Reader) (*logs.Block, error) {
-		b, err := logs.OpenBlock(ctx, r)
+		b, err := logs.OpenBlockWith(ctx, r, directories)
 		// What Open fetched is in the page cache, which knows better than hundreds of open blocks how long
 		// to keep it.
 		r.DropSuffix()
