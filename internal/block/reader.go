@@ -24,7 +24,7 @@ type RangeReader interface {
 // ReaderOptions are a program's choices for one Reader; zero values take the defaults.
 type ReaderOptions struct {
 	SuffixLen   int64 // bytes fetched from the end at Open; default 256 KiB
-	MaxGap      int64 // neighbouring blobs closer than this are fetched as one range; default 64 KiB
+	MaxGap      int64 // neighbouring blobs closer than this are fetched as one range; default 8 KiB
 	MaxRange    int64 // a merged range grows to this many bytes at most; default 8 MiB
 	MaxFetch    int64 // raw bytes that one call of Blobs may decode to; default 256 MiB
 	Concurrency int   // ranges fetched at the same time by one call of Blobs; default 8
@@ -41,7 +41,7 @@ func (o *ReaderOptions) setDefaults() {
 		}
 	}
 	def(&o.SuffixLen, 256<<10)
-	def(&o.MaxGap, 64<<10)
+	def(&o.MaxGap, 8<<10)
 	def(&o.MaxRange, 8<<20)
 	def(&o.MaxFetch, 256<<20)
 	if o.Concurrency <= 0 {

@@ -10,12 +10,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// PageSize is the size of a page. A request to object storage costs as much as reading some hundred
-// kilobytes, so smaller pages save nothing; larger ones would fill the cache with what nobody reads.
-const PageSize = 64 << 10
+// PageSize is the size of a page. The columns that a search opens are often of a few kilobytes, and apart:
+// larger pages would read, and keep, mostly what nobody asked for.
+const PageSize = 16 << 10
 
 // maxHole is the number of cached pages between two missing runs that are fetched again, rather than
-// to send two requests.
+// to send two requests: a request to object storage costs as much as reading some hundred kilobytes.
 const maxHole = 4
 
 // maxRange bounds the range of one call.

@@ -110,15 +110,15 @@ func BenchmarkHeadAppendOneInstant(b *testing.B) {
 	}
 }
 
+// From a decoded batch to a block: append, seal, write.
 func BenchmarkBlockWrite(b *testing.B) {
 	batches := benchBatches(400, 100, 50)
-	h := headOf(batches...)
 	size, rows := batchBytesOf(batches)
 	b.SetBytes(size)
 	b.ReportAllocs()
 	meta := testMeta()
 	for b.Loop() {
-		if err := h.writeData(context.Background(), io.Discard, meta); err != nil {
+		if err := headOf(batches...).writeData(context.Background(), io.Discard, meta); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -72,6 +72,7 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 	defer h.mu.Unlock()
 	st := h.stream(ls, hash)
 	memory, indexed, rows := st.open.memory(), len(st.index), st.rows
+	st.open.reserve(entries)
 	for j := range entries {
 		e := &entries[j]
 		if len(e.Line) > maxLine || metadataSize(e.Metadata) > maxMetadata {
@@ -86,6 +87,7 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 			h.size -= memory
 			h.size += st.seal()
 			memory = st.open.memory()
+			st.open.reserve(entries[j:])
 			h.size += memory
 		}
 		h.add(st, e)

@@ -43,6 +43,35 @@ func (c *headChunk) like(before *headChunk) {
 	c.timeRange = noTime
 }
 
+// reserve makes room for entries, as far as they can belong to this chunk, with at most one copy of what
+// is there: appending them one by one would copy it several times.
+func (c *headChunk) reserve(entries []Entry) {
+	rows, bytes, metadata := 0, 0, 0
+	for i := range entries {
+		if rows >= chunkRows-len(c.ts) || bytes >= chunkLineBytes-len(c.lines) {
+			break
+		}
+		rows++
+		bytes += len(entries[i].Line)
+		if len(entries[i].Metadata) > 1 { // a level alone is mostly that of a row before
+			metadata += 4 + int(metadataSize(entries[i].Metadata))
+		}
+	}
+	c.ts, c.ends, c.lines = roomFor(c.ts, rows), roomFor(c.ends, rows), roomFor(c.lines, bytes)
+	c.metadata = roomFor(c.metadata, metadata)
+	if c.metadataAt != nil {
+		c.metadataAt = roomFor(c.metadataAt, rows)
+	}
+}
+
+// roomFor returns s with room for n more elements. It grows by doubling.
+func roomFor[T any](s []T, n int) []T {
+	if cap(s)-len(s) >= n {
+		return s
+	}
+	return append(make([]T, 0, max(len(s)+n, 2*cap(s))), s...)
+}
+
 // trim gives back what the slices hold too much.
 func (c *headChunk) trim() {
 	c.ts, c.ends = trimmed(c.ts), trimmed(c.ends)
@@ -78,6 +107,12 @@ type headNames struct {
 }
 
 func (n *headNames) number(name string) uint32 {
+	// Fast path: the first names are those of nearly all rows.
+	for i, known := range n.list[:min(len(n.list), 4)] {
+		if known == name {
+			return uint32(i)
+		}
+	}
 	if i, ok := n.numbers[name]; ok {
 		return i
 	}

@@ -40,6 +40,8 @@ type Page struct {
 type PageRun struct {
 	Stream      uint32
 	First, Rows int
+	// Oldest and Newest are the times of the first and the last row.
+	Oldest, Newest int64
 }
 
 // page returns page i with all rows meant.
@@ -53,7 +55,7 @@ func (s *pageSet) page(ctx context.Context, i int, stats *Stats) (*Page, error) 
 		Runs: make([]PageRun, len(e.runs))}
 	first := 0
 	for k, r := range e.runs {
-		p.Runs[k] = PageRun{uint32(k), first, int(r.rows)}
+		p.Runs[k] = PageRun{uint32(k), first, int(r.rows), r.min, r.max}
 		first += int(r.rows)
 	}
 	return p, nil

@@ -118,8 +118,9 @@ func mergedPage(r *Rows) *Page {
 		if last := len(p.Runs) - 1; last >= 0 && p.Runs[last].Stream == r.Stream[k] {
 			p.Runs[last].Rows++
 		} else {
-			p.Runs = append(p.Runs, PageRun{r.Stream[k], i, 1})
+			p.Runs = append(p.Runs, PageRun{r.Stream[k], i, 1, ts[i], ts[i]})
 		}
+		p.Runs[len(p.Runs)-1].Newest = ts[i]
 	}
 	return p
 }
@@ -141,7 +142,7 @@ func (h *buffer) Scan(ctx context.Context, s Select, visit func(context.Context,
 			}
 			p := plainPage(runRows{&r}, r.ts)
 			p.Streams = append(p.Streams, v.labels)
-			p.Runs = append(p.Runs, PageRun{0, 0, len(r.ts)})
+			p.Runs = append(p.Runs, PageRun{0, 0, len(r.ts), r.ts[0], r.ts[len(r.ts)-1]})
 			failed = visit(ctx, p)
 		})
 		if failed != nil {

@@ -106,7 +106,7 @@ type planner struct {
 	gone   []string // labels that a stage removed or renamed
 	kept   []string // the only labels left; nil: all
 	// marks says that a filter which isn't in the plan may mark rows with an error before those of the plan
-	// see them. Filters on numbers and the like let such rows pass.
+	// see them. Filters on numbers and the like let such rows pass, and those on the error look at it.
 	marks   bool
 	marking int // filters behind texts that may mark
 }
@@ -268,18 +268,24 @@ func (b *planner) after() {
 func (b *planner) finish() {
 	p := b.plan
 	if b.texts != nil {
-		// Of several filters that may mark, the line need not have what the others demand.
+		// Where one filter marks a row, the line need not have what the other lenient ones demand.
 		for _, f := range p.filters {
 			b.marking += f.converting()
 		}
 		b.marks = b.marks || b.marking > 1
+		if b.marking == 1 {
+			p.lines = slices.DeleteFunc(p.lines, func(l pushLine) bool { return l.lenient && !l.converts })
+		}
 	}
 	if b.marks {
 		p.exact = false
-		p.filters = slices.DeleteFunc(p.filters, func(f pushFilter) bool { return f.any((*pushLeaf).lenient) })
+		p.filters = slices.DeleteFunc(p.filters, func(f pushFilter) bool { return f.any((*pushLeaf).seesMarks) })
 		p.lines = slices.DeleteFunc(p.lines, func(l pushLine) bool { return l.lenient })
 	}
 }
+
+// seesMarks reports whether the filter says another thing of rows that are marked with an error.
+func (l *pushLeaf) seesMarks() bool { return l.lenient() || l.name == errorLabel }
 
 // lenient reports whether rows that are marked with an error pass the filter whatever their label is.
 func (l *pushLeaf) lenient() bool { return l.text == nil }

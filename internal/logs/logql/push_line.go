@@ -14,8 +14,9 @@ type pushLine struct {
 	// label, where set, is a label that a parser of text finds in the line. Where a stream or its metadata
 	// have the label, too, nothing is known.
 	label string
-	// lenient: rows that are marked with an error pass all the same.
-	lenient bool
+	// lenient: rows that are marked with an error pass all the same; converts: it is the filter that demands
+	// this which may mark them.
+	lenient, converts bool
 
 	literals []pushLiteral  // all of them are in the line
 	re       *column.Regexp // it matches the line
@@ -139,7 +140,7 @@ func (t *pushText) demands(n *pushNode) []pushLine {
 	if l.test.keep(newLabelSetOf(&hints{})) {
 		return nil // rows without the label pass
 	}
-	d := pushLine{label: l.name, lenient: l.lenient(), re: t.re, literals: slices.Clone(t.before[l.name])}
+	d := pushLine{label: l.name, lenient: l.lenient(), converts: l.converts, re: t.re, literals: slices.Clone(t.before[l.name])}
 	if l.text != nil && l.text.Type == labels.MatchEqual {
 		d.literals = append(d.literals, pushLiteral{column.Contains, []byte(l.text.Value)})
 	}

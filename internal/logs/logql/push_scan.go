@@ -271,6 +271,11 @@ func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
 		return w.rows(ctx, p, p.Among)
 	}
 	v := newPageView(w.s.plan, p)
+	if w.s.columnar {
+		if done, err := w.whole(ctx, v); done || err != nil {
+			return err
+		}
+	}
 	var found verdicts
 	if err := p.Ask(ctx, func(r *column.Reader) { found = v.judge(r, w.s.columnar) }); err != nil {
 		return ofSource(err)

@@ -46,6 +46,7 @@ func TestPushPlan(t *testing.T) {
 		{`| json | a > 5 | drop b | b = "x" | c = "y"`, 2, 0, false},
 		{`| json | keep a, b | a > 5 | c = "y"`, 1, 0, false},
 		{`| json | label_format a=b | a = "x" | c = "y"`, 1, 0, false},
+		{"| json | label_format a=b | a > 5 | __error__ =~ `.+`", 0, 0, false},
 		{`| json | logfmt | a = "x"`, 0, 0, false},
 		{`| json | a = "x" | logfmt | b = "x"`, 1, 0, false},
 		{`| json | distinct a | b = "x"`, 0, 0, false},
@@ -53,6 +54,7 @@ func TestPushPlan(t *testing.T) {
 		{`| pattern "<a> - <b>" | b != "x"`, 0, 0, false},
 		{`| pattern "<a> - <b>" | a > 1`, 0, 1, false},
 		{`| pattern "<a> - <b>" | a > 1 | b > 1`, 0, 0, false},
+		{`| pattern "<a> - <b>" | a > 1 and b = ip("10.0.0.0/8")`, 0, 1, false},
 		{"| regexp `(?P<a>\\d+)ms` | a > 1", 0, 1, false},
 		{`| unpack | a = "x"`, 0, 0, false},
 	} {

@@ -241,6 +241,15 @@ func (b *buckets) addOnes(lo, hi int, from, to int64, n float64) {
 	a.last, a.to = 1, to
 }
 
+// addAll adds samples that were folded already.
+func (b *buckets) addAll(f *fold, lo, hi int, a *acc) {
+	if k := len(*b); k > 0 && (*b)[k-1].lo == lo && (*b)[k-1].hi == hi {
+		f.merge(&(*b)[k-1].acc, a)
+		return
+	}
+	*b = append(*b, bucket{lo: lo, hi: hi, acc: *a})
+}
+
 // joined returns buckets that came in any order as windows wants them: by time, one for each lo and hi.
 // Where order is given, equal ones are merged in that order.
 func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {

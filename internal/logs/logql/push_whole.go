@@ -1,0 +1,257 @@
+package logql
+
+import (
+	"context"
+	"math"
+
+	"github.com/hune-io/hune/internal/column"
+)
+
+// wholeFold answers for a page of which every row is meant, is of one window and of one series: the usual
+// page, since a page holds seconds of a busy stream and a window is minutes. What matters then is how many
+// values of a column pass, or what they add up to, and not which rows they are of: neither timestamps nor
+// the templates of the rows are read.
+type wholeFold struct {
+	w      *pageFolder
+	v      *pageView
+	filter *pushLeaf // nil: every row passes
+	label  *pageLabel
+
+	known bool // the columns are enough
+	n     int  // rows that pass
+	acc   acc
+}
+
+// whole folds the page if it is such a page, and reports whether it was.
+func (w *pageFolder) whole(ctx context.Context, v *pageView) (done bool, err error) {
+	f := &wholeFold{w: w, v: v}
+	lo, hi, ok := f.window()
+	if !ok || lo > hi {
+		return ok, nil // no window holds a row of it
+	}
+	if !f.oneSeries() || !f.plan() {
+		return false, nil
+	}
+	if err := v.page.Ask(ctx, f.read); err != nil {
+		return false, ofSource(err)
+	}
+	if !f.known || f.n == 0 {
+		return f.known, nil
+	}
+	first, last := f.times()
+	w.at = place{ts: first, stream: v.page.Streams[v.page.Runs[0].Stream]}
+	s := f.series()
+	w.touch(s)
+	f.acc.n, f.acc.from, f.acc.to = float64(f.n), first, last
+	s.buckets.addAll(w.x.fold, lo, hi, &f.acc)
+	return true, nil
+}
+
+// window returns the windows of the page's rows, if all have the same.
+func (f *wholeFold) window() (lo, hi int, ok bool) {
+	if !f.v.page.Among.IsAll() {
+		return 0, 0, false
+	}
+	first, last := f.times()
+	x := f.w.x
+	lo, hi = x.grid.steps(first + x.offset)
+	l, h := x.grid.steps(last + x.offset)
+	return lo, hi, lo == l && hi == h
+}
+
+func (f *wholeFold) times() (first, last int64) {
+	first, last = math.MaxInt64, math.MinInt64
+	for _, r := range f.v.page.Runs {
+		first, last = min(first, r.Oldest), max(last, r.Newest)
+	}
+	return first, last
+}
+
+// oneSeries reports whether labels of streams alone, and the same ones for all rows, say what the series
+// is.
+func (f *wholeFold) oneSeries() bool {
+	x, p := f.w.x, f.v.page
+	if _, overflow := p.Metadata(""); overflow {
+		return false
+	}
+	if !x.grouped() {
+		return len(p.Runs) == 1 && len(p.MetadataKeys()) == 0
+	}
+	for _, name := range x.grouping.Labels {
+		at := f.v.label(name)
+		if at.unclear || at.metadata != nil {
+			return false
+		}
+		for i := range p.Runs {
+			switch {
+			case at.runs == nil && len(at.parsed) == 0:
+			case at.runs == nil || !at.hasRun[i] || at.runs[i] != at.runs[0]:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// plan reports whether the question is of the simple kind: at most one filter, or an unwrap, on a field that
+// every row is known to have or to lack.
+func (f *wholeFold) plan() bool {
+	plan, x := f.v.plan, f.w.x
+	if len(plan.lines) > 0 || len(plan.filters) > 1 || len(plan.filters) == 1 && x.unwrap != nil {
+		return false
+	}
+	name := ""
+	if len(plan.filters) == 1 {
+		one := plan.filters[0]
+		if one.early || one.leaf == nil || one.leaf.name == errorLabel || one.leaf.name == errorDetailsLabel {
+			return false
+		}
+		f.filter, name = one.leaf, one.leaf.name
+	} else if x.unwrap != nil {
+		name = x.e.Range.Unwrap.Label
+	}
+	if p := plan.parser; p != nil && !p.needless {
+		if f.v.lines.Kind != column.Text {
+			return false
+		}
+		for k := range f.v.lines.Templates {
+			if t := &f.v.lines.Templates[k]; t.Rows > 0 && (t.Mode != p.mode || !p.readable(t)) {
+				return false
+			}
+		}
+	}
+	if name == "" {
+		return true
+	}
+	f.label = f.v.label(name)
+	return !f.label.unclear && f.label.metadata == nil && f.label.runs == nil && f.label.parsed != nil
+}
+
+// read counts or adds up. It may be called again when more of the page is at hand.
+func (f *wholeFold) read(r *column.Reader) {
+	clear(f.v.memo) // what was found out on incomplete data
+	f.known, f.n, f.acc = true, 0, acc{}
+	if f.label == nil {
+		f.n = f.v.page.Rows
+		ones(&f.acc, f.n)
+		return
+	}
+	if !f.columnsWhole() {
+		f.known = false
+		return
+	}
+	seen := map[*column.Column]bool{}
+	numbers := newNumberer(f.v, r, f.w.x.unwrap, f.unwrapsPlain())
+	for k, o := range f.label.parsed {
+		t := &f.v.lines.Templates[k]
+		if t.Rows == 0 {
+			continue
+		}
+		var c *column.Column
+		if o.kind == inSlot {
+			if c = t.Slots[o.slot].Column; seen[c] {
+				continue // what templates share holds the values of all of them
+			}
+			seen[c] = true
+		}
+		if f.filter != nil {
+			f.count(r, t.Rows, c, o)
+		} else {
+			f.add(numbers, c, o)
+		}
+		if !f.known {
+			return
+		}
+	}
+	if f.filter != nil {
+		ones(&f.acc, f.n)
+	}
+}
+
+// columnsWhole reports whether the label's columns hold its values and no others: where templates share a
+// column, each of them must have the label there.
+func (f *wholeFold) columnsWhole() bool {
+	rows := map[*column.Column]int{}
+	for k, o := range f.label.parsed {
+		if t := &f.v.lines.Templates[k]; t.Rows > 0 && o.kind == inSlot {
+			rows[t.Slots[o.slot].Column] += t.Rows
+		}
+	}
+	for c, n := range rows {
+		if c.Rows != n {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *wholeFold) unwrapsPlain() bool {
+	u := f.w.x.e.Range.Unwrap
+	return u != nil && u.Conversion == ""
+}
+
+// ones is the fold of n samples of 1.
+func ones(a *acc, n int) {
+	a.sum, a.first, a.last = float64(n), 1, 1
+}
+
+// count adds how many of the values of c, or of the rows of a template without the label, pass.
+func (f *wholeFold) count(r *column.Reader, rows int, c *column.Column, o origin) {
+	var found verdicts
+	switch o.kind {
+	case undecided:
+		f.known = false
+		return
+	case inSlot:
+		rows = c.Rows
+		found = f.v.columnLeaf(r, f.filter, c, o.how)
+	case always:
+		found = allOf(f.v.test(f.filter, "", isThere))
+	default:
+		found = allOf(f.v.test(f.filter, "", isMissing))
+	}
+	if !found.unsure.IsNone() {
+		f.known = false
+		return
+	}
+	f.n += found.pass.Count(rows)
+}
+
+// add folds the values of c.
+func (f *wholeFold) add(numbers *numberer, c *column.Column, o origin) {
+	if o.kind == nowhere {
+		return // no sample
+	}
+	if o.kind != inSlot {
+		f.known = false
+		return
+	}
+	nums := numbers.column(c, o.how)
+	if !nums.has.IsAll() {
+		f.known = false
+		return
+	}
+	fold := f.w.x.fold
+	for _, x := range nums.all {
+		fold.add(&f.acc, x)
+	}
+	f.n += len(nums.all)
+}
+
+// series finds the series of the page.
+func (f *wholeFold) series() *extracted {
+	x, p := f.w.x, f.v.page
+	run := p.Runs[0]
+	if !x.grouped() {
+		x.set.reset(f.w.stream(p.Streams[run.Stream]), nil)
+	} else {
+		x.set.reset(f.w.nothing, nil)
+		for _, name := range x.grouping.Labels {
+			if at := f.v.label(name); at.runs != nil {
+				x.set.set(fromParser, name, at.runs[0])
+			}
+		}
+	}
+	s, _ := x.find()
+	return s
+}
