@@ -45,7 +45,7 @@ func bigLogsSuite(b *bench) error {
 	if err := os.MkdirAll(work, 0o750); err != nil {
 		return err
 	}
-	env = append(env, "HUNE_COMPACTOR_INTERVAL=20s", "HUNE_COMPACTOR_DELETE_DELAY=20s")
+	env = append(env, "HUNE_COMPACTOR_INTERVAL=20s", "HUNE_COMPACTOR_DELETE_DELAY=20s", "HUNE_STORE_POLL_INTERVAL=5s")
 	return b.bigLogs(work, filepath.Join(dir, "s3"), env)
 }
 

@@ -65,7 +65,7 @@ func newBlockWriter(w io.Writer, o BlockOptions) *blockWriter {
 
 // finish writes what is left and the sections.
 func (w *blockWriter) finish() (size int64, err error) {
-	w.flush()
+	w.end()
 	places := w.blobs()
 	w.directories(places)
 	for i := range w.pages {

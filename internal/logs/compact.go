@@ -216,7 +216,7 @@ func (c *Compaction) mergeSome(ctx context.Context, seqs [][]pageRef, streams []
 		w.add(ts, line, md)
 		return nil
 	})
-	w.flush()
+	w.end()
 	return w.pages, err
 }
 

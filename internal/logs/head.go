@@ -14,12 +14,17 @@ import (
 type HeadOptions struct {
 	// Block says how pages are laid out.
 	Block BlockOptions
-	// SealBytes is how much of lines and metadata is kept as it came before it is to be sealed. Default
-	// 32 MiB. Less makes pages of many small streams worse, more makes searches of the newest rows slower.
+	// SealBytes is how much of lines and metadata is kept as it came before it is to be sealed, at most.
+	// Default 32 MiB. Less makes pages of many small streams worse, more makes searches of the newest rows
+	// slower.
 	SealBytes int64
 }
 
 const defaultSealBytes = 32 << 20
+
+// streamShare is how much of a stream makes its templates and dictionaries worth having: with few streams
+// a buffer is sealed as soon as it fills a page, with many when they have about so much each.
+const streamShare = 64 << 10
 
 // Head holds the recent entries of one tenant in memory. It is a Part; safe for concurrent use.
 //
@@ -96,10 +101,20 @@ func (h *Head) Append(b *Batch) AppendResult {
 			return e.Timestamp <= known.newest && h.older(known, hash, e)
 		}, &res)
 	}
-	if h.active.raw >= h.options.SealBytes {
+	if h.active.fills(&h.options) {
 		h.rotate()
 	}
 	return res
+}
+
+// fills reports whether the buffer has enough for good pages.
+func (h *buffer) fills(o *HeadOptions) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	pages := max(float64(h.raw)/float64(o.Block.PageBytes), float64(h.rows)/float64(o.Block.PageRows))
+	// Seven eighths: the batch that fills a page must not leave a rest for another one.
+	least := max(0.875, float64(len(h.streams)*streamShare)/float64(o.Block.PageBytes))
+	return pages >= min(least, float64(o.SealBytes)/float64(o.Block.PageBytes))
 }
 
 // known finds or makes what is known of a stream. h.mu must be held.

@@ -21,11 +21,11 @@ type batch struct {
 // sealBuffer encodes the rows of b, which must not be appended to any more.
 func sealBuffer(ctx context.Context, b *buffer, o BlockOptions) (*batch, error) {
 	o.setDefaults()
-	w := &pageWriter{options: o}
+	w := &pageWriter{options: o.balanced(b.raw)}
 	if err := b.writeRows(ctx, w); err != nil {
 		return nil, err
 	}
-	w.flush()
+	w.end()
 	out := &batch{pages: w.pages}
 	out.pageSet = pageSet{name: "(recent)", streams: labelSets(w.streams), index: pageIndex{times: noTime}, store: out.pages, find: out.findStreams}
 	out.size = int64(len(w.streams)) * 24
@@ -34,6 +34,16 @@ func sealBuffer(ctx context.Context, b *buffer, o BlockOptions) (*batch, error) 
 		out.size += w.pages[i].size()
 	}
 	return out, nil
+}
+
+// balanced returns options under which size bytes make pages of equal length, rather than full ones and a
+// rest.
+func (o BlockOptions) balanced(size int64) BlockOptions {
+	if n := (size + int64(o.PageBytes) - 1) / int64(o.PageBytes); n > 1 {
+		// Pages end between rows, and before large streams: some room lets them end near the even share.
+		o.PageBytes = min(o.PageBytes, int(size/n)+int(size/n)/16)
+	}
+	return o
 }
 
 // findStreams tries the matchers on every stream: there are few, and they are gone in minutes.

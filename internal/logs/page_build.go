@@ -3,6 +3,7 @@ package logs
 import (
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
@@ -56,6 +57,13 @@ type pageBuilder struct {
 type columnBuilder struct {
 	rows   []uint32
 	values block.Values
+}
+
+// builders keep page builders between blocks, by level: their encoders have some 20 MiB of tables and
+// buffers, and remember what kinds of columns paid off.
+var builders = [...]sync.Pool{
+	block.Fast:   {New: func() any { return newPageBuilder(block.Fast) }},
+	block.Better: {New: func() any { return newPageBuilder(block.Better) }},
 }
 
 func newPageBuilder(level block.Level) *pageBuilder {

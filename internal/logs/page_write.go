@@ -23,7 +23,7 @@ func (w *pageWriter) stream(ls labels.Labels, size int64) {
 // begin is stream for a stream that has its number already.
 func (w *pageWriter) begin(stream uint32, size int64) {
 	if w.page == nil {
-		w.page = newPageBuilder(w.options.Level)
+		w.page = builders[w.options.Level].Get().(*pageBuilder)
 	}
 	if own := int64(w.options.PageBytes / ownPageShare); size >= own && int64(w.page.size) >= own {
 		w.flush()
@@ -43,5 +43,14 @@ func (w *pageWriter) add(ts int64, line []byte, md []Label) {
 func (w *pageWriter) flush() {
 	if w.page != nil && w.page.rows() > 0 {
 		w.pages = append(w.pages, w.page.encode())
+	}
+}
+
+// end encodes what is left. The writer takes no more rows.
+func (w *pageWriter) end() {
+	w.flush()
+	if w.page != nil {
+		builders[w.options.Level].Put(w.page)
+		w.page = nil
 	}
 }
