@@ -36,12 +36,13 @@ func clockUnit(digits int) int64 { return pow10[maxTimeScale-digits] }
 // residual returns what tells x from the timestamp ts. A time of day is as far from it as the day allows:
 // more than half a day early is less than half a day late.
 func (f *IntFormat) residual(x, ts int64, digits int) int64 {
-	d := x - floorDiv(ts, clockUnit(digits)) // may wrap around, as undoing it does
+	now := floorDiv(ts, clockUnit(digits))
 	if f.Form != TimeOfDay {
-		return d
+		return x - now // may wrap around, as undoing it does
 	}
 	day := secondsPerDay * pow10[digits]
-	if d -= floorDiv(d, day) * day; d > day/2 {
+	d := floorMod(x-floorMod(now, day), day)
+	if d > day/2 {
 		d -= day
 	}
 	return d
@@ -58,7 +59,6 @@ func (f *IntFormat) undoResiduals(residuals, times []int64, digits int) {
 	}
 	day := secondsPerDay * pow10[digits]
 	for i, ts := range times {
-		x := residuals[i] + floorDiv(ts, unit)
-		residuals[i] = x - floorDiv(x, day)*day
+		residuals[i] = floorMod(residuals[i]+floorMod(floorDiv(ts, unit), day), day)
 	}
 }

@@ -46,39 +46,60 @@ type Stamp struct {
 	Min, Max       int64   // Int only: the least and the greatest value
 }
 
-// Column describes an encoded column. It is immutable.
+// Column describes an encoded column. It is immutable. A page has thousands: what only some kinds have is
+// behind pointers, which are never nil. Kinds that lack it share an empty one.
 type Column struct {
-	Kind  Kind
-	Rows  int
-	Stamp Stamp
-	id    int // among the columns of the page
+	Kind       Kind
+	Recency    bool  // Dict: a code is the distance to the newest entry, 0 a new entry
+	Filtered   bool  // the values are in the page's value filter
+	Terminated bool  // Raw, see Lengths
+	id         int32 // among the columns of the page
+	Rows       int
+	Stamp      Stamp
 
 	// Payload: Int the integers (block.AppendInts), Hex the digits, Dict the codes, Raw the bytes, Sparse
 	// the bitmap of the rows that have a value (block.AppendBitmap).
 	Payload Payload
 
-	Constant []byte    // Const: the value
-	Int      IntFormat // Int: how a number is printed
-	Clock    *Clock    // Int: nil, or how it follows the timestamps of the page
-	Hex      HexFormat // Hex
-	Recency  bool      // Dict: a code is the distance to the newest entry, 0 a new entry
-	Filtered bool      // the values are in the page's value filter
+	Constant []byte // Const: the value
 
 	// Values: Dict the entries, each distinct; Sparse the values of the rows that have one.
 	Values *Column
 	// Lengths: Raw the lengths of the values; nil where all are Stamp.MinLen long, and where Terminated: then
 	// a newline follows each value in the payload, and none is in a value.
-	Lengths    *Column
-	Terminated bool
+	Lengths *Column
 
-	// IDs: Text the template of each row, Const or Int without a format of its own.
+	*NumberForm // Int, Hex
+	*TextForm   // Text
+}
+
+// NumberForm is what Int and Hex columns have.
+type NumberForm struct {
+	Int   IntFormat // Int: how a number is printed
+	Hex   HexFormat // Hex
+	Clock *Clock    // Int: nil, or how it follows the timestamps of the page
+	Zeros int       // Int: the payload holds what is to be multiplied by ten so many times
+}
+
+// TextForm is what a Text column has.
+type TextForm struct {
+	// IDs: the template of each row, Const or Int without a format of its own.
 	IDs *Column
-	// Templates: Text. Template 0 is for rows that fit no other: one slot, two empty pieces. It may have
-	// no rows.
+	// Templates: template 0 is for rows that fit no other: one slot, two empty pieces. It may have no rows.
 	Templates []Template
-	// Shared: Text the columns that several templates have a slot in. The values stand in the order of
-	// the rows, whichever template they are of.
+	// Shared: the columns that several templates have a slot in. The values stand in the order of the
+	// rows, whichever template they are of.
 	Shared []*Column
+}
+
+// Nothing writes to these.
+var (
+	plainNumbers = &NumberForm{}
+	noTemplates  = &TextForm{}
+)
+
+func newColumn(k Kind, rows int) *Column {
+	return &Column{Kind: k, Rows: rows, NumberForm: plainNumbers, TextForm: noTemplates}
 }
 
 // Mode says which grammar the rows of a template follow.

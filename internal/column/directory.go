@@ -20,15 +20,15 @@ import (
 //	byte      kind, flags << 4
 //	Const     uvarint length, value
 //	Int       byte form; format; varint Min, uvarint Max-Min; IPv4: byte MinLen, byte MaxLen;
-//	          with a Clock: byte digits; steady: varint residual, else payload
+//	          with a Clock: byte digits; steady: varint residual, else payload, byte Zeros if there are any
 //	          format: Decimal byte width, byte scale; TimeOfDay byte scale, separator;
 //	          DateTime byte scale, | 0x80 if Dotted; separator, date separator, uvarint length of the suffix, suffix
 //	Hex       byte digits; payload without length
 //	Dict      uvarint number of entries; column of the entries; payload
 //	Text      uvarint MinLen, uvarint MaxLen-MinLen
 //	          uvarint number of templates, without template 0; uvarint rows of template 0
-//	          templates, from 1 on: uvarint rows; byte mode; uvarint number of slots;
-//	                    uvarint length of each piece; uvarint Shared+1 of each slot; pieces
+//	          templates, from 1 on: uvarint rows; byte mode; uvarint length, pieces with a placeholder
+//	                    (0x11, which is in none) between; uvarint Shared+1 of each slot
 //	          payload of the IDs, unless one template has all rows
 //	          uvarint number of shared columns; shared columns
 //	          column of template 0, unless it has no rows; columns of the slots that are not shared
@@ -50,6 +50,7 @@ const (
 	flagNewlines = 1 << 5 // Raw: Terminated
 	flagClock    = 1 << 5 // Int
 	flagSteady   = 1 << 6 // Int: Clock.Steady
+	flagZeros    = 1 << 7 // Int
 	flagUpper    = 1 << 5 // Hex
 	flagUUID     = 1 << 6 // Hex
 	flagLetters  = 1 << 7 // Hex: there are digits from a to f
@@ -128,6 +129,9 @@ func (w *directoryWriter) column(c *Column) {
 			}
 		}
 		w.payload(c.Payload, Int)
+		if c.Zeros > 0 {
+			w.byte(byte(c.Zeros))
+		}
 	case Hex:
 		w.byte(byte(c.Hex.Digits))
 		w.blob(c.Payload, Hex)
@@ -160,6 +164,7 @@ func (c *Column) flags() (f byte) {
 	case Int:
 		set(c.Clock != nil, flagClock)
 		set(c.Clock != nil && c.Clock.Steady, flagSteady)
+		set(c.Zeros > 0, flagZeros)
 	case Dict:
 		set(c.Recency, flagRecency)
 	case Raw:
@@ -219,15 +224,19 @@ func (w *directoryWriter) text(c *Column) {
 func (w *directoryWriter) template(t *Template) {
 	w.uvarint(t.Rows)
 	w.byte(byte(t.Mode))
-	w.uvarint(len(t.Slots))
+	n := len(t.Slots)
 	for _, p := range t.Pieces {
-		w.uvarint(len(p))
+		n += len(p)
+	}
+	w.uvarint(n)
+	for i, p := range t.Pieces {
+		if i > 0 {
+			w.byte(placeholder)
+		}
+		w.dst = append(w.dst, p...)
 	}
 	for _, s := range t.Slots {
 		w.uvarint(s.Shared + 1)
-	}
-	for _, p := range t.Pieces {
-		w.dst = append(w.dst, p...)
 	}
 }
 
@@ -243,7 +252,7 @@ func (p *Page) numberColumn(c *Column) {
 	if c == nil {
 		return
 	}
-	c.id = p.columns
+	c.id = int32(p.columns)
 	p.columns++
 	p.numberColumn(c.Values)
 	p.numberColumn(c.Lengths)

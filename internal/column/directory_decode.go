@@ -1,6 +1,7 @@
 package column
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -18,7 +19,7 @@ const maxLineLen = math.MaxUint32
 // DecodePage reads what AppendPage wrote, from bytes that may be hostile. A page that it returns is safe
 // for every method of a Reader.
 func DecodePage(d *block.Decoder) (*Page, error) {
-	r := directoryReader{d: d, page: &Page{}}
+	r := newDirectoryReader(d)
 	r.blobs()
 	r.filter()
 	p := r.page
@@ -43,15 +44,40 @@ type directoryReader struct {
 	d    *block.Decoder
 	page *Page
 
-	used  []int   // of each blob the bytes that payloads have taken
-	last  [2]int  // as in directoryWriter
-	times *Column // what the slots of the lines at hand may follow, or nil
-	taken budget
-	slab  []Column
-	texts []string // slab of Pieces
-	slots []Slot   // slab of Slots
-	key   []byte   // scratch of template
-	ends  []int    // likewise
+	used   []int   // of each blob the bytes that payloads have taken
+	last   [2]int  // as in directoryWriter
+	times  *Column // what the slots of the lines at hand may follow, or nil
+	taken  budget
+	slab   []Column
+	texts  []string     // slab of Pieces
+	slots  []Slot       // slab of Slots
+	form   *NumberForm  // the last one
+	forms  []NumberForm // slab
+	fields fieldParser
+
+	// What is kept of the directory aliases a copy of it, as bytes and as a string: a copy of each piece of
+	// a template and each constant would take longer than all the rest.
+	keptBytes []byte
+	kept      string
+}
+
+func newDirectoryReader(d *block.Decoder) *directoryReader {
+	rest := *d
+	data := rest.Bytes(rest.Len())
+	return &directoryReader{d: d, page: &Page{}, keptBytes: bytes.Clone(data), kept: string(data)}
+}
+
+// string reads n bytes that are kept.
+func (r *directoryReader) string(n int) string {
+	at := len(r.kept) - r.d.Len()
+	return r.kept[at : at+len(r.d.Bytes(n))]
+}
+
+// prefixed is d.Prefixed, of bytes that are kept.
+func (r *directoryReader) prefixed() []byte {
+	n := len(r.d.Prefixed())
+	end := len(r.keptBytes) - r.d.Len()
+	return r.keptBytes[end-n : end : end]
 }
 
 func (r *directoryReader) blobs() {
@@ -113,15 +139,20 @@ func (r *directoryReader) newColumn(k Kind, rows int) *Column {
 	}
 	c := &r.slab[0]
 	r.slab = r.slab[1:]
-	c.Kind, c.Rows, c.id = k, rows, r.taken.columns
+	c.Kind, c.Rows, c.id = k, rows, int32(r.taken.columns)
+	c.NumberForm, c.TextForm = plainNumbers, noTemplates
 	r.taken.columns++
-	if k != Const {
-		r.taken.cells += rows
-	}
-	if r.taken.columns > maxColumns || r.taken.cells > maxCells {
+	if r.taken.columns > maxColumns {
 		r.d.Fail(errBudget)
 	}
 	return c
+}
+
+// grow counts the cells of a column that may be much longer in memory than what is read for it.
+func (r *directoryReader) grow(cells int) {
+	if r.taken.cells += cells; r.taken.cells > maxFreeCells {
+		r.d.Fail(errBudget)
+	}
 }
 
 // column reads a column of rows rows. On a fault the result is of no use, and not nil.
@@ -167,88 +198,12 @@ func (r *directoryReader) column(rows, depth int) *Column {
 }
 
 func (r *directoryReader) constant(c *Column) {
-	b := r.d.Prefixed()
+	b := r.prefixed()
 	if len(b) > maxConstLen || c.Rows == 0 && len(b) > 0 {
 		r.d.Failf("constant of %d bytes in %d rows", len(b), c.Rows)
 		return
 	}
-	c.setConstant(b)
-}
-
-func (r *directoryReader) ints(c *Column, head byte, depth int) {
-	d, s := r.d, &c.Stamp
-	r.format(&c.Int)
-	s.Min = d.Varint()
-	s.Max = s.Min + int64(d.Uvarint())
-	var least, most byte
-	if c.Int.Form == IPv4 {
-		least, most = d.Byte(), d.Byte()
-	}
-	if head&(flagClock|flagSteady) != 0 {
-		r.clock(c, head, depth)
-	}
-	if head&flagSteady == 0 {
-		r.payload(c)
-	}
-	if d.Err() != nil {
-		return
-	}
-	if err := c.Int.checkRange(s.Min, s.Max); err != nil {
-		d.Fail(err)
-		return
-	}
-	c.stampInt()
-	if c.Int.Form == IPv4 {
-		s.MinLen, s.MaxLen = int(least), int(most)
-		if least < byte(len("0.0.0.0")) || most < least || most > byte(len("255.255.255.255")) {
-			d.Failf("addresses of %d to %d bytes", least, most)
-		}
-	}
-}
-
-// clock reads the Clock of a column, which must be a slot of lines.
-func (r *directoryReader) clock(c *Column, head byte, depth int) {
-	c.Clock = &Clock{Digits: int(r.d.Byte()), Steady: head&flagSteady != 0}
-	if c.Clock.Steady {
-		c.Clock.Residual = r.d.Varint()
-	}
-	timed := c.Int.Form == TimeOfDay || c.Int.Form == DateTime
-	if depth != 1 || r.times == nil || head&flagClock == 0 || c.Int.Form == IPv4 ||
-		c.Clock.Digits > maxTimeScale || timed && c.Clock.Digits != c.Int.Scale {
-		r.d.Failf("clock %+v of numbers %+v at depth %d", *c.Clock, c.Int, depth)
-	}
-}
-
-func (r *directoryReader) format(f *IntFormat) {
-	d := r.d
-	f.Form = IntForm(d.Byte())
-	switch f.Form {
-	case Decimal:
-		f.Width, f.Scale = int(d.Byte()), int(d.Byte())
-	case IPv4:
-	case TimeOfDay:
-		f.Scale, f.Separator = int(d.Byte()), d.Byte()
-	case DateTime:
-		scale := d.Byte()
-		f.Scale, f.Dotted = int(scale&^formDotted), scale&formDotted != 0
-		f.Separator, f.DateSeparator = d.Byte(), d.Byte()
-		f.Suffix = d.String()
-		if len(f.Suffix) > maxNumberLen {
-			d.Failf("time with a suffix of %d bytes", len(f.Suffix))
-		}
-	default:
-		d.Failf("unknown form %d of numbers", f.Form)
-	}
-}
-
-func (r *directoryReader) hex(c *Column, head byte) {
-	c.Hex = HexFormat{Digits: int(r.d.Byte()), Upper: head&flagUpper != 0, UUID: head&flagUUID != 0}
-	if !c.Hex.check() {
-		r.d.Failf("hexadecimal column of format %+v", c.Hex)
-		return
-	}
-	r.place(c, c.Rows*c.Hex.width())
-	c.stampHex(head&flagLetters != 0)
+	c.keepConstant(b)
 }
 
 func (r *directoryReader) dict(c *Column, depth int) {
@@ -300,6 +255,9 @@ func (r *directoryReader) payload(c *Column) {
 	last := r.lastBlob(c.Kind)
 	blob := int64(*last) + r.d.Varint()
 	n := r.d.Count(math.MaxUint32, 0)
+	if n < c.Rows {
+		r.grow(c.Rows)
+	}
 	r.take(c, last, blob, n)
 }
 

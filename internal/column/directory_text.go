@@ -2,6 +2,7 @@ package column
 
 import (
 	"math"
+	"strings"
 
 	"github.com/hune-io/hune/internal/block"
 )
@@ -10,12 +11,12 @@ import (
 func (r *directoryReader) text(c *Column, depth int) {
 	d := r.d
 	c.Stamp.MinLen, c.Stamp.MaxLen = r.lengths()
-	n := d.Count(block.MaxRows, 4) + 1
+	n := d.Count(block.MaxRows, 3) + 1
 	whole := d.Count(c.Rows, 0)
 	if d.Err() != nil {
 		return
 	}
-	c.Templates = make([]Template, n)
+	c.TextForm = &TextForm{Templates: make([]Template, n)}
 	left := c.Rows - whole
 	for k := 1; k < n && d.Err() == nil; k++ {
 		r.template(&c.Templates[k])
@@ -33,6 +34,8 @@ func (r *directoryReader) text(c *Column, depth int) {
 	c.IDs.stampIDs(c.Templates)
 	if c.IDs.Kind != Const {
 		r.payload(c.IDs)
+	} else {
+		r.grow(c.Rows)
 	}
 	if first := r.page.Columns; depth == 0 && len(first) > 0 && first[0].isTimes(c.Rows) {
 		r.times = first[0]
@@ -53,32 +56,19 @@ func (r *directoryReader) template(t *Template) {
 	d := r.d
 	t.Rows = d.Count(block.MaxRows, 0)
 	t.Mode = Mode(d.Byte())
-	slots := d.Count(maxSlots, 2)
-	if d.Err() == nil && (t.Rows == 0 || t.Mode == Whole || t.Mode > Logfmt) {
-		d.Failf("template of mode %d with %d rows", t.Mode, t.Rows)
+	text := r.string(d.Count(maxStaticLen+maxSlots, 1))
+	slots := strings.Count(text, string(rune(placeholder)))
+	if d.Err() == nil && (t.Rows == 0 || t.Mode == Whole || t.Mode > Logfmt || slots > maxSlots || len(text)-slots > maxStaticLen) {
+		d.Failf("template of mode %d with %d rows, %d bytes and %d slots", t.Mode, t.Rows, len(text), slots)
 	}
 	if d.Err() != nil {
 		return
 	}
 	t.Pieces, t.Slots = r.newPieces(slots+1), r.newSlots(slots)
-	ends := resize(r.ends, slots+1)
-	r.ends = ends
-	total := 0
-	for i := range t.Pieces {
-		total += d.Count(maxStaticLen, 1)
-		ends[i] = total
-	}
 	for i := range t.Slots {
 		t.Slots[i].Shared = d.Count(maxColumns, 0) - 1
 	}
-	text := d.Bytes(total)
-	if total > maxStaticLen {
-		d.Failf("template of %d bytes", total)
-	}
-	if d.Err() != nil {
-		return
-	}
-	r.pieces(t, text, ends)
+	r.pieces(t, text)
 }
 
 // newPieces and newSlots return slices from slabs. Each of what they hold takes a byte at least.
@@ -103,29 +93,20 @@ func (r *directoryReader) newSlots(n int) []Slot {
 	return s
 }
 
-// pieces cuts text at ends. It is copied once, joined by placeholders: so it is what fieldsOf reads.
-func (r *directoryReader) pieces(t *Template, text []byte, ends []int) {
-	r.key = r.key[:0]
-	start := 0
-	for i, end := range ends {
-		if i > 0 {
-			r.key = append(r.key, placeholder)
-		}
-		r.key = append(r.key, text[start:end]...)
-		start = end
+// pieces cuts text at the placeholders.
+func (r *directoryReader) pieces(t *Template, text string) {
+	rest := text
+	for i := range t.Slots {
+		at := strings.IndexByte(rest, placeholder)
+		t.Pieces[i], rest = rest[:at], rest[at+1:]
 	}
-	joined := string(r.key)
-	start = 0
-	for i, end := range ends {
-		t.Pieces[i] = joined[start+i : end+i]
-		start = end
-	}
+	t.Pieces[len(t.Slots)] = rest
 	if t.Mode == Generic {
 		return
 	}
 	var ok bool
-	if t.Fields, ok = fieldsOf(t.Mode, joined, len(t.Slots)); !ok {
-		r.d.Failf("template of mode %d that isn't of its grammar: %.200q", t.Mode, joined)
+	if t.Fields, ok = r.fields.parse(t.Mode, text, len(t.Slots)); !ok {
+		r.d.Failf("template of mode %d that isn't of its grammar: %.200q", t.Mode, text)
 	}
 }
 

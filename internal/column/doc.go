@@ -6,7 +6,8 @@
 //
 //	Const   one value for all rows; it stands in the directory, there is no payload
 //	Int     numbers, fixed-point numbers, IPv4 addresses, times of day and dates, as integers and the
-//	        format that prints every one of them exactly as it was
+//	        format that prints every one of them exactly as it was. A line's own time is stored as what
+//	        tells it from the timestamp of the line, often nothing at all, see Clock
 //	Hex     hexadecimal of one width and case, UUIDs among them: two digits a byte
 //	Dict    few distinct values: a column of entries and a code for each row
 //	Text    lines: templates of static pieces with slots between them; the values of a slot are
@@ -33,5 +34,6 @@
 // again.
 //
 // Descriptions and blobs are bytes from elsewhere: decoding trusts no number in them, and a wrong one is
-// an error, never a panic, another answer, or memory beyond a small multiple of what was read.
+// an error, never a panic, or memory beyond a small multiple of what was read, of maxFreeCells numbers, and
+// of maxValuesLen bytes of values.
 package column

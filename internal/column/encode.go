@@ -10,8 +10,9 @@ const maxConstLen = 4 << 10
 // Encoder encodes the columns of one page after another. It keeps its buffers, and what it learned, from
 // page to page. Not safe for concurrent use.
 //
-// A column has at most block.MaxRows rows, and all columns of a page together have at most 1<<24: more
-// makes a page that DecodePage refuses.
+// A column has at most block.MaxRows rows, and all columns of a page together, those of its lines and its
+// timestamps apart, at most 1<<23: more may make a page that DecodePage refuses. The values
+// of a column are at most maxValuesLen bytes together: Reader.Values refuses more.
 type Encoder struct {
 	level block.Level
 	data  []byte // of the values at hand: extents refer to it
@@ -31,6 +32,7 @@ type Encoder struct {
 	rows      pageRows // of what encodeSlot is called for; it takes them
 	residuals []int64  // of e.ints
 	rowTimes  []int64  // scratch of timesOf
+	shortened []int64  // scratch of appendNumbers
 
 	dict    dictBuilder
 	seen    hashSet
@@ -55,7 +57,7 @@ func (e *Encoder) reset() {
 	e.data, e.columns, e.times = nil, nil, nil
 	e.blobs.reset(e.level)
 	e.filter.reset()
-	e.left = budget{columns: maxColumns / 2, cells: maxCells / 4}
+	e.left = budget{columns: maxColumns / 2, cells: maxFreeCells / 2}
 }
 
 // Lines encodes whole lines. JSON and logfmt lines get a slot for each field.
@@ -81,7 +83,8 @@ func (e *Encoder) Sparse(present *block.Bitmap, v *block.Values) *Column {
 	}
 	e.load(v)
 	values := e.encodeSlot(e.top, valueGrain)
-	c := &Column{Kind: Sparse, Rows: present.Len(), Stamp: values.Stamp, Values: values}
+	c := newColumn(Sparse, present.Len())
+	c.Stamp, c.Values = values.Stamp, values
 	e.scratch = block.AppendBitmap(e.scratch[:0], present)
 	c.Payload = e.blobs.putInts(e.scratch)
 	e.columns = append(e.columns, c)
@@ -92,13 +95,12 @@ func (e *Encoder) Sparse(present *block.Bitmap, v *block.Values) *Column {
 // a blob of their own, of others only large columns do. Where the first column of a page is of the Spine,
 // it is the timestamps of the lines, in nanoseconds since 1970: vals must not change until Finish.
 func (e *Encoder) Ints(vals []int64, class Class) *Column {
-	c := &Column{Kind: Const}
+	c := newColumn(Const, 0)
 	if len(vals) > 0 {
-		c = &Column{Kind: Int, Rows: len(vals)}
-		c.Stamp.Min, c.Stamp.Max = rangeOf(vals)
-		c.stampInt()
+		lo, hi := rangeOf(vals)
+		c = newInts(len(vals), IntFormat{}, lo, hi)
 		e.setTimes(c, vals, class)
-		e.scratch = block.AppendInts(e.scratch[:0], vals)
+		e.appendNumbers(c, vals)
 		if class == Strings {
 			c.Payload = e.blobs.putInts(e.scratch)
 		} else {
@@ -157,11 +159,13 @@ type budget struct{ columns, cells int }
 // apart: a dictionary, its entries, and their lengths.
 const columnsOfSlot = 3
 
-// Limits of a page, so that a description can't ask for more memory than any real page needs. The Encoder
-// gives half of the columns, and a quarter of the cells, to slots.
+// Limits of a page, so that a description can't ask for more memory than any real page needs. Free cells
+// are those of columns whose payload has less than a byte for each: evenly spaced numbers, times that the
+// timestamps tell, bitmaps. The Encoder gives half of both to slots, whether they will be free or not; the
+// other half is enough for 128 columns of metadata of 1<<16 rows.
 const (
-	maxColumns = 1 << 18
-	maxCells   = 1 << 27
+	maxColumns   = 1 << 18
+	maxFreeCells = 1 << 25
 )
 
 // reserve takes d from what is left for the page, or reports false.

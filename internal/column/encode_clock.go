@@ -1,10 +1,6 @@
 package column
 
-import (
-	"math/bits"
-
-	"github.com/hune-io/hune/internal/block"
-)
+import "math/bits"
 
 // pageRows says which rows of a page the values at hand are of.
 type pageRows struct {
@@ -118,7 +114,7 @@ func (e *Encoder) encodeClock(values []extent, f IntFormat, lo, hi int64, clock 
 	c := newInts(len(values), f, lo, hi)
 	c.Clock = clock
 	if !clock.Steady {
-		e.scratch = block.AppendInts(e.scratch[:0], e.residuals)
+		e.appendNumbers(c, e.residuals)
 		c.Payload = e.blobs.putInts(e.scratch)
 	}
 	return c

@@ -30,7 +30,7 @@ func (e *Encoder) tryDict(values []extent, g grain) *Column {
 	}
 	d := &e.dict
 	n := len(entries)
-	c := &Column{Kind: Dict, Rows: len(values)}
+	c := newColumn(Dict, len(values))
 	if c.Recency = n > recencyAbove && n > len(values)/recencyShare; c.Recency {
 		toRecency(d.codes)
 	}

@@ -28,7 +28,8 @@ func (b *textBuilder) scan() bool {
 func (b *textBuilder) opaque(n int) bool {
 	const long = 16
 	total, opaque := 0, 0
-	for i, row := range b.rows[:n] {
+	for i := 0; i < n; i += 1 + n/opaqueSample {
+		row := b.rows[i]
 		total += int(row.n)
 		if b.rowShape[i] == noShape {
 			continue
@@ -45,6 +46,9 @@ func (b *textBuilder) opaque(n int) bool {
 	}
 	return opaque*5 > total*4
 }
+
+// opaqueSample is how many rows opaque looks at, about.
+const opaqueSample = 128
 
 // isMixed reports whether s has digits and letters of both cases, not only those of hexadecimal numbers.
 func (s Charset) isMixed() bool {

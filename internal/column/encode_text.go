@@ -205,7 +205,8 @@ func (b *textBuilder) transpose(numbers []uint32) {
 
 // build encodes the columns, in the order in which the directory holds them.
 func (b *textBuilder) build() *Column {
-	c := &Column{Kind: Text, Rows: len(b.rows), Templates: b.templates}
+	c := newColumn(Text, len(b.rows))
+	c.TextForm = &TextForm{Templates: b.templates}
 	c.Stamp.MinLen, c.Stamp.MaxLen = lengthsOf(b.rows)
 	b.clocked = b.grain == lineGrain && len(b.e.times) == c.Rows
 	b.encodeIDs(c)
@@ -235,9 +236,12 @@ func (b *textBuilder) encodeSlot(values []extent, rows []uint32) *Column {
 
 // encodeWhole encodes template 0: the rows as they are.
 func (b *textBuilder) encodeWhole() {
-	values := &Column{Kind: Const}
-	if len(b.whole) > 0 {
-		values = b.e.encodeRaw(b.whole)
+	values := newColumn(Const, 0)
+	if n := len(b.whole); n > 0 {
+		values = newColumn(Const, n) // if all are empty: there would be no payload
+		if _, most := lengthsOf(b.whole); most > 0 {
+			values = b.e.encodeRaw(b.whole)
+		}
 	}
 	b.templates[0] = wholeTemplate(len(b.whole), values)
 }
@@ -287,7 +291,7 @@ func (b *textBuilder) encodeIDs(c *Column) {
 
 // newIDs returns the IDs of a Text column without their payload.
 func newIDs(rows int, templates []Template) *Column {
-	c := &Column{Kind: Int, Rows: rows}
+	c := newColumn(Int, rows)
 	c.stampIDs(templates)
 	return c
 }

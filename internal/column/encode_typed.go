@@ -85,13 +85,46 @@ func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column
 	if f.Form == Decimal && f.Scale == 0 && uint64(hi)-uint64(lo) >= filterRange {
 		e.addToFilter(c, values)
 	}
-	e.scratch = block.AppendInts(e.scratch[:0], e.ints)
+	e.appendNumbers(c, e.ints)
 	c.Payload = e.blobs.putInts(e.scratch)
 	return c
 }
 
+// appendNumbers makes e.scratch the payload of c for vals. Zeros that all numbers end with, as times of a
+// coarse clock do, are left out: spread over the bytes of a binary number they are hard to compress.
+func (e *Encoder) appendNumbers(c *Column, vals []int64) {
+	if c.Zeros = commonZeros(vals); c.Zeros > 0 {
+		e.shortened = resize(e.shortened, len(vals))
+		p := pow10[c.Zeros]
+		for i, x := range vals {
+			e.shortened[i] = x / p
+		}
+		vals = e.shortened
+	}
+	e.scratch = block.AppendInts(e.scratch[:0], vals)
+}
+
+// commonZeros returns how many zeros all numbers end with. Zero itself has any number of them.
+func commonZeros(vals []int64) int {
+	n, any := maxScale, false
+	for _, x := range vals {
+		for n > 0 && x%pow10[n] != 0 {
+			n--
+		}
+		any = any || x != 0
+		if n == 0 {
+			break
+		}
+	}
+	if !any {
+		return 0
+	}
+	return n
+}
+
 func newInts(rows int, f IntFormat, lo, hi int64) *Column {
-	c := &Column{Kind: Int, Rows: rows, Int: f}
+	c := newColumn(Int, rows)
+	c.NumberForm = &NumberForm{Int: f}
 	c.Stamp.Min, c.Stamp.Max = lo, hi
 	c.stampInt()
 	return c
@@ -130,7 +163,8 @@ func (e *Encoder) tryHex(values []extent, h *typedHints) *Column {
 		}
 	}
 	f.Upper = all&HexUpper != 0
-	c := &Column{Kind: Hex, Rows: len(values), Hex: f}
+	c := newColumn(Hex, len(values))
+	c.NumberForm = &NumberForm{Hex: f}
 	c.stampHex(all&(HexLower|HexUpper) != 0)
 	if f.Digits >= filterDigits {
 		e.addToFilter(c, values)

@@ -54,7 +54,7 @@ func (e *Encoder) encodeSlot(values []extent, g grain) *Column {
 	if g == valueGrain && chars&^tokenChars == 0 {
 		g = fineGrain // a single token
 	}
-	for ; g < noGrain && len(values) > 1; g++ {
+	for ; g < noGrain && len(values) >= rareValues; g++ {
 		if c := e.tryText(values, g); c != nil {
 			return c
 		}
@@ -99,7 +99,7 @@ func (e *Encoder) encodeTyped(values []extent, h typedHints) *Column {
 
 // constant encodes values that are all the same, or returns nil. No values at all are such, too.
 func (e *Encoder) constant(values []extent) *Column {
-	c := &Column{Kind: Const, Rows: len(values)}
+	c := newColumn(Const, len(values))
 	if len(values) == 0 {
 		return c
 	}
@@ -117,10 +117,15 @@ func (e *Encoder) constant(values []extent) *Column {
 }
 
 // setConstant copies b and sets what follows from it.
-func (c *Column) setConstant(b []byte) {
-	c.Constant = append([]byte(nil), b...)
-	n := len(b)
-	c.Stamp = Stamp{MinLen: n, MaxLen: n, Chars: CharsetOf(c.Constant), Run: RunOf(c.Constant)}
+func (c *Column) setConstant(b []byte) { c.keepConstant(bytes.Clone(b)) }
+
+// keepConstant is setConstant of bytes that don't change.
+func (c *Column) keepConstant(b []byte) {
+	if len(b) > 0 {
+		c.Constant = b
+	}
+	chars, run := scanBytes(b)
+	c.Stamp = Stamp{MinLen: len(b), MaxLen: len(b), Chars: chars, Run: run}
 }
 
 // sampleChars returns what bytes the values have, from a sample of their beginnings: it is for choices
@@ -138,7 +143,7 @@ func (e *Encoder) sampleChars(values []extent) (chars Charset) {
 func (e *Encoder) distinctShare(values []extent) float64 {
 	n := min(len(values), dictSample)
 	from := (len(values) - n) / 2
-	e.seen.reset()
+	e.seen.reset(n)
 	for _, v := range values[from : from+n] {
 		e.seen.add(hashBytes(e.bytes(v)))
 	}
@@ -147,11 +152,11 @@ func (e *Encoder) distinctShare(values []extent) float64 {
 
 // encodeRaw encodes values as they are.
 func (e *Encoder) encodeRaw(values []extent) *Column {
-	c := &Column{Kind: Raw, Rows: len(values)}
+	c := newColumn(Raw, len(values))
 	s := &c.Stamp
 	s.MinLen, s.MaxLen = lengthsOf(values)
 	if c.Terminated = e.wantsTerminators(values, s); s.MinLen != s.MaxLen && !c.Terminated {
-		c.Lengths = &Column{Kind: Int, Rows: c.Rows}
+		c.Lengths = newColumn(Int, c.Rows)
 		c.stampLengths()
 		e.ints = resize(e.ints, len(values))
 		for i, v := range values {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -23,13 +24,18 @@ type input struct {
 	present *block.Bitmap
 	some    *block.Values // Sparse
 	ints    []int64
+	times   []int64 // of the lines
 }
 
 const goldenRows = 600
 
 func goldenInput() input {
 	mix := func(i int) uint64 { return uint64(i+1) * 0x9E3779B97F4A7C15 }
-	in := input{present: block.NewBitmap(goldenRows), some: &block.Values{}, ints: []int64{5, -7, 1 << 60, 3}}
+	in := input{present: block.NewBitmap(goldenRows), some: &block.Values{}, ints: []int64{5000, -70000, 1e18, 0}}
+	midnight := time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC)
+	for i := range goldenRows {
+		in.times = append(in.times, midnight.UnixNano()+int64(23*3600+i)*1e9+123e6+int64(mix(i)%1e6))
+	}
 	in.lines = valuesOf(repeated(goldenRows, func(i int) string {
 		switch {
 		case i == 5:
@@ -41,7 +47,7 @@ func goldenInput() input {
 		case 0:
 			return fmt.Sprintf(`{"level":"info","id":%d,"n":{"x":"%03d","e":{}},"list":[1,%d]}`, mix(i)>>24, i, i%3)
 		case 1:
-			return fmt.Sprintf(`level=info took=%d.%02d msg="a %d"`, i*7, i%100, i%9) + []string{"", " user=u7"}[i/6%2]
+			return fmt.Sprintf(`level=info at=%d took=%d.%02d msg="a %d"`, in.times[i]/1e3-int64(mix(i)>>40%300), i*7, i%100, i%9) + []string{"", " user=u7"}[i/6%2]
 		case 2:
 			return fmt.Sprintf("2024-02-29T23:%02d:%02d.123Z from 10.0.%d.%d to blk_%d", i/60, i%60, i%3, i%256, int64(mix(i)))
 		case 3:
@@ -72,6 +78,7 @@ func goldenInput() input {
 }
 
 func encodeGolden(e *Encoder, in input) *Encoded {
+	e.Ints(in.times, Spine)
 	e.Lines(in.lines)
 	for _, v := range in.strings {
 		e.Strings(v)
@@ -83,7 +90,7 @@ func encodeGolden(e *Encoder, in input) *Encoded {
 
 // columns returns the values of the columns of the golden page, in order.
 func (in input) columns() []*block.Values {
-	want := append([]*block.Values{in.lines}, in.strings...)
+	want := append([]*block.Values{decimals(in.times), in.lines}, in.strings...)
 	sparse := &block.Values{}
 	for row, i := 0, 0; row < goldenRows; row++ {
 		if !in.present.Get(row) {
@@ -93,11 +100,15 @@ func (in input) columns() []*block.Values {
 		sparse.Append(in.some.At(i))
 		i++
 	}
-	ints := &block.Values{}
-	for _, x := range in.ints {
-		ints.AppendString(fmt.Sprint(x))
+	return append(want, sparse, decimals(in.ints))
+}
+
+func decimals(ints []int64) *block.Values {
+	v := &block.Values{}
+	for _, x := range ints {
+		v.AppendString(fmt.Sprint(x))
 	}
-	return append(want, sparse, ints)
+	return v
 }
 
 // appendEncoded appends a page as the golden file has it: its directory, then its stored blobs, each with
@@ -150,7 +161,7 @@ func TestGolden(t *testing.T) {
 			c.describe(seen)
 		}
 		for _, form := range []string{"const", "decimal", "width", "scale", "ipv4", "time", "date", "hex", "odd hex", "upper hex", "uuid", "dict", "recency",
-			"raw", "lengths", "terminated", "sparse", "text", "shared", "generic", "json", "logfmt", "filtered", "whole"} {
+			"raw", "lengths", "terminated", "sparse", "text", "shared", "generic", "json", "logfmt", "filtered", "whole", "clock", "steady clock", "zeros"} {
 			require.True(t, seen[form], "the golden page has no %s column", form)
 		}
 	}
@@ -169,6 +180,9 @@ func (c *Column) describe(seen map[string]bool) {
 	note("ipv4", c.Int.Form == IPv4)
 	note("time", c.Int.Form == TimeOfDay)
 	note("date", c.Int.Form == DateTime)
+	note("clock", c.Clock != nil && !c.Clock.Steady)
+	note("steady clock", c.Clock != nil && c.Clock.Steady)
+	note("zeros", c.Zeros > 0)
 	note("hex", c.Kind == Hex)
 	note("odd hex", c.Hex.Digits%2 == 1)
 	note("upper hex", c.Hex.Upper)

@@ -35,24 +35,30 @@ func fold(a, b uint64) uint64 {
 type hashSet struct {
 	table [hashSetLen]uint64
 	used  []uint16 // places in table
+	bits  int      // so many of a hash choose a place: a small part of the table stays in the first cache
 }
 
-const hashSetLen = 8192 // at most sampleRows are in it
+const (
+	hashSetBits = 13
+	hashSetLen  = 1 << hashSetBits // at most sampleRows are in it
+)
 
-func (s *hashSet) reset() {
+// reset empties s and makes room for n hashes.
+func (s *hashSet) reset(n int) {
 	for _, at := range s.used {
 		s.table[at] = 0
 	}
 	s.used = s.used[:0]
+	s.bits = min(bits.Len(uint(2*n)), hashSetBits)
 }
 
 func (s *hashSet) len() int { return len(s.used) }
 
 // find returns where h is, or would be.
 func (s *hashSet) find(h uint64) int {
-	at := int(h >> 51)
+	at := int(h >> (64 - s.bits))
 	for s.table[at] != 0 && s.table[at] != h {
-		at = (at + 1) % hashSetLen
+		at = (at + 1) & (1<<s.bits - 1)
 	}
 	return at
 }

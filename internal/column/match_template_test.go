@@ -22,8 +22,8 @@ func handPage(t require.TestingT, pieces []string, slots [][]string) *searchPage
 		tmpl.Slots = append(tmpl.Slots, Slot{Column: e.Strings(valuesOf(values...)), Shared: -1})
 	}
 	enc := e.Finish()
-	c := &Column{Kind: Text, Rows: rows, Templates: []Template{wholeTemplate(0, &Column{}), tmpl}}
-	c.IDs = &Column{Kind: Const, Rows: rows}
+	c := newColumn(Text, rows)
+	c.TextForm = &TextForm{IDs: newColumn(Const, rows), Templates: []Template{wholeTemplate(0, newColumn(Const, 0)), tmpl}}
 	c.IDs.setConstant([]byte("1"))
 	c.stampText()
 	c.Stamp.MinLen, c.Stamp.MaxLen = tmpl.lengths()

@@ -8,8 +8,14 @@ func (c *Column) Memory() int {
 		return 0
 	}
 	n := int(unsafe.Sizeof(*c)) + len(c.Constant) + c.Values.Memory() + c.Lengths.Memory() + c.IDs.Memory()
+	if c.NumberForm != plainNumbers {
+		n += int(unsafe.Sizeof(*c.NumberForm))
+	}
 	if c.Clock != nil {
 		n += int(unsafe.Sizeof(*c.Clock))
+	}
+	if c.TextForm != noTemplates {
+		n += int(unsafe.Sizeof(*c.TextForm))
 	}
 	for _, s := range c.Shared {
 		n += s.Memory()

@@ -21,7 +21,7 @@ type openColumn struct {
 
 	ranks  []uint32     // Text: of each row its number among those of its template
 	rows   [][]uint32   // Text: the rows of each template
-	places [][][]uint32 // Text: for each shared column and template what SlotRows returns
+	shared []sharedRows // Text: of each shared column
 }
 
 var errMismatch = errors.New("payload and description disagree")
@@ -162,6 +162,11 @@ func (r *Reader) storedInts(c *Column) ([]int64, bool) {
 	if err := d.Finish(); err != nil {
 		r.damaged(c, err)
 		return nil, false
+	}
+	if c.Zeros > 0 {
+		for i := range vals {
+			vals[i] *= pow10[c.Zeros] // wraps around where the payload is damaged
+		}
 	}
 	return vals, true
 }

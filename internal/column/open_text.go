@@ -83,44 +83,9 @@ func (r *Reader) slotPlaces(c *Column, k, s int) (places []uint32, shared, ok bo
 	if n < 0 || c.Templates[k].Rows == c.Shared[n].Rows {
 		return nil, false, true
 	}
-	o := r.of(c)
-	if o.places == nil {
-		o.places = make([][][]uint32, len(c.Shared))
+	known := r.sharedRows(c, n)
+	if !r.findPlaces(c, known, c.Shared[n].Rows) {
+		return nil, true, false
 	}
-	if o.places[n] == nil {
-		found, ok := r.findPlaces(c, n)
-		if !ok {
-			return nil, true, false
-		}
-		o.places[n] = found
-	}
-	return o.places[n][k], true, true
-}
-
-// findPlaces returns for each template that has a slot in a shared column where its values are.
-func (r *Reader) findPlaces(c *Column, shared int) ([][]uint32, bool) {
-	ids, ok := r.ids(c)
-	if !ok {
-		return nil, false
-	}
-	places := make([][]uint32, len(c.Templates))
-	space := make([]uint32, c.Shared[shared].Rows)
-	at := 0
-	for k := range c.Templates {
-		t := &c.Templates[k]
-		for i := range t.Slots {
-			if t.Slots[i].Shared == shared {
-				places[k] = space[at : at : at+t.Rows]
-				at += t.Rows
-			}
-		}
-	}
-	n := uint32(0)
-	for _, id := range ids {
-		if p := places[id]; p != nil {
-			places[id] = append(p, n)
-			n++
-		}
-	}
-	return places, true
+	return known.places[known.of(k)], true, true
 }

@@ -1,7 +1,7 @@
 package column
 
 import (
-	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -9,7 +9,15 @@ import (
 	"github.com/hune-io/hune/internal/block"
 )
 
-var errTooLong = errors.New("values of more than 4 GiB")
+// maxValuesLen bounds what Values appends at once: twice the longest line that is taken in, and far more
+// than a page holds otherwise.
+const maxValuesLen = 256 << 20
+
+// maxPrinted is how many times as much may be printed on the way to that: a value of a slot is of each Text
+// column that it is nested in.
+const maxPrinted = 4
+
+var errTooLong = fmt.Errorf("values of more than %d bytes", maxValuesLen)
 
 // Append appends the value of a row: nothing where a Sparse column has none, or where what is needed is
 // not at hand. For many rows Values is faster.
@@ -70,8 +78,8 @@ func (r *Reader) appendText(dst []byte, c *Column, row int) []byte {
 }
 
 // Values appends to v the values of the rows in among, in order, and opens only what these rows need. Rows
-// of a Sparse column without a value append an empty one. Where something is not at hand, or values would
-// outgrow v, all that it appends are empty.
+// of a Sparse column without a value append an empty one. Where something is not at hand, or the values are
+// more than maxValuesLen or would outgrow v, all that it appends are empty.
 func (r *Reader) Values(v *block.Values, c *Column, among Set) {
 	n := among.Count(c.Rows)
 	if n == 0 {
@@ -80,8 +88,9 @@ func (r *Reader) Values(v *block.Values, c *Column, among Set) {
 	v.Ends = slices.Grow(v.Ends, n)
 	defer r.giveBack()
 	before := *v
+	r.most, r.printedLen = min(len(v.Data)+r.limit, math.MaxUint32), 0
 	if r.appendValues(v, c, among) {
-		if len(v.Data) <= math.MaxUint32 {
+		if len(v.Data) <= r.most {
 			return
 		}
 		r.fail(errTooLong)
@@ -125,7 +134,7 @@ func (r *Reader) appendValues(v *block.Values, c *Column, among Set) bool {
 		}
 		out = s.append(out, i)
 		v.Ends = append(v.Ends, uint32(len(out)))
-		if len(out) > math.MaxUint32 {
+		if len(out) > r.most {
 			break
 		}
 	}
@@ -156,7 +165,7 @@ func (r *Reader) appendSparse(v *block.Values, c *Column, among Set, s *source) 
 			v.Data = s.append(v.Data, int(place-1))
 		}
 		v.Ends = append(v.Ends, uint32(len(v.Data)))
-		if len(v.Data) > math.MaxUint32 {
+		if len(v.Data) > r.most {
 			break
 		}
 	}
@@ -170,6 +179,7 @@ type source struct {
 	column *Column
 
 	ints   []int64
+	dates  datePrinter
 	digits []byte
 	width  int
 	codes  []uint32
@@ -184,7 +194,11 @@ func (s *source) append(dst []byte, i int) []byte {
 	case Const:
 		return append(dst, s.data...)
 	case Int:
-		return appendInt(dst, &s.column.Int, s.ints[i])
+		f := &s.column.Int
+		if f.Form == DateTime {
+			return s.dates.append(dst, f, s.ints[i])
+		}
+		return appendInt(dst, f, s.ints[i])
 	case Hex:
 		return appendHex(dst, s.digits[i*s.width:][:s.width], &s.column.Hex)
 	}
@@ -267,7 +281,7 @@ func (r *Reader) printed(c *Column, among Set) (source, bool) {
 	if !r.appendValues(v, c, among) {
 		return source{}, false
 	}
-	if len(v.Data) > math.MaxUint32 {
+	if r.printedLen += len(v.Data); r.printedLen > maxPrinted*r.limit || len(v.Data) > r.most {
 		r.fail(errTooLong)
 		return source{}, false
 	}

@@ -44,24 +44,14 @@ func (r *Reader) clockRows(c *Column) ([]uint32, bool) {
 	if c.Rows == k.lines.Rows {
 		return nil, true
 	}
-	ids, ok := r.ids(k.lines)
+	if k.template < 0 {
+		s := r.sharedRows(k.lines, k.shared)
+		ok := r.findRows(k.lines, s, c.Rows)
+		return s.rows, ok
+	}
+	_, ok := r.ids(k.lines)
 	if !ok {
 		return nil, false
 	}
-	if k.template >= 0 {
-		return r.TemplateRows(k.lines, k.template), true
-	}
-	has := make([]bool, len(k.lines.Templates))
-	for i := range k.lines.Templates {
-		for _, s := range k.lines.Templates[i].Slots {
-			has[i] = has[i] || s.Shared == k.shared
-		}
-	}
-	rows := make([]uint32, 0, c.Rows)
-	for row, id := range ids {
-		if has[id] {
-			rows = append(rows, uint32(row))
-		}
-	}
-	return rows, true
+	return r.TemplateRows(k.lines, k.template), true
 }

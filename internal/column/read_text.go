@@ -1,10 +1,6 @@
 package column
 
-import (
-	"math"
-
-	"github.com/hune-io/hune/internal/block"
-)
+import "github.com/hune-io/hune/internal/block"
 
 // lineSource prints the rows of a template.
 type lineSource struct {
@@ -32,7 +28,7 @@ func (r *Reader) appendLines(v *block.Values, c *Column, among Set) bool {
 		}
 		for row := among.Bits().Next(0); row >= 0; row = among.Bits().Next(row + 1) {
 			t.append(v, row)
-			if len(v.Data) > math.MaxUint32 {
+			if len(v.Data) > r.most {
 				break
 			}
 		}
@@ -88,7 +84,7 @@ func (r *Reader) appendAllLines(v *block.Values, c *Column) bool {
 		}
 		out = lines[k].appendNext(out)
 		v.Ends = append(v.Ends, uint32(len(out)))
-		if len(out) > math.MaxUint32 {
+		if len(out) > r.most {
 			break
 		}
 	}
@@ -172,7 +168,7 @@ func (r *Reader) appendSomeLines(v *block.Values, c *Column, among Set) bool {
 	}
 	for row := bits.Next(0); row >= 0; row = bits.Next(row + 1) {
 		lines[ids[row]].append(v, int(ranks[row]))
-		if len(v.Data) > math.MaxUint32 {
+		if len(v.Data) > r.most {
 			break
 		}
 	}

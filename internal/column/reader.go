@@ -26,12 +26,16 @@ type Reader struct {
 	opened   []*openColumn   // by Column.id
 	joined   map[int][]byte  // payloads of several blobs, by the first
 	borrowed []*block.Values // buffers of Values
-	search   searcher
+
+	limit      int // Values: bytes that it appends at most
+	most       int // Values: bytes at which it stops
+	printedLen int // Values: bytes in buffers
+	search     searcher
 }
 
 // NewReader returns a Reader of p without any blobs.
 func NewReader(p *Page) *Reader {
-	return &Reader{page: p, blobs: make([][]byte, len(p.Blobs)), want: make([]bool, len(p.Blobs))}
+	return &Reader{page: p, blobs: make([][]byte, len(p.Blobs)), want: make([]bool, len(p.Blobs)), limit: maxValuesLen}
 }
 
 // Supply gives the Reader the decoded content of blob i, which must not change from now on.

@@ -21,7 +21,23 @@ func splitKey(key string) []string {
 // fieldsOf returns the fields of a JSON or logfmt template, whose pieces are joined by placeholders, or
 // false where they don't follow the grammar. The Paths alias text.
 func fieldsOf(mode Mode, text string, slots int) ([]Field, bool) {
-	p := fieldParser{text: text, fields: make([]Field, 0, slots)}
+	var p fieldParser
+	return p.parse(mode, text, slots)
+}
+
+// fieldParser reads the static text of templates, one after another.
+type fieldParser struct {
+	text   string
+	at     int
+	slots  int
+	path   []string
+	fields []Field
+
+	names []string // slab of Paths
+}
+
+func (p *fieldParser) parse(mode Mode, text string, slots int) ([]Field, bool) {
+	p.text, p.at, p.slots, p.path, p.fields = text, 0, 0, p.path[:0], make([]Field, 0, slots)
 	ok := false
 	switch mode {
 	case JSON:
@@ -30,15 +46,6 @@ func fieldsOf(mode Mode, text string, slots int) ([]Field, bool) {
 		ok = p.pairs()
 	}
 	return p.fields, ok && p.slots == slots
-}
-
-// fieldParser reads the static text of a template.
-type fieldParser struct {
-	text   string
-	at     int
-	slots  int
-	path   []string
-	fields []Field
 }
 
 // next consumes c if it comes next.
@@ -71,7 +78,7 @@ func (p *fieldParser) object(depth int) bool {
 	p.skipSpace()
 	if p.next('}') {
 		if depth > 0 {
-			p.fields = append(p.fields, Field{Path: clonePath(p.path), Slot: -1})
+			p.fields = append(p.fields, Field{Path: p.keep(p.path), Slot: -1})
 		}
 		return true
 	}
@@ -108,13 +115,24 @@ func (p *fieldParser) member(depth int) bool {
 	if p.at < len(p.text) && p.text[p.at] == '{' {
 		ok = p.object(depth + 1)
 	} else {
-		ok = p.value(clonePath(p.path))
+		ok = p.value(p.keep(p.path))
 	}
 	p.path = p.path[:len(p.path)-1]
 	return ok
 }
 
-func clonePath(path []string) []string { return append(make([]string, 0, len(path)), path...) }
+// keep copies a path into the slab.
+func (p *fieldParser) keep(path []string) []string {
+	if len(p.names)+len(path) > cap(p.names) {
+		p.names = make([]string, 0, max(namesAtOnce, len(path)))
+	}
+	n := len(p.names)
+	p.names = append(p.names, path...)
+	return p.names[n:len(p.names):len(p.names)]
+}
+
+// namesAtOnce is the length of a slab: the keys of a few lines.
+const namesAtOnce = 32
 
 // pairs consumes logfmt.
 func (p *fieldParser) pairs() bool {
@@ -124,8 +142,8 @@ func (p *fieldParser) pairs() bool {
 		for p.at < len(p.text) && p.text[p.at] > ' ' && p.text[p.at] != '=' && p.text[p.at] != '"' {
 			p.at++
 		}
-		path := []string{p.text[key:p.at]}
-		if p.at == key || p.at-key > maxKeyLen || !p.next('=') || !p.value(path) {
+		p.path = append(p.path[:0], p.text[key:p.at])
+		if p.at == key || p.at-key > maxKeyLen || !p.next('=') || !p.value(p.keep(p.path)) {
 			return false
 		}
 		if p.at < len(p.text) && p.text[p.at] != ' ' {

@@ -94,10 +94,11 @@ func (b *textBuilder) window() (from, to []int) {
 
 // sample hashes the values of a member into set.
 func (b *textBuilder) sample(m member, set *hashSet) sample {
-	set.reset()
 	values := b.slots[m.template][m.slot]
 	s := sample{first: b.e.bytes(values[0])}
-	for _, v := range values[b.from[m.template]:b.to[m.template]] {
+	values = values[b.from[m.template]:b.to[m.template]]
+	set.reset(len(values))
+	for _, v := range values {
 		if h := hashBytes(b.e.bytes(v)); set.add(h) {
 			s.hashes = append(s.hashes, h)
 		}

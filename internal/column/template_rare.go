@@ -8,12 +8,17 @@ import "strings"
 // headDepths are the numbers of slots that such a beginning may have, the longest first.
 var headDepths = [...]int{12, 8, 6, 5, 4, 3, 2, 1}
 
-// rareBelow is the number of rows below which a template is dropped.
+// rareValues is rareBelow for what isn't whole lines: fewer values can't make a Text column.
+const rareValues = 5
+
+// rareBelow is the number of rows below which a template is dropped: a slot takes about ten bytes of the
+// directory, which every reader of the page has to decode. Measured on pages of 10 to 27,000 lines: templates
+// of fewer rows make pages larger.
 func (b *textBuilder) rareBelow() int {
-	switch n := len(b.rows); {
-	case n < 64:
-		return 1
-	case n <= 20000:
+	switch {
+	case b.grain > lineGrain:
+		return rareValues
+	case len(b.rows) <= 20000:
 		return 3
 	}
 	return 6

@@ -161,6 +161,9 @@ func appendDecimal(dst []byte, x int64) []byte {
 		return append(dst, byte('0'+u/10), byte('0'+u%10))
 	case u < 1000:
 		return append(dst, byte('0'+u/100), byte('0'+u/10%10), byte('0'+u%10))
+	case u < 10000:
+		high, low := &digitPairs[u/100], &digitPairs[u%100]
+		return append(dst, high[0], high[1], low[0], low[1])
 	}
 	return strconv.AppendInt(dst, x, 10)
 }
@@ -179,9 +182,13 @@ func appendFixed(dst []byte, x int64, scale int) []byte {
 func appendPadded(dst []byte, x int64, width int) []byte {
 	n := len(dst)
 	dst = append(dst, "0000000000000000000"[:width]...)
-	for i := n + width - 1; x > 0 && i >= n; i-- {
-		dst[i] = byte('0' + x%10)
-		x /= 10
+	i, u := n+width, uint64(x)
+	for ; u >= 10 && i >= n+2; u /= 100 {
+		i -= 2
+		*(*[2]byte)(dst[i:]) = digitPairs[u%100]
+	}
+	if u > 0 && i > n {
+		dst[i-1] = byte('0' + u%10)
 	}
 	return dst
 }

@@ -34,6 +34,12 @@ func (f *IntFormat) checkRange(lo, hi int64) error {
 // are exact but for numbers of both signs, where MinLen is a bound, and IPv4, where they are left alone.
 func (c *Column) stampInt() {
 	s, f := &c.Stamp, &c.Int
+	if *f == (IntFormat{}) && s.Min >= 0 {
+		// Fast path: most numbers are such.
+		s.Chars, s.MinLen, s.MaxLen = Digits, decimalLen(s.Min), decimalLen(s.Max)
+		s.Run = s.MaxLen
+		return
+	}
 	var space [2 * maxNumberLen]byte
 	least := appendInt(space[:0], f, s.Min)
 	n := len(least)
@@ -56,6 +62,15 @@ func (c *Column) stampInt() {
 			s.MinLen = len("0.") + f.Scale
 		}
 	}
+}
+
+// decimalLen returns the number of digits of x ≥ 0.
+func decimalLen(x int64) int {
+	n := 1
+	for n < len(pow10) && x >= pow10[n] {
+		n++
+	}
+	return n
 }
 
 // stampHex sets what follows from the format; letters says whether any digit is a letter.

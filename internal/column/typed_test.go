@@ -124,7 +124,8 @@ func TestPrintedParses(t *testing.T) {
 		}
 		require.True(t, ok, "%q", text)
 		require.Equal(t, x, got)
-		c := &Column{Int: f}
+		c := newColumn(Int, 0)
+		c.NumberForm = &NumberForm{Int: f}
 		c.Stamp.Min, c.Stamp.Max = x, x
 		c.stampInt()
 		if f.Form != IPv4 {

@@ -152,33 +152,72 @@ func floorDiv(x, y int64) int64 {
 	return q
 }
 
+// floorMod returns x less the greatest multiple of y that isn't above it.
+func floorMod(x, y int64) int64 {
+	if x %= y; x < 0 {
+		x += y
+	}
+	return x
+}
+
+// digitPairs is 00 to 99.
+var digitPairs = func() (t [100][2]byte) {
+	for i := range t {
+		t[i] = [2]byte{byte('0' + i/10), byte('0' + i%10)}
+	}
+	return t
+}()
+
+// appendTwoDigits appends the last two digits of x ≥ 0.
 func appendTwoDigits(dst []byte, x int64) []byte {
-	return append(dst, byte('0'+x/10%10), byte('0'+x%10))
+	p := &digitPairs[uint64(x)%100]
+	return append(dst, p[0], p[1])
 }
 
 func appendTimeOfDay(dst []byte, f *IntFormat, x int64, colon byte) []byte {
-	fraction := x % pow10[f.Scale]
-	x /= pow10[f.Scale]
-	dst = append(dst,
-		byte('0'+x/36000), byte('0'+x/3600%10), colon,
-		byte('0'+x/600%6), byte('0'+x/60%10), colon,
-		byte('0'+x/10%6), byte('0'+x%10))
+	whole := uint64(x) / uint64(pow10[f.Scale])
+	seconds := uint32(whole) % secondsPerDay // which it is below
+	hours, minutes := &digitPairs[seconds/3600], &digitPairs[seconds/60%60]
+	last := &digitPairs[seconds%60]
+	dst = append(dst, hours[0], hours[1], colon, minutes[0], minutes[1], colon, last[0], last[1])
 	if f.Scale > 0 {
-		dst = appendPadded(append(dst, f.Separator), fraction, f.Scale)
+		dst = appendPadded(append(dst, f.Separator), x-int64(whole)*pow10[f.Scale], f.Scale)
 	}
 	return dst
 }
 
 func appendDateTime(dst []byte, f *IntFormat, x int64) []byte {
-	units := secondsPerDay * pow10[f.Scale]
-	day := floorDiv(x, units)
-	y, m, d := dateOf(day)
-	dst = appendTwoDigits(dst, y/100)
-	dst = appendTwoDigits(dst, y)
-	dst = appendTwoDigits(append(dst, '-'), m)
-	dst = appendTwoDigits(append(dst, '-'), d)
-	dst = appendTimeOfDay(append(dst, f.DateSeparator), f, x-day*units, f.colon())
+	var dates datePrinter
+	return dates.append(dst, f, x)
+}
+
+// datePrinter prints date-times, mostly of one day: it keeps what it printed last. The zero datePrinter has
+// printed nothing.
+type datePrinter struct {
+	start int64 // of the day, in units of the column
+	units int64 // of a day; zero: nothing printed
+	date  [dateLen]byte
+}
+
+func (p *datePrinter) append(dst []byte, f *IntFormat, x int64) []byte {
+	if uint64(x)-uint64(p.start) >= uint64(p.units) {
+		p.turn(f, x)
+	}
+	dst = append(append(dst, p.date[:]...), f.DateSeparator)
+	dst = appendTimeOfDay(dst, f, x-p.start, f.colon())
 	return append(dst, f.Suffix...)
+}
+
+// turn makes the day of x the one at hand.
+func (p *datePrinter) turn(f *IntFormat, x int64) {
+	p.units = secondsPerDay * pow10[f.Scale]
+	day := floorDiv(x, p.units)
+	p.start = day * p.units
+	y, m, d := dateOf(day)
+	b := appendTwoDigits(p.date[:0], y/100)
+	b = appendTwoDigits(b, y)
+	b = appendTwoDigits(append(b, '-'), m)
+	appendTwoDigits(append(b, '-'), d)
 }
 
 func looksLikeDateTime(b []byte) bool {

@@ -13,7 +13,7 @@ import (
 type columnFold struct {
 	w    *pageFolder
 	page *logs.Page
-	ts   []int64
+	ts   []int64 // nil: the rows of a run are all of the same windows
 	rows column.Set
 
 	names  []string     // of dims
@@ -30,8 +30,10 @@ type columnFold struct {
 // columns folds those of the rows in pass that columns are enough for, and returns the others.
 func (w *pageFolder) columns(ctx context.Context, v *pageView, pass column.Set) (rest column.Set, err error) {
 	f := &columnFold{w: w, page: v.page, byRun: !w.x.grouped(), values: w.x.unwrap != nil}
-	if f.ts, err = v.page.Timestamps(ctx); err != nil {
-		return column.None, ofSource(err)
+	if !f.windowed() {
+		if f.ts, err = v.page.Timestamps(ctx); err != nil {
+			return column.None, ofSource(err)
+		}
 	}
 	if err := v.page.Ask(ctx, func(r *column.Reader) { f.read(r, v, pass) }); err != nil {
 		return column.None, ofSource(err)
@@ -94,6 +96,33 @@ func (f *columnFold) want(r *column.Reader, v *pageView) bool {
 		ready = v.want(r, name) && ready
 	}
 	return ready
+}
+
+// windowed reports whether the rows of each run have the same windows, whichever rows they are: then the
+// timestamps need not be read.
+func (f *columnFold) windowed() bool {
+	for _, run := range f.page.Runs {
+		if _, _, ok := f.windowOf(run); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// windowOf returns the windows of the rows of a run, if all have the same.
+func (f *columnFold) windowOf(run logs.PageRun) (lo, hi int, ok bool) {
+	g, offset := f.w.x.grid, f.w.x.offset
+	lo, hi = g.steps(run.Oldest + offset)
+	l, h := g.steps(run.Newest + offset)
+	return lo, hi, lo == l && hi == h
+}
+
+// timeOf returns the time of a row: without timestamps, a time of its run, which has the same windows.
+func (f *columnFold) timeOf(run logs.PageRun, row int) int64 {
+	if f.ts == nil {
+		return run.Oldest
+	}
+	return f.ts[row]
 }
 
 // metadataCodes returns a key of the metadata, whatever labels the streams have.
@@ -184,14 +213,18 @@ func (f *columnFold) count(run logs.PageRun) {
 	g, offset := f.w.x.grid, f.w.x.offset
 	end := run.First + run.Rows
 	for row := f.nextRow(run.First); row < end; {
-		lo, hi := g.steps(f.ts[row] + offset)
-		next := row + after(f.ts[row:end], g.until(lo, hi)-offset)
+		ts := f.timeOf(run, row)
+		lo, hi := g.steps(ts + offset)
+		next := end
+		if f.ts != nil {
+			next = row + after(f.ts[row:end], g.until(lo, hi)-offset)
+		}
 		if lo <= hi {
-			f.w.at.ts, f.w.at.row = f.ts[row], row
+			f.w.at.ts, f.w.at.row = ts, row
 			s := f.series(run, 0, row)
 			f.w.touch(s)
 			n, last := f.countRows(row, next)
-			s.buckets.addOnes(lo, hi, f.ts[row], f.ts[last], float64(n))
+			s.buckets.addOnes(lo, hi, ts, f.timeOf(run, last), float64(n))
 		}
 		row = f.nextRow(next)
 	}
@@ -226,7 +259,7 @@ func (f *columnFold) each(run logs.PageRun) {
 	lo, hi, limit := 0, -1, int64(math.MinInt64)
 	id, value := uint32(0), 1.0
 	for row := f.nextRow(run.First); row < end; row = f.nextRow(row + 1) {
-		ts := f.ts[row]
+		ts := f.timeOf(run, row)
 		if ts > limit {
 			lo, hi = g.steps(ts + offset)
 			limit = max(g.until(lo, hi)-offset, ts)
