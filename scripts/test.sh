@@ -54,7 +54,8 @@ if [ ${#race[@]} -gt 0 ]; then
   step "tests of concurrent packages with the race detector" go test -race -short -timeout 20m \
     ./internal/wal/... ./internal/cache/... ./internal/scheduler/... ./internal/frontend/... ./internal/ingester/... \
     ./internal/store/... ./internal/distributor/... ./internal/telemetry/... ./internal/scraper/... \
-    ./internal/logs ./internal/logs/logql ./internal/logs/deletes ./internal/querier ./internal/compactor
+    ./internal/block ./internal/column ./internal/logs ./internal/logs/logql ./internal/logs/deletes \
+    ./internal/querier ./internal/compactor
 fi
 
 node_is_new_enough() { node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; }

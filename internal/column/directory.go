@@ -20,7 +20,8 @@ import (
 //	byte      kind, flags << 4
 //	Const     uvarint length, value
 //	Int       byte form; format; varint Min, uvarint Max-Min; IPv4: byte MinLen, byte MaxLen;
-//	          with a Clock: byte digits; steady: varint residual, else payload, byte Zeros if there are any
+//	          with a Clock: byte digits, where steady then varint residual and nothing more;
+//	          payload; byte Zeros if there are any
 //	          format: Decimal byte width, byte scale; TimeOfDay byte scale, separator;
 //	          DateTime byte scale, | 0x80 if Dotted; separator, date separator, uvarint length of the suffix, suffix
 //	Hex       byte digits; payload without length

@@ -19,7 +19,7 @@ type BlockOptions struct {
 }
 
 // A page of 4 MiB fits the processor's cache while it is encoded and compresses within a few percent
-// of the best (log-engine: 8 MiB gains 2 to 4 %); the bound on rows is for short lines.
+// of the best (8 MiB gains 2 to 4 %); the bound on rows is for short lines.
 const (
 	maxPageBytes = 4 << 20
 	maxPageRows  = 64 << 10

@@ -14,8 +14,9 @@ import (
 
 // Compaction makes one block of several.
 //
-// Rows that several blocks have come once. A large page whose rows no other page can double is copied as
-// it is, without decoding it, so that what was compacted well once costs little the next time.
+// Rows that several blocks have come once. A large page whose rows no other page can double, and whose
+// streams have about as much of it as they could, is copied as it is, without decoding it: what was
+// compacted well once costs little the next time.
 type Compaction struct {
 	// Blocks are the inputs. Rows of one instant and stream come in their order.
 	Blocks []*Block
@@ -80,7 +81,7 @@ func (c *Compaction) writeData(ctx context.Context, f io.Writer, meta *block.Met
 	return w.finishBlock(meta)
 }
 
-// wholeShare is the part of a full page, as its inverse, from which on a page is not worth making larger.
+// wholeShare is the part of the best page, as its inverse, from which on a page is not worth making anew.
 const wholeShare = 2
 
 // split tells the pages that can be copied from those whose rows must be merged.
@@ -88,16 +89,44 @@ func (c *Compaction) split(pages []pageRef, streams []labels.Labels) (copied, me
 	options := c.Options
 	options.setDefaults()
 	doubled := doubledPages(pages)
+	sizes := streamSizes([][]pageRef{pages}, len(streams))
 	for i, p := range pages {
-		e := p.entry()
-		large := int(e.lineBytes+e.metadataBytes) >= options.PageBytes/wholeShare || e.rows >= options.PageRows/wholeShare
-		if large && !doubled[i] && !c.touches(p, streams) {
+		if !doubled[i] && p.whole(&options, sizes) && !c.touches(p, streams) {
 			copied = append(copied, p)
 		} else {
 			merged = append(merged, p)
 		}
 	}
 	return copied, merged
+}
+
+// whole reports whether the page is large, and its streams have much of it: as far as what there is of them
+// allows. sizes are the bytes of all streams.
+func (p pageRef) whole(o *BlockOptions, sizes []int64) bool {
+	e := p.entry()
+	if int(e.lineBytes+e.metadataBytes) < o.PageBytes/wholeShare && e.rows < o.PageRows/wholeShare {
+		return false
+	}
+	has, could := int64(0), int64(0)
+	for i, r := range e.runs {
+		has += int64(r.bytes)
+		could += min(sizes[p.stream(i)], int64(o.PageBytes))
+	}
+	// Pages are full of short rows before they are full of bytes.
+	return has >= could/wholeShare || len(e.runs) == 1
+}
+
+// streamSizes returns the bytes of each of n streams in all pages.
+func streamSizes(seqs [][]pageRef, n int) []int64 {
+	sizes := make([]int64, n)
+	for _, pages := range seqs {
+		for _, p := range pages {
+			for i, r := range p.entry().runs {
+				sizes[p.stream(i)] += int64(r.bytes)
+			}
+		}
+	}
+	return sizes
 }
 
 func (c *Compaction) touches(p pageRef, streams []labels.Labels) bool {
@@ -167,42 +196,44 @@ func (b *Block) copyPage(ctx context.Context, i int, traces []block.IDHash) (enc
 const maxCursors = 24
 
 // merge makes pages of the rows of pages. Where the pages are in more sequences than can be merged at
-// once, the rows of the first are put into pages in memory, and these are merged with the rest.
+// once, neighbours are merged into pages in memory first, and these then.
 func (c *Compaction) merge(ctx context.Context, pages []pageRef, streams []labels.Labels) ([]encodedPage, error) {
 	seqs := sequences(pages)
+	for len(seqs) > maxCursors {
+		var fewer [][]pageRef
+		// Neighbours, since rows of one instant come in the order of the inputs.
+		for some := range slices.Chunk(seqs, maxCursors) {
+			made, err := c.mergeSome(ctx, some, streams, block.Fast)
+			if err != nil {
+				return nil, err
+			}
+			fewer = append(fewer, inMemory(made, streams))
+		}
+		seqs = fewer
+	}
+	return c.mergeSome(ctx, seqs, streams, c.Options.Level)
+}
+
+// inMemory makes a sequence of pages that were just encoded.
+func inMemory(pages []encodedPage, streams []labels.Labels) []pageRef {
+	set := &pageSet{name: "(merged)", streams: labelSets(streams), index: pageIndex{times: noTime}, store: memoryPages(pages)}
 	same := make([]uint32, len(streams))
 	for i := range same {
 		same[i] = uint32(i)
 	}
-	for len(seqs) > maxCursors {
-		made, err := c.mergeSome(ctx, seqs[:maxCursors], streams, block.Fast)
-		if err != nil {
-			return nil, err
-		}
-		set := &pageSet{name: "(merged)", streams: labelSets(streams), index: pageIndex{times: noTime}, store: memoryPages(made)}
-		var one []pageRef
-		for i := range made {
-			set.index.add(made[i].entry)
-			one = append(one, pageRef{set: set, page: i, numbers: same})
-		}
-		// First again, since rows of one instant come in the order of the inputs.
-		seqs = append([][]pageRef{one}, seqs[maxCursors:]...)
+	out := make([]pageRef, len(pages))
+	for i := range pages {
+		set.index.add(pages[i].entry)
+		out[i] = pageRef{set: set, page: i, numbers: same}
 	}
-	return c.mergeSome(ctx, seqs, streams, c.Options.Level)
+	return out
 }
 
 func (c *Compaction) mergeSome(ctx context.Context, seqs [][]pageRef, streams []labels.Labels, level block.Level) ([]encodedPage, error) {
 	w := &pageWriter{options: c.Options}
 	w.options.setDefaults()
 	w.options.Level = level
-	sizes := make([]int64, len(streams))
-	for _, pages := range seqs {
-		for _, p := range pages {
-			for i, r := range p.entry().runs {
-				sizes[p.stream(i)] += int64(r.bytes)
-			}
-		}
-	}
+	sizes := streamSizes(seqs, len(streams))
 	last := uint32(0)
 	begun := false
 	err := mergePages(ctx, seqs, func(stream uint32, ts int64, line []byte, md []Label) error {

@@ -88,7 +88,7 @@ func TestCompactionOfMany(t *testing.T) {
 }
 
 func TestCompactionCopiesLargePages(t *testing.T) {
-	batches := benchBatches(60, 4, 200)
+	batches := benchBatches(60, 1, 200)
 	var blocks []*Block
 	for i := 0; i < len(batches); i += 20 {
 		b, _ := blockOf(t, headOf(batches[i:i+20]...), BlockOptions{})
@@ -106,4 +106,28 @@ func TestCompactionCopiesLargePages(t *testing.T) {
 	require.NotEmpty(t, copied)
 	require.Len(t, sets, len(copied)+len(merged))
 	require.Equal(t, allRows(t, headOf(batches...)), allRows(t, compactedBlock(t, c)))
+}
+
+// Pages in which streams mix are made anew where there is more of the streams: a search for one of them
+// then opens a page or two.
+func TestCompactionSortsStreamsOut(t *testing.T) {
+	var blocks []*Block
+	for i := range 6 {
+		b := &Batch{}
+		for s := range 8 {
+			e := Stream{Labels: labels.FromStrings("app", fmt.Sprint(s))}
+			for k := range 100 {
+				e.Entries = append(e.Entries, Entry{Timestamp: int64(i*1000 + k), Line: fmt.Sprintf("line %d of stream %d", i*1000+k, s)})
+			}
+			b.Streams = append(b.Streams, e)
+		}
+		one, _ := blockOf(t, headOf(b), BlockOptions{PageRows: 800})
+		require.Len(t, one.index.pages, 1)
+		blocks = append(blocks, one)
+	}
+	b := compactedBlock(t, &Compaction{Blocks: blocks, Options: BlockOptions{PageRows: 800}})
+	require.Len(t, b.index.pages, 6)
+	for _, p := range b.index.pages {
+		require.LessOrEqual(t, len(p.runs), 3)
+	}
 }

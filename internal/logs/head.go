@@ -22,9 +22,10 @@ type HeadOptions struct {
 
 const defaultSealBytes = 32 << 20
 
-// streamShare is how much of a stream makes its templates and dictionaries worth having: with few streams
-// a buffer is sealed as soon as it fills a page, with many when they have about so much each.
-const streamShare = 64 << 10
+// streamShare is how much of a stream makes a part of a page that is worth reading alone. With few streams
+// a buffer is sealed as soon as they have about so much each: pages in which many streams mix cost every
+// search for one of them.
+const streamShare = 1 << 20
 
 // Head holds the recent entries of one tenant in memory. It is a Part; safe for concurrent use.
 //

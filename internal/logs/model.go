@@ -249,7 +249,7 @@ type QueryStats struct {
 	BytesRead        int64 // from the bucket
 	RangeReads       int64 // requests to the bucket
 	LinesProcessed   int64
-	BytesProcessed   int64 // of lines, uncompressed
+	BytesProcessed   int64 // of lines, uncompressed; of rows that stand in pages, with their metadata
 	EntriesReturned  int64
 	ExecNanoseconds  int64
 	QueueNanoseconds int64

@@ -38,9 +38,10 @@ type Page struct {
 
 // PageRun is consecutive rows of one stream, in order of time, then of arrival.
 type PageRun struct {
-	Stream      uint32
-	First, Rows int
-	// Oldest and Newest are the times of the first and the last row.
+	Stream uint32 // index in Page.Streams
+	First  int    // row of the page
+	Rows   int    // how many
+	// Oldest and Newest are the times of the first and the last row, in nanoseconds since 1970.
 	Oldest, Newest int64
 }
 
@@ -87,7 +88,9 @@ func (p *Page) MetadataKeys() []string {
 }
 
 // Ask runs ask over the columns until all that it wanted has been read, and returns with ask's last run
-// done on complete data. ask must not keep state of earlier runs.
+// done on complete data. Before that ask sees answers that are of the right shape and mean nothing, see
+// column.Reader: each run must set anew all that it leaves behind, and nothing of that may be passed on
+// before Ask returns. p must have columns, see Lines.
 func (p *Page) Ask(ctx context.Context, ask func(r *column.Reader)) error {
 	for {
 		ask(p.reader)

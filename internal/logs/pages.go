@@ -55,6 +55,15 @@ func (s *pageSet) Levels() map[string]int64 {
 	return out
 }
 
+// findMatchers returns the streams that match all of the matchers.
+func (s *pageSet) findMatchers(matchers []Matcher) (*block.Bitmap, error) {
+	set, err := compileMatchers(matchers)
+	if err != nil {
+		return nil, err
+	}
+	return s.find(set)
+}
+
 // findSets returns the streams that match any of the sets.
 func (s *pageSet) findSets(sets []matcherSet) (*block.Bitmap, error) {
 	found := block.NewBitmap(s.streams.len())
@@ -94,11 +103,7 @@ func (s *pageSet) Series(ctx context.Context, start, end int64, matchers [][]Mat
 // Volume implements Part. The entries are exact; the bytes of a run that is partly in the range are
 // taken in proportion.
 func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	set, err := compileMatchers(matchers)
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.find(set)
+	found, err := s.findMatchers(matchers)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +132,7 @@ func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Match
 
 // Extents implements Part. It reads nothing: times are those of whole runs.
 func (s *pageSet) Extents(_ context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
-	set, err := compileMatchers(matchers)
-	if err != nil {
-		return nil, err
-	}
-	found, err := s.find(set)
+	found, err := s.findMatchers(matchers)
 	if err != nil {
 		return nil, err
 	}

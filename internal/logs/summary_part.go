@@ -80,14 +80,18 @@ func (p *hidingPart) mayHold(ctx context.Context, q *selection) (bool, error) {
 	return true, nil
 }
 
-// mayMatch reports whether streams of the block may match any of the sets.
-func (p *lazyPart) mayMatch(sets ...matcherSet) bool {
-	for _, set := range sets {
+// openFor opens the block unless none of its streams can match any of the sets.
+func (p *lazyPart) openFor(ctx context.Context, sets ...[]Matcher) (Part, error) {
+	compiled, err := compileMatcherSets(sets)
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range compiled {
 		if p.Summary.MayMatch(set...) {
-			return true
+			return p.open(ctx)
 		}
 	}
-	return false
+	return noRows{}, nil
 }
 
 // TimeRange implements Part.
@@ -129,11 +133,7 @@ func (p *lazyPart) forSelect(ctx context.Context, s Select) (Part, error) {
 
 // Series implements Part.
 func (p *lazyPart) Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
-	sets, err := compileMatcherSets(matchers)
-	if err != nil || !p.mayMatch(sets...) {
-		return nil, err
-	}
-	part, err := p.open(ctx)
+	part, err := p.openFor(ctx, matchers...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,11 +142,7 @@ func (p *lazyPart) Series(ctx context.Context, start, end int64, matchers [][]Ma
 
 // Volume implements Part.
 func (p *lazyPart) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	set, err := compileMatchers(matchers)
-	if err != nil || !p.mayMatch(set) {
-		return nil, err
-	}
-	part, err := p.open(ctx)
+	part, err := p.openFor(ctx, matchers)
 	if err != nil {
 		return nil, err
 	}
@@ -155,11 +151,7 @@ func (p *lazyPart) Volume(ctx context.Context, start, end int64, matchers []Matc
 
 // Extents implements Part.
 func (p *lazyPart) Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
-	set, err := compileMatchers(matchers)
-	if err != nil || !p.mayMatch(set) {
-		return nil, err
-	}
-	part, err := p.open(ctx)
+	part, err := p.openFor(ctx, matchers)
 	if err != nil {
 		return nil, err
 	}

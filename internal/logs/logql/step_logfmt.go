@@ -14,7 +14,6 @@ type logfmtScanner struct {
 	key    []byte
 	value  []byte
 	quoted bool   // value is what stood between the quotes, still escaped
-	hasVal bool   // there was an =
 	fault  string // what is wrong at pos; "" if nothing
 }
 
