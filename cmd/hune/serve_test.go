@@ -52,6 +52,7 @@ func TestStopUnderLoad(t *testing.T) {
 	var mu sync.Mutex
 	accepted := map[string]bool{}
 	quit := make(chan struct{})
+	began := time.Now() // before the first line
 	var writers sync.WaitGroup
 	for w := range 4 {
 		writers.Go(func() {
@@ -76,7 +77,6 @@ func TestStopUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	began := time.Now()
 	pause(300 * time.Millisecond)
 	p.stop()
 	close(quit)

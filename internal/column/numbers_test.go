@@ -50,7 +50,7 @@ func TestNumbersAreParsedText(t *testing.T) {
 		require.Equal(t, want, got)
 		checkComparisons(t, rng, p, r, want)
 	})
-	require.Greater(t, tested, 20)
+	require.NotZero(t, tested)
 }
 
 func checkComparisons(t require.TestingT, rng *rand.Rand, p *searchPage, r *Reader, vals []float64) {
