@@ -440,3 +440,28 @@ func TestWriteBlock(t *testing.T) {
 	require.ErrorIs(t, head.WriteBlock(canceled, t.TempDir(), testMeta()), context.Canceled)
 	require.Error(t, head.WriteBlock(ctx, filepath.Join(dir, "missing"), testMeta()))
 }
+
+// Blocks that follow each other share little, however many they are: what lies between their borders is
+// scanned by columns.
+func TestSharedTimes(t *testing.T) {
+	var parts []Part
+	const blocks, length = 40, 1000
+	for i := range blocks {
+		var entries []Entry
+		for k := range length + 5 { // five into the next one
+			entries = append(entries, Entry{Timestamp: int64(i*length + k), Line: "x"})
+		}
+		parts = append(parts, headOf(&Batch{Streams: []Stream{{Labels: labels.FromStrings("app", "a"), Entries: entries}}}))
+	}
+	shared, err := sharedTimes(context.Background(), parts, Select{End: blocks * length * 2})
+	require.NoError(t, err)
+	require.Len(t, shared, blocks-1)
+	for i, r := range shared {
+		require.Equal(t, timeRange{int64((i + 1) * length), int64((i+1)*length + 5)}, r)
+	}
+	many := make([]timeRange, 3*maxShared)
+	for i := range many {
+		many[i] = timeRange{int64(i * 10), int64(i*10 + 1)}
+	}
+	require.Len(t, joined(many), maxShared)
+}

@@ -196,9 +196,10 @@ func (u *union) scan(ctx context.Context, sel Select, visit func(context.Context
 	return context.Cause(ctx)
 }
 
-// maxShared bounds how many ranges of time sharedTimes returns: more would have pages read again and
-// again.
-const maxShared = 8
+// maxShared bounds how many ranges of time sharedTimes returns. Blocks that follow each other share a moment
+// at each border, so there are as many as blocks; a range costs that the pages at its ends are opened once
+// more, but joining two means that all between them is read row by row.
+const maxShared = 512
 
 // sharedTimes returns the times [min, max) at which several parts may have rows of one stream: ascending,
 // apart, inside of the select's.
