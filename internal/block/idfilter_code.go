@@ -22,7 +22,8 @@ func newIDCode(entries []IDEntry) idCode {
 	}
 	// The best parameter for a geometric distribution is 0.69 times its mean.
 	mean := 0.69 * float64(math.MaxUint32) / float64(len(entries))
-	return idCode{low: byte(max(0, math.Floor(math.Log2(mean)+0.5))), width: byte(bits.Len32(last))}
+	// At least one bit for pages: zeros at the end of a piece are left out, and the width ends its header.
+	return idCode{low: byte(max(0, math.Floor(math.Log2(mean)+0.5))), width: byte(max(1, bits.Len32(last)))}
 }
 
 // append appends entries. It stops early once dst is longer than end.
