@@ -153,7 +153,9 @@ await test('metrics: typing completes, Enter runs, a drag zooms, back returns', 
   await b.page.keyboard.press('Control+Enter');
   await b.until('the query ran', (d) => d.metrics?.expr === name && d.metrics.series > 0);
   await b.until('it is drawn', (d) => d.chart?.drawn);
-  const box = await b.page.locator('.u-over').boundingBox();
+  // A chart that is drawn anew has no box for a moment.
+  let box = null;
+  for (let i = 0; i < 50 && !(box = await b.page.locator('.u-over').boundingBox().catch(() => null)); i++) await b.page.waitForTimeout(100);
   await b.page.mouse.move(box.x + box.width * 0.4, box.y + 40);
   await b.page.mouse.down();
   await b.page.mouse.move(box.x + box.width * 0.6, box.y + 60, { steps: 5 });
