@@ -77,7 +77,7 @@ type parser struct {
 }
 
 func parseExpr(query string) (e Expr, err error) {
-	if len(query) > maxQuery {
+	if len(query) >= maxQuery {
 		return nil, invalidf("input size too long (%d > %d)", len(query), maxQuery)
 	}
 	if strings.TrimSpace(query) == "" {
@@ -261,7 +261,7 @@ func (p *parser) fold(op *BinOp) Expr {
 		return op
 	}
 	if lok && rok {
-		// An infinity has no text to print it as, so such operations stay.
+		// An infinity has no text that could be read again, so such operations stay.
 		if v := arithmetic(op.Op, l.Value, r.Value); !math.IsInf(v, 0) && !math.IsNaN(v) {
 			return &Literal{v}
 		}

@@ -184,7 +184,7 @@ func (p *parser) lineFilter(m LineMatch) Stage {
 		case t.kind == tokString:
 			p.pos++
 			s.Terms = append(s.Terms, LineTerm{Text: t.str})
-		case p.is("ip") && (m == LineContains || m == LineNotContains):
+		case p.is("ip"):
 			s.Terms = append(s.Terms, LineTerm{Text: p.ip(), IP: true})
 		default:
 			p.unexpected("STRING", "ip")
@@ -272,7 +272,8 @@ func (p *parser) dropKeep(keep bool) Stage {
 	}
 }
 
-// labelFilter reads label filters joined by or (which binds least), and, a comma or nothing.
+// labelFilter reads label filters joined by or (which binds least), and, a comma or nothing. What stands behind a
+// comma, or behind nothing, belongs together whatever joins it: a=1, b=2 or c=3 is a=1 and (b=2 or c=3).
 func (p *parser) labelFilter(minPrecedence int) LabelFilter {
 	p.enter()
 	defer p.leave()
@@ -282,11 +283,11 @@ func (p *parser) labelFilter(minPrecedence int) LabelFilter {
 		case p.is("or") && minPrecedence < 1:
 			p.pos++
 			left = &BinaryFilter{Or: true, Left: left, Right: p.labelFilter(1)}
-		case (p.is("and") || p.is(",")) && minPrecedence < 2:
+		case p.is("and") && minPrecedence < 2:
 			p.pos++
 			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
-		case (t.kind == tokIdent || p.is("(")) && minPrecedence < 2:
-			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
+		case p.accept(","), t.kind == tokIdent, p.is("("):
+			left = &BinaryFilter{Left: left, Right: p.labelFilter(0)}
 		default:
 			return left
 		}

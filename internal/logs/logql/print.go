@@ -34,7 +34,10 @@ func writeMatchers(b *strings.Builder, ms []logs.Matcher) {
 
 func matcherString(m logs.Matcher) string { return m.Name + m.Type.String() + strconv.Quote(m.Value) }
 
-func (g *Grouping) String() string {
+func (g *Grouping) String() string { return g.join(",") }
+
+// join prints the clause with sep between the labels.
+func (g *Grouping) join(sep string) string {
 	if g == nil {
 		return ""
 	}
@@ -42,7 +45,7 @@ func (g *Grouping) String() string {
 	if g.Without {
 		word = "without"
 	}
-	return " " + word + " (" + strings.Join(g.Labels, ",") + ")"
+	return " " + word + " (" + strings.Join(g.Labels, sep) + ")"
 }
 
 func (e *RangeAgg) String() string {
@@ -53,7 +56,7 @@ func (e *RangeAgg) param() string {
 	if e.Param == nil {
 		return ""
 	}
-	return formatFloat(*e.Param) + ","
+	return formatDecimal(*e.Param) + ","
 }
 
 func (r LogRange) String() string {
@@ -66,7 +69,7 @@ func (r LogRange) String() string {
 
 // suffix is the window and the offset.
 func (r LogRange) suffix() string {
-	s := "[" + formatInterval(r.Interval) + "]"
+	s := "[" + model.Duration(r.Interval).String() + "]"
 	if r.Offset != 0 {
 		s += " offset " + r.Offset.String()
 	}
@@ -84,17 +87,21 @@ func (u *Unwrap) String() string {
 	return s
 }
 
-func formatInterval(d time.Duration) string {
-	if d%time.Millisecond != 0 {
-		return d.String()
-	}
-	return model.Duration(d).String()
-}
-
-func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+// formatFloat prints large and small numbers with an exponent, formatDecimal never does. Which is used where is
+// Loki's choice.
+func formatFloat(f float64) string   { return strconv.FormatFloat(f, 'g', -1, 64) }
+func formatDecimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (e *VectorAgg) String() string {
-	return e.Op + e.Grouping.String() + "(" + e.param() + e.Expr.String() + ")"
+	return e.Op + e.grouping(",") + "(" + e.param() + e.Expr.String() + ")"
+}
+
+// grouping prints the clause, or nothing where it is by (), which is what no clause means here.
+func (e *VectorAgg) grouping(sep string) string {
+	if e.Grouping != nil && !e.Grouping.Without && len(e.Grouping.Labels) == 0 {
+		return ""
+	}
+	return e.Grouping.join(sep)
 }
 
 func (e *VectorAgg) param() string {
@@ -105,29 +112,34 @@ func (e *VectorAgg) param() string {
 }
 
 func (e *BinOp) String() string {
-	return "(" + e.Left.String() + " " + e.operator() + " " + e.Right.String() + ")"
+	return "(" + e.Left.String() + " " + e.operator(",") + " " + e.Right.String() + ")"
 }
 
-// operator prints the operator with its modifiers.
-func (e *BinOp) operator() string {
+// operator prints the operator with its modifiers, and sep between labels. A matching without group_left and
+// group_right ends in a blank, as with Loki; ignoring () is what no matching means.
+func (e *BinOp) operator(sep string) string {
 	s := e.Op
 	if e.Bool {
 		s += " bool"
 	}
 	m := e.Matching
-	if m == nil {
+	if m == nil || !m.On && len(m.Labels) == 0 && m.Card == OneToOne {
 		return s
 	}
 	word := " ignoring ("
 	if m.On {
 		word = " on ("
 	}
-	s += word + strings.Join(m.Labels, ",") + ")"
+	s += word + strings.Join(m.Labels, sep) + ") "
 	switch m.Card {
 	case ManyToOne:
-		s += " group_left (" + strings.Join(m.Include, ",") + ")"
+		s += "group_left"
 	case OneToMany:
-		s += " group_right (" + strings.Join(m.Include, ",") + ")"
+		s += "group_right"
+	}
+	// A side in parentheses would be taken for the labels.
+	if _, inParentheses := e.Right.(*BinOp); len(m.Include) > 0 || m.Card != OneToOne && inParentheses {
+		s += " (" + strings.Join(m.Include, sep) + ")"
 	}
 	return s
 }
@@ -135,12 +147,13 @@ func (e *BinOp) operator() string {
 func (e *Literal) String() string { return formatFloat(e.Value) }
 func (e *Vector) String() string  { return "vector(" + formatFloat(e.Value) + ")" }
 
-func (e *LabelReplace) String() string { return "label_replace(" + e.Expr.String() + e.args() + ")" }
+func (e *LabelReplace) String() string { return "label_replace(" + e.Expr.String() + e.args(",") + ")" }
 
-func (e *LabelReplace) args() string {
+// args prints the texts, each behind sep.
+func (e *LabelReplace) args(sep string) string {
 	s := ""
 	for _, a := range [...]string{e.Dst, e.Replacement, e.Src, e.Regex} {
-		s += "," + strconv.Quote(a)
+		s += sep + strconv.Quote(a)
 	}
 	return s
 }
@@ -163,14 +176,19 @@ var lineOperators = [...]string{"|=", "!=", "|~", "!~", "|>", "!>"}
 // String returns the operator.
 func (m LineMatch) String() string { return lineOperators[m] }
 
+// String prints a positive filter with its terms joined by or; the terms of a negative one stand one behind the
+// other, which is the same.
 func (s *LineFilter) String() string {
+	joint := " or "
+	if s.Match.Negative() {
+		joint = " " + s.Match.String() + " "
+	}
 	var b strings.Builder
-	b.WriteString(s.Match.String())
+	b.WriteString(s.Match.String() + " ")
 	for i, t := range s.Terms {
 		if i > 0 {
-			b.WriteString(" or")
+			b.WriteString(joint)
 		}
-		b.WriteByte(' ')
 		if t.IP {
 			b.WriteString("ip(" + strconv.Quote(t.Text) + ")")
 		} else {
@@ -216,7 +234,7 @@ func filterString(f LabelFilter) string {
 	case *StringFilter:
 		return matcherString(f.Matcher)
 	case *NumberFilter:
-		return f.Label + f.Op + formatFloat(f.Value)
+		return f.Label + f.Op + formatDecimal(f.Value)
 	case *DurationFilter:
 		return f.Label + f.Op + formatDuration(f.Value)
 	case *BytesFilter:
@@ -239,13 +257,16 @@ func filterString(f LabelFilter) string {
 
 func formatDuration(d time.Duration) string { return d.String() }
 
-// formatBytes prints the rounded form where it means the same number, as Loki prints it always.
-func formatBytes(n uint64) string {
-	s := strings.ReplaceAll(humanize.Bytes(n), " ", "")
-	if back, err := humanize.ParseBytes(s); err == nil && back == n {
-		return s
+// formatBytes prints n with two digits, as Loki does.
+func formatBytes(n uint64) string { return strings.ReplaceAll(humanize.Bytes(n), " ", "") }
+
+// roundBytes is n as it is read from what formatBytes prints. Loki's processes hand queries on as text, so it is
+// this that sizes are compared with there.
+func roundBytes(n uint64) uint64 {
+	if back, err := humanize.ParseBytes(formatBytes(n)); err == nil {
+		return back
 	}
-	return strconv.FormatUint(n, 10) + "B"
+	return n
 }
 
 func (s *LineFormat) String() string { return "| line_format " + strconv.Quote(s.Template) }

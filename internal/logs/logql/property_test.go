@@ -137,9 +137,9 @@ func TestPrintParse(t *testing.T) {
 	})
 }
 
-// TestFiltersFirst: moving line filters changes no answer.
+// TestFiltersFirst: moving line filters changes no answer. What it does behind decolorize is in pipeline.test.
 func TestFiltersFirst(t *testing.T) {
-	stages := []string{`| logfmt`, `|= "1"`, `!= "7"`, `| drop n`, `| line_format "{{.n}} {{.app}} 1"`, `| n > 2`, `|~ "[13]"`, `| label_format z="{{.n}}"`, `| decolorize`}
+	stages := []string{`| logfmt`, `|= "1"`, `!= "7"`, `| drop n`, `| line_format "{{.n}} {{.app}} 1"`, `| n > 2`, `|~ "[13]"`, `| label_format z="{{.n}}"`}
 	m := &memory{}
 	for i := range 40 {
 		m.add(labels.FromStrings("app", "a"), int64(i), fmt.Sprintf("n=%d x=\x1b[31m%d", i, i%5))

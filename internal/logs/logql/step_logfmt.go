@@ -128,7 +128,7 @@ type logfmtStep struct {
 }
 
 func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none || len(line) == 0 {
+	if s.satisfied() || len(line) == 0 {
 		return line, true
 	}
 	d := &st.d
@@ -173,7 +173,7 @@ func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 	}
 }
 
-// logfmtExprStep is the logfmt parser with expressions.
+// logfmtExprStep is the logfmt parser with expressions. It asks no filter early.
 type logfmtExprStep struct {
 	strict, keepEmpty bool
 	labels            []string
@@ -217,12 +217,12 @@ func parseLogfmtPath(path string) (string, error) {
 }
 
 func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none {
+	if s.satisfied() {
 		return line, true
 	}
 	d := &st.d
 	*d = logfmtScanner{line: line}
-	drop, done := false, false
+	done := false
 	for !done {
 		if !d.next() {
 			if d.fault == "" {
@@ -235,23 +235,20 @@ func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bo
 			d.skip()
 			continue
 		}
-		drop, done = st.pair(s)
-		if drop {
-			return line, false
-		}
+		done = st.pair(s)
 	}
 	if !st.keepEmpty || !done {
 		for _, name := range st.labels {
 			if _, _, ok := s.get(name); !ok {
-				s.parsed(name, "")
+				s.set(fromParser, name, "")
 			}
 		}
 	}
 	return line, true
 }
 
-// pair sets the labels that the pair at hand is asked for.
-func (st *logfmtExprStep) pair(s *labelSet) (drop, done bool) {
+// pair sets the labels that the pair at hand is asked for. It reports whether that is all that is needed.
+func (st *logfmtExprStep) pair(s *labelSet) (done bool) {
 	for i, key := range st.keys {
 		if key != string(st.d.key) {
 			continue
@@ -260,16 +257,12 @@ func (st *logfmtExprStep) pair(s *labelSet) (drop, done bool) {
 		if !ok {
 			if st.strict {
 				s.fail(errLogfmt, st.d.details())
-				return false, true
+				return true
 			}
 			continue
 		}
-		switch s.parsed(s.parsedName(st.labels[i]), text) {
-		case parseDrop:
-			return true, true
-		case parseDone:
-			done = true
-		}
+		s.set(fromParser, s.parsedName(st.labels[i]), text)
+		done = done || s.satisfied()
 	}
-	return false, done
+	return done
 }
