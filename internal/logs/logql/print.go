@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/logs"
 )
@@ -232,6 +233,9 @@ func (f *BinaryFilter) String() string   { return "| " + filterString(f) }
 func filterString(f LabelFilter) string {
 	switch f := f.(type) {
 	case *StringFilter:
+		if f.Type == labels.MatchRegexp && !strings.Contains(f.Value, "`") && printsAsWritten(f.Value) {
+			return f.Name + "=~`" + f.Value + "`"
+		}
 		return matcherString(f.Matcher)
 	case *NumberFilter:
 		return f.Label + f.Op + formatDecimal(f.Value)
