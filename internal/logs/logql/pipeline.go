@@ -132,6 +132,8 @@ func compileParser(st *Parser) (step, error) {
 		return &patternStep{p: c}, err
 	case ParseUnpack:
 		return newUnpackStep(), nil
+	case parseAuto:
+		return newAutoStep(), nil
 	}
 	return nil, fmt.Errorf("parser %s is not supported yet", st.Kind)
 }
