@@ -93,7 +93,8 @@ func (p *pushParser) fieldAt(t *column.Template, path []string) origin {
 	found := origin{kind: always}
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		if len(f.Path) < len(path) || !slices.Equal(f.Path[:len(path)], path) {
+		if t.Mode == column.Logfmt && sanitizeKey(f.Path[0]) != path[0] ||
+			t.Mode == column.JSON && (len(f.Path) < len(path) || !slices.Equal(f.Path[:len(path)], path)) {
 			continue
 		}
 		if found.kind != always || len(f.Path) > len(path) || f.Slot < 0 && p.mode == column.JSON {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/buger/jsonparser"
@@ -200,57 +199,6 @@ func (st *jsonExprStep) field(i int, value []byte, t jsonparser.ValueType, err e
 	}
 	st.found++
 	st.s.set(fromParser, st.s.parsedName(st.labels[i]), text)
-}
-
-// parsePath reads a JSON path: a.b[0]["c d"]. Indexes come out as "[0]".
-func parsePath(path string) ([]string, error) {
-	var out []string
-	rest := strings.TrimSpace(path)
-	if rest == "" {
-		return nil, errors.New("syntax error: unexpected $end")
-	}
-	for first := true; rest != ""; first = false {
-		switch {
-		case strings.HasPrefix(rest, `["`):
-			end := quotedEnd(rest[1:])
-			if end < 0 || !strings.HasPrefix(rest[1+end:], "]") {
-				return nil, errors.New("syntax error: unexpected STRING")
-			}
-			out = append(out, strings.ReplaceAll(rest[2:end], `\"`, `"`))
-			rest = rest[end+2:]
-		case rest[0] == '[':
-			end := digits(rest, 1)
-			if end == 1 || !strings.HasPrefix(rest[end:], "]") {
-				return nil, errors.New("syntax error: unexpected [")
-			}
-			out = append(out, rest[:end+1])
-			rest = rest[end+1:]
-		default:
-			if !first {
-				if rest[0] != '.' {
-					return nil, errors.New("syntax error: unexpected FIELD")
-				}
-				rest = rest[1:]
-			}
-			n := pathFieldLen(rest)
-			if n == 0 {
-				return nil, errors.New("syntax error: unexpected FIELD")
-			}
-			out = append(out, rest[:n])
-			rest = rest[n:]
-		}
-	}
-	return out, nil
-}
-
-func pathFieldLen(s string) int {
-	for i, r := range s {
-		switch r {
-		case '.', '[', ']', '"', ' ', '\t', '\n':
-			return i
-		}
-	}
-	return len(s)
 }
 
 // unpackStep is the unpack parser: string fields of the object become labels, _entry the line.

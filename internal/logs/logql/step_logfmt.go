@@ -173,7 +173,8 @@ func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 	}
 }
 
-// logfmtExprStep is the logfmt parser with expressions. It asks no filter early.
+// logfmtExprStep is the logfmt parser with expressions. It asks no filter early. Keys of the line are looked for as
+// the labels that they would be: http_status is the key http.status, too.
 type logfmtExprStep struct {
 	strict, keepEmpty bool
 	labels            []string
@@ -192,28 +193,6 @@ func newLogfmtExprStep(exprs []Extraction, strict, keepEmpty bool) (step, error)
 		st.keys = append(st.keys, path)
 	}
 	return st, nil
-}
-
-func parseLogfmtPath(path string) (string, error) {
-	out, word := "", false
-	for i, r := range path {
-		switch {
-		case r == ' ' || r == '\t' || r == '\n':
-			word = false
-		case !word && out != "":
-			return "", fmt.Errorf("syntax error: unexpected KEY")
-		default:
-			word = true
-			out = path[i-len(out) : i+len(string(r))]
-		}
-	}
-	if out == "" {
-		return "", fmt.Errorf("syntax error: unexpected $end, expecting KEY or STRING")
-	}
-	if n := len(out); n > 1 && out[0] == '"' && out[n-1] == '"' {
-		out = out[1 : n-1]
-	}
-	return out, nil
 }
 
 func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
@@ -249,8 +228,9 @@ func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bo
 
 // pair sets the labels that the pair at hand is asked for. It reports whether that is all that is needed.
 func (st *logfmtExprStep) pair(s *labelSet) (done bool) {
+	found := s.sanitized(st.d.key)
 	for i, key := range st.keys {
-		if key != string(st.d.key) {
+		if key != found {
 			continue
 		}
 		text, ok := st.d.text(s)
