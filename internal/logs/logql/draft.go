@@ -122,7 +122,9 @@ func (d *Draft) complete(text string, cursor int) {
 	p := parser{tokens: tokens, text: text[:d.From], draft: &draft{}}
 	p.whole()
 	d.Wants = p.draft.wants
-	d.Selector = p.draft.selector
+	if p.draft.selected {
+		d.Selector = (&LogQuery{Matchers: p.draft.selector}).String()
+	}
 	if inWindow {
 		d.Wants = []Want{{Kind: WantDuration}}
 		d.From++
@@ -185,16 +187,23 @@ func tokenEnd(text string, from, cursor int) int {
 	return max(cursor, l.pos)
 }
 
-// faultOf places err; end is where the parser was if err doesn't say.
+// faultOffset returns the place of err; end is where the parser was if err doesn't say.
+func faultOffset(err error, end int) int {
+	var e *ParseError
+	if errors.As(err, &e) && e.Col > 0 {
+		return e.Offset
+	}
+	return end
+}
+
+// faultOf places err, as faultOffset does.
 func faultOf(err error, text string, end int) Fault {
 	var e *ParseError
 	if !errors.As(err, &e) {
 		e = &ParseError{Msg: err.Error()}
 	}
-	f := Fault{Msg: e.Msg, Hint: e.Hint, From: e.Offset, To: e.Offset}
-	if e.Col == 0 {
-		f.From, f.To = end, end
-	}
+	f := Fault{Msg: e.Msg, Hint: e.Hint, From: faultOffset(err, end)}
+	f.To = f.From
 	f.Line, f.Col = position(text, f.From)
 	if f.From < len(text) {
 		f.To = max(tokenEnd(text, f.From, f.From+1), f.From+1)

@@ -1,11 +1,14 @@
 package logql
 
+import "github.com/hune-io/hune/internal/logs"
+
 // draft is what a parser gathers that reads an unfinished query.
 type draft struct {
 	faults   []Fault
 	wants    []Want
 	settled  bool // the end was met where something had to come: what is looked for afterwards can't
-	selector string
+	selected bool // a selector was begun
+	selector []logs.Matcher
 }
 
 // whole reads a query to its end, passing over faults.
@@ -46,10 +49,12 @@ func (p *parser) note(err error) {
 	d := p.draft
 	at := p.tokens[p.pos]
 	d.settled = d.settled || at.kind == tokEOF
-	f := faultOf(err, p.text, at.offset)
-	if n := len(d.faults); n < maxFaults && (n == 0 || d.faults[n-1].From < f.From) {
-		d.faults = append(d.faults, f)
+	// What is missing at the end is missed by each level that the end is in: once is enough.
+	n := len(d.faults)
+	if n == maxFaults || n > 0 && d.faults[n-1].From >= faultOffset(err, at.offset) {
+		return
 	}
+	d.faults = append(d.faults, faultOf(err, p.text, at.offset))
 }
 
 // skipTo moves to the next token that follows wants outside of parentheses, or to the end.

@@ -10,10 +10,12 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
-// maxQuery and maxDepth bound what a query may cost to parse.
+// What a query may cost to parse: bytes, levels of the tree, and levels of parentheses, which are more than those
+// of the tree that they print.
 const (
-	maxQuery = 128 << 10
-	maxDepth = 300
+	maxQuery   = 128 << 10
+	maxDepth   = 1000
+	maxNesting = 5 * maxDepth
 )
 
 const emptyMatchersText = "queries require at least one regexp or equality matcher that does not have an empty-compatible value. " +
@@ -98,7 +100,50 @@ func parseExpr(query string) (e Expr, err error) {
 	if p.peek().kind != tokEOF {
 		p.unexpected()
 	}
+	if depthOf(e) > maxDepth {
+		p.failf("query is nested deeper than %d levels", maxDepth)
+	}
 	return e, nil
+}
+
+// depthOf returns how many levels e has.
+func depthOf(e Expr) int {
+	switch e := e.(type) {
+	case *LogQuery:
+		return 1 + filterDepth(e.Stages)
+	case *RangeAgg:
+		depth := filterDepth(e.Range.Query.Stages)
+		if e.Range.Unwrap != nil {
+			for _, f := range e.Range.Unwrap.Filters {
+				depth = max(depth, filterDepth([]Stage{f}))
+			}
+		}
+		return 2 + depth
+	case *VectorAgg:
+		return 1 + depthOf(e.Expr)
+	case *BinOp:
+		return 1 + max(depthOf(e.Left), depthOf(e.Right))
+	case *LabelReplace:
+		return 1 + depthOf(e.Expr)
+	case *Variants:
+		depth := filterDepth(e.Of.Query.Stages)
+		for _, v := range e.Variants {
+			depth = max(depth, depthOf(v))
+		}
+		return 1 + depth
+	}
+	return 1
+}
+
+// filterDepth returns how many levels the deepest label filter of stages has.
+func filterDepth(stages []Stage) int {
+	depth := 0
+	for _, s := range stages {
+		if f, ok := s.(*BinaryFilter); ok {
+			depth = max(depth, 1+filterDepth([]Stage{f.Left, f.Right}))
+		}
+	}
+	return depth
 }
 
 func (p *parser) failf(format string, args ...any) { panic(bail{invalidf(format, args...)}) }
@@ -173,8 +218,8 @@ func (p *parser) take(k tokenKind, expecting ...string) token {
 
 func (p *parser) enter() {
 	p.depth++
-	if p.depth > maxDepth {
-		p.failf("query is nested deeper than %d levels", maxDepth)
+	if p.depth > maxNesting {
+		p.failf("query is nested deeper than %d levels", maxNesting)
 	}
 }
 

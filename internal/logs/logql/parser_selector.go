@@ -16,7 +16,7 @@ func (p *parser) matchers() []logs.Matcher {
 	for expecting := []string{"IDENTIFIER", "}"}; ; expecting = []string{"IDENTIFIER"} {
 		p.attempt(func() { out = append(out, p.matcher(expecting)) }, aMatcherFollows)
 		if p.draft != nil {
-			p.draft.selector = (&LogQuery{Matchers: out}).String()
+			p.draft.selected, p.draft.selector = true, out
 		}
 		if p.accept("}") {
 			return out

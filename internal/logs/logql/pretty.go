@@ -71,19 +71,20 @@ func needsParentheses(op, inner *BinOp, right bool) bool {
 
 // prettyRange prints the query, an unwrap on a line of its own, and the window behind both.
 func prettyRange(r LogRange, level int) string {
-	s := pretty(r.Query, level)
+	var b strings.Builder
+	b.WriteString(pretty(r.Query, level))
 	if u := r.Unwrap; u != nil {
 		in := "\n" + indent(level+1)
-		s += in + (&Unwrap{Label: u.Label, Conversion: u.Conversion}).String()
+		b.WriteString(in + (&Unwrap{Label: u.Label, Conversion: u.Conversion}).String())
 		for _, f := range u.Filters {
-			s += in + f.String()
+			b.WriteString(in + f.String())
 		}
 	}
-	s += " [" + model.Duration(r.Interval).String() + "]"
+	b.WriteString(" [" + model.Duration(r.Interval).String() + "]")
 	if r.Offset != 0 {
-		s += " offset " + prettyOffset(r.Offset)
+		b.WriteString(" offset " + prettyOffset(r.Offset))
 	}
-	return s
+	return b.String()
 }
 
 // prettyOffset leaves out units that are zero where that can be read again.
@@ -128,21 +129,17 @@ func lineFilters(stages []Stage) int {
 
 // prettyFilters prints line filters: as many of the first as fit on one line, each of the others on its own.
 func prettyFilters(filters []Stage, level int) string {
-	n := len(filters)
-	for n > 1 && len(joinStages(filters[:n])) > prettyWidth {
-		n--
+	var b strings.Builder
+	b.WriteString(indent(level) + filters[0].String())
+	width, fits := b.Len()-len(indent(level)), true
+	for _, f := range filters[1:] {
+		text := f.String()
+		width += 1 + len(text)
+		if fits = fits && width <= prettyWidth; fits {
+			b.WriteString(" " + text)
+		} else {
+			b.WriteString("\n" + indent(level) + text)
+		}
 	}
-	lines := []string{indent(level) + joinStages(filters[:n])}
-	for _, f := range filters[n:] {
-		lines = append(lines, indent(level)+f.String())
-	}
-	return strings.Join(lines, "\n")
-}
-
-func joinStages(stages []Stage) string {
-	texts := make([]string, len(stages))
-	for i, s := range stages {
-		texts[i] = s.String()
-	}
-	return strings.Join(texts, " ")
+	return b.String()
 }

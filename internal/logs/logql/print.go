@@ -12,14 +12,75 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
-func (e *LogQuery) String() string {
+func (e *LogQuery) String() string     { return exprString(e) }
+func (e *RangeAgg) String() string     { return exprString(e) }
+func (e *VectorAgg) String() string    { return exprString(e) }
+func (e *BinOp) String() string        { return exprString(e) }
+func (e *Literal) String() string      { return exprString(e) }
+func (e *Vector) String() string       { return exprString(e) }
+func (e *LabelReplace) String() string { return exprString(e) }
+func (e *Variants) String() string     { return exprString(e) }
+
+func exprString(e Expr) string {
 	var b strings.Builder
-	writeMatchers(&b, e.Matchers)
-	for _, s := range e.Stages {
-		b.WriteByte(' ')
-		b.WriteString(s.String())
-	}
+	writeExpr(&b, e)
 	return b.String()
+}
+
+// writeExpr prints e into one builder for all of it: a long chain of operators is deeply nested.
+func writeExpr(b *strings.Builder, e Expr) {
+	switch e := e.(type) {
+	case *LogQuery:
+		writeQuery(b, e)
+	case *RangeAgg:
+		b.WriteString(e.Op + "(" + e.param())
+		writeRange(b, e.Range)
+		b.WriteString(")" + e.Grouping.join(","))
+	case *VectorAgg:
+		b.WriteString(e.Op + e.grouping(",") + "(" + e.param())
+		writeExpr(b, e.Expr)
+		b.WriteByte(')')
+	case *BinOp:
+		b.WriteByte('(')
+		writeExpr(b, e.Left)
+		b.WriteString(" " + e.operator(",") + " ")
+		writeExpr(b, e.Right)
+		b.WriteByte(')')
+	case *Literal:
+		b.WriteString(formatFloat(e.Value))
+	case *Vector:
+		b.WriteString("vector(" + formatFloat(e.Value) + ")")
+	case *LabelReplace:
+		b.WriteString("label_replace(")
+		writeExpr(b, e.Expr)
+		b.WriteString(e.args(",") + ")")
+	case *Variants:
+		b.WriteString("variants(")
+		for i, v := range e.Variants {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			writeExpr(b, v)
+		}
+		b.WriteString(") of (")
+		writeRange(b, e.Of)
+		b.WriteByte(')')
+	}
+}
+
+func writeQuery(b *strings.Builder, q *LogQuery) {
+	writeMatchers(b, q.Matchers)
+	for _, s := range q.Stages {
+		b.WriteString(" " + s.String())
+	}
+}
+
+func writeRange(b *strings.Builder, r LogRange) {
+	writeQuery(b, r.Query)
+	if r.Unwrap != nil {
+		b.WriteString(" " + r.Unwrap.String())
+	}
+	b.WriteString(r.suffix())
 }
 
 func writeMatchers(b *strings.Builder, ms []logs.Matcher) {
@@ -49,10 +110,6 @@ func (g *Grouping) join(sep string) string {
 	return " " + word + " (" + strings.Join(g.Labels, sep) + ")"
 }
 
-func (e *RangeAgg) String() string {
-	return e.Op + "(" + e.param() + e.Range.String() + ")" + e.Grouping.String()
-}
-
 func (e *RangeAgg) param() string {
 	if e.Param == nil {
 		return ""
@@ -60,12 +117,11 @@ func (e *RangeAgg) param() string {
 	return formatDecimal(*e.Param) + ","
 }
 
+// String prints the query with its window.
 func (r LogRange) String() string {
-	s := r.Query.String()
-	if r.Unwrap != nil {
-		s += " " + r.Unwrap.String()
-	}
-	return s + r.suffix()
+	var b strings.Builder
+	writeRange(&b, r)
+	return b.String()
 }
 
 // suffix is the window and the offset.
@@ -78,24 +134,23 @@ func (r LogRange) suffix() string {
 }
 
 func (u *Unwrap) String() string {
-	s := "| unwrap " + u.Label
+	var b strings.Builder
+	b.WriteString("| unwrap ")
 	if u.Conversion != "" {
-		s = "| unwrap " + u.Conversion + "(" + u.Label + ")"
+		b.WriteString(u.Conversion + "(" + u.Label + ")")
+	} else {
+		b.WriteString(u.Label)
 	}
 	for _, f := range u.Filters {
-		s += " " + f.String()
+		b.WriteString(" " + f.String())
 	}
-	return s
+	return b.String()
 }
 
 // formatFloat prints large and small numbers with an exponent, formatDecimal never does. Which is used where is
 // Loki's choice.
 func formatFloat(f float64) string   { return strconv.FormatFloat(f, 'g', -1, 64) }
 func formatDecimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-func (e *VectorAgg) String() string {
-	return e.Op + e.grouping(",") + "(" + e.param() + e.Expr.String() + ")"
-}
 
 // grouping prints the clause, or nothing where it is by (), which is what no clause means here.
 func (e *VectorAgg) grouping(sep string) string {
@@ -110,10 +165,6 @@ func (e *VectorAgg) param() string {
 		return ""
 	}
 	return strconv.Itoa(e.Param) + ","
-}
-
-func (e *BinOp) String() string {
-	return "(" + e.Left.String() + " " + e.operator(",") + " " + e.Right.String() + ")"
 }
 
 // operator prints the operator with its modifiers, and sep between labels. A matching without group_left and
@@ -145,11 +196,6 @@ func (e *BinOp) operator(sep string) string {
 	return s
 }
 
-func (e *Literal) String() string { return formatFloat(e.Value) }
-func (e *Vector) String() string  { return "vector(" + formatFloat(e.Value) + ")" }
-
-func (e *LabelReplace) String() string { return "label_replace(" + e.Expr.String() + e.args(",") + ")" }
-
 // args prints the texts, each behind sep.
 func (e *LabelReplace) args(sep string) string {
 	s := ""
@@ -157,19 +203,6 @@ func (e *LabelReplace) args(sep string) string {
 		s += sep + strconv.Quote(a)
 	}
 	return s
-}
-
-func (e *Variants) String() string {
-	var b strings.Builder
-	b.WriteString("variants(")
-	for i, v := range e.Variants {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(v.String())
-	}
-	b.WriteString(") of (" + e.Of.String() + ")")
-	return b.String()
 }
 
 var lineOperators = [...]string{"|=", "!=", "|~", "!~", "|>", "!>"}
@@ -222,41 +255,52 @@ func (s *Parser) String() string {
 	return b.String()
 }
 
-func (f *StringFilter) String() string   { return "| " + filterString(f) }
-func (f *NumberFilter) String() string   { return "| " + filterString(f) }
-func (f *DurationFilter) String() string { return "| " + filterString(f) }
-func (f *BytesFilter) String() string    { return "| " + filterString(f) }
-func (f *IPFilter) String() string       { return "| " + filterString(f) }
-func (f *BinaryFilter) String() string   { return "| " + filterString(f) }
+func (f *StringFilter) String() string   { return filterString(f) }
+func (f *NumberFilter) String() string   { return filterString(f) }
+func (f *DurationFilter) String() string { return filterString(f) }
+func (f *BytesFilter) String() string    { return filterString(f) }
+func (f *IPFilter) String() string       { return filterString(f) }
+func (f *BinaryFilter) String() string   { return filterString(f) }
 
-// filterString prints f without the pipe.
 func filterString(f LabelFilter) string {
+	var b strings.Builder
+	b.WriteString("| ")
+	writeFilter(&b, f)
+	return b.String()
+}
+
+// writeFilter prints f without the pipe.
+func writeFilter(b *strings.Builder, f LabelFilter) {
 	switch f := f.(type) {
 	case *StringFilter:
 		if f.Type == labels.MatchRegexp && !strings.Contains(f.Value, "`") && printsAsWritten(f.Value) {
-			return f.Name + "=~`" + f.Value + "`"
+			b.WriteString(f.Name + "=~`" + f.Value + "`")
+			return
 		}
-		return matcherString(f.Matcher)
+		b.WriteString(matcherString(f.Matcher))
 	case *NumberFilter:
-		return f.Label + f.Op + formatDecimal(f.Value)
+		b.WriteString(f.Label + f.Op + formatDecimal(f.Value))
 	case *DurationFilter:
-		return f.Label + f.Op + formatDuration(f.Value)
+		b.WriteString(f.Label + f.Op + formatDuration(f.Value))
 	case *BytesFilter:
-		return f.Label + f.Op + formatBytes(f.Value)
+		b.WriteString(f.Label + f.Op + formatBytes(f.Value))
 	case *IPFilter:
 		op := "="
 		if f.Negate {
 			op = "!="
 		}
-		return f.Label + op + "ip(" + strconv.Quote(f.Pattern) + ")"
+		b.WriteString(f.Label + op + "ip(" + strconv.Quote(f.Pattern) + ")")
 	case *BinaryFilter:
-		op := " , "
+		b.WriteString("( ")
+		writeFilter(b, f.Left)
 		if f.Or {
-			op = " or "
+			b.WriteString(" or ")
+		} else {
+			b.WriteString(" , ")
 		}
-		return "( " + filterString(f.Left) + op + filterString(f.Right) + " )"
+		writeFilter(b, f.Right)
+		b.WriteString(" )")
 	}
-	panic("unknown label filter")
 }
 
 func formatDuration(d time.Duration) string { return d.String() }
