@@ -1,6 +1,9 @@
 package logql
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 func (p *parser) rangeAgg() Expr {
 	e := &RangeAgg{Op: p.advance().str}
@@ -113,7 +116,7 @@ func (p *parser) variants() Expr {
 		p.expect(",", []string{}...)
 	}
 	p.hopeWords(WantWord, "of")
-	if t := p.peek(); t.kind != tokIdent || t.str != "of" {
+	if t := p.peek(); t.kind != tokIdent || !strings.EqualFold(t.str, "of") {
 		p.unexpected("of")
 	}
 	p.pos++
