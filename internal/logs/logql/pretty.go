@@ -11,57 +11,72 @@ import (
 const prettyWidth = 100
 
 // Pretty prints e over several lines where one would be too long, in the form that format_query answers.
-func Pretty(e Expr) string { return pretty(e, 0) }
+func Pretty(e Expr) string {
+	var b strings.Builder
+	pretty(&b, e, 0)
+	return b.String()
+}
 
 func indent(level int) string { return strings.Repeat("  ", level) }
 
-func pretty(e Expr, level int) string {
-	if len(e.String()) <= prettyWidth {
-		return indent(level) + e.String()
-	}
+func pretty(b *strings.Builder, e Expr, level int) {
 	in := indent(level)
+	if one := e.String(); len(one) <= prettyWidth {
+		b.WriteString(in + one)
+		return
+	}
 	switch e := e.(type) {
 	case *LogQuery:
-		return prettyQuery(e, level)
+		prettyQuery(b, e, level)
 	case *RangeAgg:
-		s := in + e.Op + "(\n"
+		b.WriteString(in + e.Op + "(\n")
 		if e.Param != nil {
-			s += indent(level+1) + formatFloat(*e.Param) + ",\n"
+			b.WriteString(indent(level+1) + formatFloat(*e.Param) + ",\n")
 		}
-		return s + prettyRange(e.Range, level+1) + "\n" + in + ")" + e.Grouping.join(", ")
+		prettyRange(b, e.Range, level+1)
+		b.WriteString("\n" + in + ")" + e.Grouping.join(", "))
 	case *VectorAgg:
-		s := in + e.Op + e.grouping(", ") + "(\n"
+		b.WriteString(in + e.Op + e.grouping(", ") + "(\n")
 		if p := e.param(); p != "" {
-			s += indent(level+1) + p + "\n"
+			b.WriteString(indent(level+1) + p + "\n")
 		}
-		return s + pretty(e.Expr, level+1) + "\n" + in + ")"
+		pretty(b, e.Expr, level+1)
+		b.WriteString("\n" + in + ")")
 	case *BinOp:
-		return prettySide(e, e.Left, level+1) + "\n" + in + e.operator(", ") + "\n" + prettySide(e, e.Right, level+1)
+		prettySide(b, e, e.Left, level+1)
+		b.WriteString("\n" + in + e.operator(", ") + "\n")
+		prettySide(b, e, e.Right, level+1)
 	case *LabelReplace:
-		return in + "label_replace(\n" + pretty(e.Expr, level+1) + e.args(",\n"+indent(level+1)) + "\n" + in + ")"
+		b.WriteString(in + "label_replace(\n")
+		pretty(b, e.Expr, level+1)
+		b.WriteString(e.args(",\n"+indent(level+1)) + "\n" + in + ")")
 	case *Variants:
-		s := in + "variants(\n"
+		b.WriteString(in + "variants(\n")
 		for i, v := range e.Variants {
-			s += pretty(v, level+1)
-			if i < len(e.Variants)-1 {
-				s += ","
+			if i > 0 {
+				b.WriteString(",\n")
 			}
-			s += "\n"
+			pretty(b, v, level+1)
 		}
-		return s + in + ") of (\n" + prettyRange(e.Of, level+1) + "\n" + in + ")"
+		b.WriteString("\n" + in + ") of (\n")
+		prettyRange(b, e.Of, level+1)
+		b.WriteString("\n" + in + ")")
+	default:
+		b.WriteString(in + e.String())
 	}
-	return in + e.String()
 }
 
 // prettySide prints a side of op. A side that takes several lines stands in parentheses where it would be read as
 // something else without; Loki leaves these out, which changes what the query means.
-func prettySide(op *BinOp, side Expr, level int) string {
+func prettySide(b *strings.Builder, op *BinOp, side Expr, level int) {
 	inner, ok := side.(*BinOp)
 	if !ok || len(side.String()) <= prettyWidth || !needsParentheses(op, inner, side == op.Right) {
-		return pretty(side, level)
+		pretty(b, side, level)
+		return
 	}
-	in := indent(level)
-	return in + "(\n" + pretty(side, level+1) + "\n" + in + ")"
+	b.WriteString(indent(level) + "(\n")
+	pretty(b, side, level+1)
+	b.WriteString("\n" + indent(level) + ")")
 }
 
 func needsParentheses(op, inner *BinOp, right bool) bool {
@@ -70,9 +85,8 @@ func needsParentheses(op, inner *BinOp, right bool) bool {
 }
 
 // prettyRange prints the query, an unwrap on a line of its own, and the window behind both.
-func prettyRange(r LogRange, level int) string {
-	var b strings.Builder
-	b.WriteString(pretty(r.Query, level))
+func prettyRange(b *strings.Builder, r LogRange, level int) {
+	pretty(b, r.Query, level)
 	if u := r.Unwrap; u != nil {
 		in := "\n" + indent(level+1)
 		b.WriteString(in + (&Unwrap{Label: u.Label, Conversion: u.Conversion}).String())
@@ -84,7 +98,6 @@ func prettyRange(r LogRange, level int) string {
 	if r.Offset != 0 {
 		b.WriteString(" offset " + prettyOffset(r.Offset))
 	}
-	return b.String()
 }
 
 // prettyOffset leaves out units that are zero where that can be read again.
@@ -96,10 +109,9 @@ func prettyOffset(d time.Duration) string {
 }
 
 // prettyQuery prints each stage on a line. Line filters that follow each other share one if they fit.
-func prettyQuery(q *LogQuery, level int) string {
-	var b strings.Builder
+func prettyQuery(b *strings.Builder, q *LogQuery, level int) {
 	b.WriteString(indent(level))
-	writeMatchers(&b, q.Matchers)
+	writeMatchers(b, q.Matchers)
 	for i := 0; i < len(q.Stages); {
 		n := lineFilters(q.Stages[i:])
 		if n == 0 {
@@ -111,10 +123,10 @@ func prettyQuery(q *LogQuery, level int) string {
 			i++
 			continue
 		}
-		b.WriteString("\n" + prettyFilters(q.Stages[i:i+n], level+1))
+		b.WriteByte('\n')
+		prettyFilters(b, q.Stages[i:i+n], level+1)
 		i += n
 	}
-	return b.String()
 }
 
 // lineFilters returns how many stages from the first on are line filters.
@@ -128,10 +140,10 @@ func lineFilters(stages []Stage) int {
 }
 
 // prettyFilters prints line filters: as many of the first as fit on one line, each of the others on its own.
-func prettyFilters(filters []Stage, level int) string {
-	var b strings.Builder
-	b.WriteString(indent(level) + filters[0].String())
-	width, fits := b.Len()-len(indent(level)), true
+func prettyFilters(b *strings.Builder, filters []Stage, level int) {
+	first := filters[0].String()
+	b.WriteString(indent(level) + first)
+	width, fits := len(first), true
 	for _, f := range filters[1:] {
 		text := f.String()
 		width += 1 + len(text)
@@ -141,5 +153,4 @@ func prettyFilters(filters []Stage, level int) string {
 			b.WriteString("\n" + indent(level) + text)
 		}
 	}
-	return b.String()
 }
