@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hune-io/hune/internal/tenant"
 )
@@ -31,16 +32,25 @@ func newQuery() *cobra.Command {
 	pf := q.PersistentFlags()
 	pf.StringVar(&f.url, "url", envOr("HUNE_URL", "http://127.0.0.1:4320"), "base `URL` of the server")
 	pf.StringVar(&f.tenant, "tenant", os.Getenv("HUNE_TENANT"), "tenant `ID`, where multitenancy is on")
-	pf.StringVar(&f.start, "start", "", "start `time` (RFC 3339 or Unix seconds); default: --since before the end")
-	pf.StringVar(&f.end, "end", "", "end `time` (RFC 3339 or Unix seconds); default: now")
+	pf.StringVar(&f.start, "from", "", "start `time` (RFC 3339 or Unix seconds), also --start; default: --since before the end")
+	pf.StringVar(&f.end, "to", "", "end `time` (RFC 3339 or Unix seconds), also --end; default: now")
 	pf.StringVar(&f.since, "since", "1h", "`length` of the range when there is no --start")
 	pf.StringVar(&f.step, "step", "", "step of range queries, a `duration`; default: a 60th of the range")
 	pf.IntVar(&f.limit, "limit", 100, "most entries or traces to return")
 	pf.BoolVar(&f.json, "json", false, "print the server's JSON answer")
 	pf.BoolVar(&f.instant, "instant", false, "metrics, logs: evaluate at the end of the range only")
+	q.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name {
+		case "start":
+			name = "from"
+		case "end":
+			name = "to"
+		}
+		return pflag.NormalizedName(name)
+	})
 	q.AddCommand(
 		f.command("metrics EXPR", "Run a PromQL query", f.metrics),
-		f.command("logs EXPR", "Run a LogQL query", f.logs),
+		newQueryLogs(&f),
 		f.command("traces EXPR|TRACE-ID", "Run a TraceQL search, or show one trace", f.traces),
 	)
 	return q
@@ -65,12 +75,12 @@ func (f *queryFlags) timeRange() (start, end time.Time, step time.Duration, err 
 	end = time.Now()
 	if f.end != "" {
 		if end, err = parseTime(f.end); err != nil {
-			return start, end, 0, fmt.Errorf("--end: %w", err)
+			return start, end, 0, fmt.Errorf("--to: %w", err)
 		}
 	}
 	if f.start != "" {
 		if start, err = parseTime(f.start); err != nil {
-			return start, end, 0, fmt.Errorf("--start: %w", err)
+			return start, end, 0, fmt.Errorf("--from: %w", err)
 		}
 	} else {
 		since, err := model.ParseDuration(f.since)
@@ -131,10 +141,18 @@ func (f *queryFlags) get(ctx context.Context, path string, params url.Values) ([
 		return nil, fmt.Errorf("read the answer of %s: %w", f.url, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", resp.Status, errorText(body))
+		return nil, &answerError{resp.StatusCode, fmt.Sprintf("%s: %s", resp.Status, errorText(body))}
 	}
 	return body, nil
 }
+
+// answerError is what the server says instead of an answer.
+type answerError struct {
+	status int
+	text   string
+}
+
+func (e *answerError) Error() string { return e.text }
 
 // errorText returns the message in an error answer, JSON or plain.
 func errorText(body []byte) string {

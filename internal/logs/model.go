@@ -176,6 +176,7 @@ type Query struct {
 	Match        []string // SeriesKind: selectors, joined by or
 	TargetLabels []string // VolumeKind
 	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
+	AutoFields   bool     // Range, Instant: fields of JSON and logfmt lines need no parser stage
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.

@@ -196,6 +196,7 @@ func TestParameters(t *testing.T) {
 	}{
 		{"query_range", `query={a="b"}`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 96_400e9, End: 100_000e9, Step: 14e9, Limit: 100}, 200, ""},
 		{"query_range", `query={a="b"}&start=5&end=10.25&step=2&limit=7&direction=FORWARD&interval=1m`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 5e9, End: 10.25e9, Step: 2e9, Limit: 7, Direction: logs.Forward, Interval: 60e9}, 200, ""},
+		{"query_range", `query={a="b"}&start=5&end=6&hune_auto_fields=true`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 5e9, End: 6e9, Step: 1e9, Limit: 100, Direction: logs.Backward, AutoFields: true}, 200, ""},
 		{"query_range", `query={a="b"}&start=1970-01-01T00:00:05Z&end=10000000001&step=1m30s`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 5e9, End: 10_000_000_001, Step: 90e9, Limit: 100}, 200, ""},
 		{"query_range", `query={a="b"}&since=10m&end=200000`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 99_400e9, End: 200_000e9, Step: 402e9, Limit: 100}, 200, ""},
 		{"query", `query=rate({a="b"}[1m])&time=7`, logs.Query{Kind: logs.Instant, Expr: `rate({a="b"}[1m])`, Start: 7e9, End: 7e9, Limit: 100}, 200, ""},

@@ -22,6 +22,9 @@ func wantsCategories(r *http.Request) bool {
 	return false
 }
 
+// autoFields is the parameter that has fields of JSON and logfmt lines known without a parser stage.
+const autoFields = "hune_auto_fields"
+
 func (h *Handler) rangeQuery(w http.ResponseWriter, r *http.Request) error {
 	p := h.params(w, r)
 	q := &logs.Query{Kind: logs.Range, Expr: p.get("query")}
@@ -30,6 +33,7 @@ func (h *Handler) rangeQuery(w http.ResponseWriter, r *http.Request) error {
 	q.Direction = p.direction()
 	q.Step = p.step(q.Start, q.End)
 	q.Interval = p.interval()
+	q.AutoFields = p.get(autoFields) == "true"
 	return h.answer(w, r, p, q)
 }
 
@@ -40,6 +44,7 @@ func (h *Handler) instantQuery(w http.ResponseWriter, r *http.Request) error {
 	q.End = p.time("time", h.o.Now().UnixNano())
 	q.Start = q.End
 	q.Direction = p.direction()
+	q.AutoFields = p.get(autoFields) == "true"
 	return h.answer(w, r, p, q)
 }
 

@@ -202,6 +202,8 @@ const (
 	ParseRegexp  ParserKind = "regexp"
 	ParsePattern ParserKind = "pattern"
 	ParseUnpack  ParserKind = "unpack"
+
+	parseAuto ParserKind = "auto" // WithAutoFields puts it in; no text is read as it
 )
 
 // Parser takes labels out of lines. Text belongs to regexp and pattern, Exprs to json and logfmt,

@@ -3,7 +3,11 @@
 //
 // The tree (ast.go) covers the whole grammar of Loki 3.7 and Hune's extension `distinct`. Parse and
 // Expr.String are inverse: printing a tree and parsing the text gives an equal tree. Faults in a query
-// are *ParseError inside a fault.Invalid error, with Loki's wording, line and column.
+// are *ParseError inside a fault.Invalid error, with Loki's wording, line and column, and a hint of Hune's beside it.
+// ParseTolerant (draft.go) reads what is still being typed: it passes over faults and says what may come at the cursor.
+//
+// What Loki does is the meaning of a query, where that is a rule and not an accident of its storage. The rules that
+// surprise are in docs/compatibility/loki.md and, with a case each, in testdata.
 //
 // The engine (engine.go) reads rows in time order, runs each through a pipeline of stages
 // (pipeline.go) over one reusable label set, and either hands entries out until the limit is reached

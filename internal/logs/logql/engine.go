@@ -149,6 +149,9 @@ func (r *run) query() error {
 	if err != nil {
 		return err
 	}
+	if r.q.AutoFields {
+		expr = WithAutoFields(expr)
+	}
 	lq, isLog := expr.(*LogQuery)
 	switch {
 	case !isLog:

@@ -29,6 +29,9 @@ func arithmetic(op string, l, r float64) float64 {
 	case "*":
 		return l * r
 	case "/":
+		if r == 0 {
+			return math.NaN() // as Loki has it, whatever is divided
+		}
 		return l / r
 	case "%":
 		return math.Mod(l, r)
@@ -64,9 +67,6 @@ func (e *BinOp) combine(l, r, kept float64) float64 {
 			return kept
 		}
 		return absentValue()
-	}
-	if r == 0 && e.Op == "/" {
-		return math.NaN() // as Loki has it, for series
 	}
 	return arithmetic(e.Op, l, r)
 }

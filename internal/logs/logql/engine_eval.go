@@ -39,7 +39,7 @@ func (r *run) sampleQuery(expr Expr) error {
 		return fault.New(fault.Internal, errors.New("count min sketches are only supported on instant queries"))
 	}
 	ev := &evaluator{r: r, grid: g}
-	v, err := ev.eval(expr, nil)
+	v, err := ev.eval(dividedAverages(expr), nil)
 	if err != nil {
 		return err
 	}

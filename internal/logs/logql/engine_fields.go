@@ -21,21 +21,10 @@ const (
 // field is what is known about a detected field.
 type field struct {
 	name    string
-	kinds   map[string]int // how many values look like each type
+	kind    string // how the value looked at last looks; lines come newest first
 	values  map[string]struct{}
 	parsers []string
 	path    []string
-}
-
-// kind is the type of most values: one odd value does not make a field of numbers a text.
-func (f *field) kind() string {
-	best := "string"
-	for _, k := range [...]string{"string", "bytes", "duration", "boolean", "float", "int"} {
-		if f.kinds[k] > f.kinds[best] {
-			best = k
-		}
-	}
-	return best
 }
 
 // detector looks for fields in the entries of a log query: metadata, what the query's parsers found,
@@ -178,7 +167,7 @@ func (d *detector) add(name, value, parser string, path []string) {
 		if len(d.fields) >= d.limit {
 			return
 		}
-		f = &field{name: strings.Clone(name), kinds: map[string]int{}, values: map[string]struct{}{}}
+		f = &field{name: strings.Clone(name), values: map[string]struct{}{}}
 		d.fields[f.name] = f
 		d.order = append(d.order, f)
 	}
@@ -188,9 +177,9 @@ func (d *detector) add(name, value, parser string, path []string) {
 	if path != nil {
 		f.path = path
 	}
+	f.kind = fieldType(value)
 	if _, ok := f.values[value]; !ok && len(f.values) < maxFieldValues {
 		f.values[strings.Clone(value)] = struct{}{}
-		f.kinds[fieldType(value)]++
 	}
 }
 
@@ -206,7 +195,7 @@ func (d *detector) result(r *run, limit int) {
 			continue
 		}
 		r.res.Fields = append(r.res.Fields, logs.DetectedField{
-			Name: f.name, Type: f.kind(), Cardinality: uint64(len(f.values)), Parsers: f.parsers, JSONPath: f.path,
+			Name: f.name, Type: f.kind, Cardinality: uint64(len(f.values)), Parsers: f.parsers, JSONPath: f.path,
 		})
 	}
 }

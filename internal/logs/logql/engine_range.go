@@ -289,8 +289,8 @@ func (x *extractor) value(line []byte) (float64, bool) {
 		}
 		return 1, true
 	}
-	text, _, ok := x.set.get(x.e.Range.Unwrap.Label)
-	if !ok {
+	text, _, _ := x.set.get(x.e.Range.Unwrap.Label)
+	if text == "" {
 		return 0, false
 	}
 	v, err := x.unwrap(text)

@@ -8,9 +8,11 @@ import (
 )
 
 // ParseError says what is wrong with a query and where. Line and Col count from 1, in characters;
-// both are 0 when the fault is in the meaning rather than at a place. Offset is the byte offset.
+// both are 0 when the fault is in the meaning rather than at a place. Offset is the byte offset. Hint says what might
+// have been meant; it is no part of the text, which is Loki's.
 type ParseError struct {
 	Msg       string
+	Hint      string
 	Line, Col int
 	Offset    int
 }

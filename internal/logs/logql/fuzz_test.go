@@ -55,6 +55,26 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzLexer: tokens come in the order of the text and end with the end or a fault; where they stand is counted right.
+func FuzzLexer(f *testing.F) {
+	for _, q := range corpusQueries(f) {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, q string) {
+		tokens := lex(q)
+		for i, tok := range tokens {
+			last := i == len(tokens)-1
+			if (tok.kind == tokEOF || tok.kind == tokError) != last || i > 0 && tok.offset <= tokens[i-1].offset && !last {
+				t.Fatalf("%q: token %d of %d is %+v", q, i, len(tokens), tok)
+			}
+			line, col := position(q, tok.offset)
+			if col != tok.col || line != tok.line && tok.line != 0 {
+				t.Fatalf("%q: token at %d says line %d, col %d", q, tok.offset, tok.line, tok.col)
+			}
+		}
+	})
+}
+
 // FuzzStages: no line makes a stage panic, and all labels come out as UTF-8 if the line is.
 func FuzzStages(f *testing.F) {
 	for _, line := range []string{`{"a":{"b":[1,{"c":"\u00e9\ud83d"}]},"a":1,}`, `a=1 b="x\"y" =c d= e`, "\x1b[31mred\x1b[0m", `{"_entry":"x","k":"v"}`, "10.0.0.1:80 ::1 fe80::"} {

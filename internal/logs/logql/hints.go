@@ -10,7 +10,7 @@ import (
 // They change answers, not only speed: a label that nobody needs is not parsed, so a fault behind it
 // is never seen, and a filter on a parsed label refuses the line while it is parsed. Loki's users
 // rely on both without knowing, so the rules are kept: which labels are required follows from the
-// grouping and from what later stages read.
+// grouping and from what later stages read, and with a grouping by labels no filter is asked early.
 type hints struct {
 	none     bool     // no label is needed: parsers do nothing
 	required []string // nil: all
@@ -83,6 +83,9 @@ func sampleHints(filters []hintFilter, needed []string, grouping *Grouping, unwr
 		h.none = true
 	default:
 		h.required = names
+		if len(grouping.Labels) > 0 {
+			h.filters = nil
+		}
 	}
 	return h
 }

@@ -186,13 +186,34 @@ func (s *labelSet) filterValue(name string) string {
 	return v
 }
 
+// set sets a label. One that is set as if a parser had found it is left alone by the parsers behind.
 func (s *labelSet) set(from category, name, value string) {
-	if i := s.index(name); i >= 0 {
-		c := &s.changes[i]
-		c.value, c.from, c.deleted = value, from, false
+	i := s.index(name)
+	if i < 0 {
+		s.changes = append(s.changes, change{name: name})
+		i = len(s.changes) - 1
+	}
+	c := &s.changes[i]
+	if from == fromParser {
+		s.extract(c)
+	}
+	c.value, c.from, c.deleted = value, from, false
+}
+
+// extract marks c as found by a parser, and counts it if it is one of those required.
+func (s *labelSet) extract(c *change) {
+	if c.extracted {
 		return
 	}
-	s.changes = append(s.changes, change{name: name, value: value, from: from})
+	c.extracted = true
+	if s.hints.required != nil && s.hints.wants(c.name) {
+		s.found++
+	}
+}
+
+// satisfied reports whether no further label is needed, so that a parser need not run.
+func (s *labelSet) satisfied() bool {
+	return s.hints.none || s.hints.required != nil && s.found >= len(s.hints.required)
 }
 
 func (s *labelSet) del(name string) {
@@ -226,14 +247,12 @@ func (s *labelSet) parsed(name, value string) (verdict parseVerdict) {
 		i = len(s.changes) - 1
 	}
 	c := &s.changes[i]
-	if !c.extracted {
-		s.found++
-	}
+	s.extract(c)
 	*c = change{name: name, value: value, from: fromParser, extracted: true}
 	if !s.hints.accepts(name, s) {
 		return parseDrop
 	}
-	if s.hints.required != nil && s.found >= len(s.hints.required) {
+	if s.satisfied() {
 		return parseDone
 	}
 	return parseOn

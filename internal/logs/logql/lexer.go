@@ -55,12 +55,13 @@ func (t token) name() string {
 	case tokRange:
 		return "RANGE"
 	case tokFlag:
-		return "PARSER_FLAG"
+		return "FUNCTION_FLAG"
 	}
 	return t.str
 }
 
-// keywords can't be label names. Words that are functions only before a parenthesis are in functions.
+// keywords can't be label names. Words that are functions only before a parenthesis are in functions. All
+// are known in any case of letters: SUM BY (a), AND.
 var keywords = map[string]bool{
 	"and": true, "or": true, "unless": true, "by": true, "without": true, "on": true, "ignoring": true,
 	"group_left": true, "group_right": true, "bool": true, "offset": true, "json": true, "logfmt": true,
@@ -171,6 +172,10 @@ func (l *lexer) quoted(t *token, rest string) {
 		l.fail(t, "literal not terminated")
 		return
 	}
+	if !utf8.ValidString(rest[:end]) {
+		l.fail(t, "invalid UTF-8 rune")
+		return
+	}
 	s, err := strconv.Unquote(rest[:end])
 	if rest[0] == '`' {
 		// Unlike in Go, a carriage return inside backquotes stays.
@@ -207,25 +212,31 @@ func (l *lexer) rangeToken(t *token, rest string) {
 		l.fail(t, "missing closing ']' in duration")
 		return
 	}
-	text := strings.TrimSpace(rest[1:end])
-	d, ok := parseDuration(text)
-	if !ok || d <= 0 {
-		l.fail(t, "not a valid duration string: "+strconv.Quote(text))
+	// Windows are written in whole units, unlike other durations.
+	d, err := model.ParseDuration(rest[1:end])
+	switch {
+	case err != nil:
+		l.fail(t, err.Error())
+		return
+	case d == 0:
+		l.fail(t, "a window of "+rest[1:end]+" holds no time")
 		return
 	}
 	t.line = l.line
 	l.advance(end + 1)
-	t.kind, t.dur = tokRange, d
+	t.kind, t.dur = tokRange, time.Duration(d)
 }
 
 func (l *lexer) number(t *token, rest string) {
-	run, n := alnumRun(rest), numberLen(rest)
+	n := numberLen(rest)
 	t.kind, t.str = tokNumber, rest[:n]
-	// 1e-6 is a number, although 1e is an exabyte.
-	if n < len(run) {
+	if run := unitRun(rest, n, durationUnits); len(run) > n {
 		if d, ok := parseDuration(run); ok {
 			t.kind, t.dur, t.str = tokDuration, d, run
-		} else if b, err := humanize.ParseBytes(run); err == nil {
+		}
+	}
+	if run := unitRun(rest, n, byteUnits); t.kind == tokNumber && len(run) > n {
+		if b, err := humanize.ParseBytes(run); err == nil {
 			t.kind, t.bytes, t.str = tokBytes, b, run
 		}
 	}
@@ -241,10 +252,10 @@ func (l *lexer) flagOrNegative(t *token, rest string) bool {
 			return true
 		}
 	}
-	run := alnumRun(rest[1:])
-	if d, ok := parseDuration(run); ok && hasLetter(run) {
-		l.advance(len(run) + 1)
-		t.kind, t.dur, t.str = tokDuration, -d, "-"+run
+	run := unitRun(rest, 1, durationUnits)
+	if d, ok := parseDuration(run[1:]); ok && hasLetter(run) {
+		l.advance(len(run))
+		t.kind, t.dur, t.str = tokDuration, -d, run
 		return true
 	}
 	return false
@@ -255,8 +266,9 @@ func (l *lexer) word(t *token, rest string) {
 		word := rest[:n]
 		l.advance(n)
 		t.kind, t.str = tokIdent, word
-		if keywords[word] || functions[word] && l.callFollows() {
-			t.kind = tokKey
+		lower := strings.ToLower(word)
+		if keywords[lower] || functions[lower] && l.callFollows() {
+			t.kind, t.str = tokKey, lower
 		}
 		return
 	}
@@ -281,7 +293,12 @@ func (l *lexer) callFollows() bool {
 		return true
 	}
 	n := identLen(rest)
-	return rest[:n] == "by" || rest[:n] == "without"
+	if word := strings.ToLower(rest[:n]); word != "by" && word != "without" {
+		return false
+	}
+	ahead.pos += n
+	ahead.skipSpace()
+	return strings.HasPrefix(ahead.in[ahead.pos:], "(")
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
@@ -298,10 +315,18 @@ func identLen(s string) int {
 	return len(s)
 }
 
-func alnumRun(s string) string {
-	for i, r := range s {
-		if r != '.' && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return s[:i]
+// The letters of units. Exabytes are no unit: 1e3 is a number.
+const (
+	durationUnits = "nuµmshdwy"
+	byteUnits     = "BikKMGTP"
+)
+
+// unitRun returns what of s a number with units may be: its first n bytes, and the digits, points and letters of
+// units that follow.
+func unitRun(s string, n int, letters string) string {
+	for i, r := range s[n:] {
+		if r != '.' && !unicode.IsNumber(r) && !strings.ContainsRune(letters, r) {
+			return s[:n+i]
 		}
 	}
 	return s

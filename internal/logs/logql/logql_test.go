@@ -20,8 +20,8 @@ import (
 //	parse                    each line is a query; prints it, or the error
 //	pretty                   the query over several lines
 //	clear, load              fill the store (see memory.load)
-//	eval [range=0s..1m] [step=10s] [at=1m] [limit=n] [direction=forward] [interval=10s]
-//	                         runs the query; at= makes it an instant query
+//	eval [range=0s..1m] [step=10s] [at=1m] [limit=n] [direction=forward] [interval=10s] [auto]
+//	                         runs the query; at= makes it an instant query, auto knows fields without a parser
 func TestLanguage(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".test") {
@@ -75,7 +75,10 @@ func parsed(t *testing.T, q string) string {
 func evaluate(t *testing.T, m *memory, d *datadriven.TestData) string {
 	q := &logs.Query{Kind: logs.Range, Expr: d.Input, Limit: 100, Direction: logs.Forward, End: int64(time.Hour)}
 	for _, a := range d.CmdArgs {
-		v := a.Vals[0]
+		v := ""
+		if len(a.Vals) > 0 {
+			v = a.Vals[0]
+		}
 		switch a.Key {
 		case "range":
 			from, to, _ := strings.Cut(v, "..")
@@ -87,6 +90,8 @@ func evaluate(t *testing.T, m *memory, d *datadriven.TestData) string {
 		case "at":
 			q.Kind = logs.Instant
 			q.Start, q.End = int64(duration(t, v)), int64(duration(t, v))
+		case "auto":
+			q.AutoFields = true
 		case "limit":
 			q.Limit, _ = strconv.Atoi(v)
 		case "direction":

@@ -1,20 +1,21 @@
 package logql
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/hune-io/hune/internal/logs"
 )
 
-// maxQuery and maxDepth bound what a query may cost to parse.
+// What a query may cost to parse: bytes, levels of the tree, and levels of parentheses, which are more than those
+// of the tree that they print.
 const (
-	maxQuery = 128 << 10
-	maxDepth = 300
+	maxQuery   = 128 << 10
+	maxDepth   = 1000
+	maxNesting = 5 * maxDepth
 )
 
 const emptyMatchersText = "queries require at least one regexp or equality matcher that does not have an empty-compatible value. " +
@@ -71,19 +72,21 @@ func (e errorString) Error() string { return string(e) }
 type bail struct{ err error }
 
 type parser struct {
+	text   string
 	tokens []token
 	pos    int
 	depth  int
+	draft  *draft // nil: the first fault is the answer
 }
 
 func parseExpr(query string) (e Expr, err error) {
-	if len(query) > maxQuery {
+	if len(query) >= maxQuery {
 		return nil, invalidf("input size too long (%d > %d)", len(query), maxQuery)
 	}
 	if strings.TrimSpace(query) == "" {
 		return nil, invalidf("syntax error: unexpected $end")
 	}
-	p := parser{tokens: lex(query)}
+	p := parser{text: query, tokens: lex(query)}
 	defer func() {
 		if r := recover(); r != nil {
 			b, ok := r.(bail)
@@ -97,7 +100,50 @@ func parseExpr(query string) (e Expr, err error) {
 	if p.peek().kind != tokEOF {
 		p.unexpected()
 	}
+	if depthOf(e) > maxDepth {
+		p.failf("query is nested deeper than %d levels", maxDepth)
+	}
 	return e, nil
+}
+
+// depthOf returns how many levels e has.
+func depthOf(e Expr) int {
+	switch e := e.(type) {
+	case *LogQuery:
+		return 1 + filterDepth(e.Stages)
+	case *RangeAgg:
+		depth := filterDepth(e.Range.Query.Stages)
+		if e.Range.Unwrap != nil {
+			for _, f := range e.Range.Unwrap.Filters {
+				depth = max(depth, filterDepth([]Stage{f}))
+			}
+		}
+		return 2 + depth
+	case *VectorAgg:
+		return 1 + depthOf(e.Expr)
+	case *BinOp:
+		return 1 + max(depthOf(e.Left), depthOf(e.Right))
+	case *LabelReplace:
+		return 1 + depthOf(e.Expr)
+	case *Variants:
+		depth := filterDepth(e.Of.Query.Stages)
+		for _, v := range e.Variants {
+			depth = max(depth, depthOf(v))
+		}
+		return 1 + depth
+	}
+	return 1
+}
+
+// filterDepth returns how many levels the deepest label filter of stages has.
+func filterDepth(stages []Stage) int {
+	depth := 0
+	for _, s := range stages {
+		if f, ok := s.(*BinaryFilter); ok {
+			depth = max(depth, 1+filterDepth([]Stage{f.Left, f.Right}))
+		}
+	}
+	return depth
 }
 
 func (p *parser) failf(format string, args ...any) { panic(bail{invalidf(format, args...)}) }
@@ -124,6 +170,7 @@ func (p *parser) advance() token {
 
 func (p *parser) is(key string) bool {
 	t := p.peek()
+	p.hopeWords(WantWord, key)
 	return t.kind == tokKey && t.str == key
 }
 
@@ -137,20 +184,28 @@ func (p *parser) accept(key string) bool {
 
 // unexpected reports the next token, with what could have stood there if that is few enough to help.
 func (p *parser) unexpected(expecting ...string) {
+	panic(bail{p.unexpectedError(expecting)})
+}
+
+func (p *parser) unexpectedError(expecting []string) error {
 	t := p.peek()
 	msg := "syntax error: unexpected " + t.name()
 	if len(expecting) > 0 {
 		msg += ", expecting " + strings.Join(expecting, " or ")
 	}
-	panic(bail{&ParseError{Msg: msg, Line: t.line, Col: t.col, Offset: t.offset}})
+	return &ParseError{Msg: msg, Hint: p.suggest(), Line: t.line, Col: t.col, Offset: t.offset}
 }
 
+// expect takes key. expecting is what an error says could have come; nil stands for key.
 func (p *parser) expect(key string, expecting ...string) {
-	if !p.accept(key) {
-		if expecting == nil {
-			expecting = []string{key}
-		}
-		p.unexpected(expecting...)
+	if p.accept(key) {
+		return
+	}
+	if expecting == nil {
+		expecting = []string{key}
+	}
+	if err := p.unexpectedError(expecting); !p.missing(err) {
+		panic(bail{err})
 	}
 }
 
@@ -163,8 +218,8 @@ func (p *parser) take(k tokenKind, expecting ...string) token {
 
 func (p *parser) enter() {
 	p.depth++
-	if p.depth > maxDepth {
-		p.failf("query is nested deeper than %d levels", maxDepth)
+	if p.depth > maxNesting {
+		p.failf("query is nested deeper than %d levels", maxNesting)
 	}
 }
 
@@ -176,25 +231,32 @@ var binaryOps = map[string]int{
 	"+": 4, "-": 4, "*": 5, "/": 5, "%": 5, "^": 6,
 }
 
+var binaryWords = slices.Sorted(maps.Keys(binaryOps))
+
 func (p *parser) expr(minPrecedence int) Expr {
 	p.enter()
 	defer p.leave()
 	left := p.primary()
 	for {
 		t := p.peek()
+		if _, isLog := left.(*LogQuery); !isLog {
+			p.hopeWords(WantWord, binaryWords...)
+		}
 		prec := binaryOps[t.str]
 		if t.kind != tokKey || prec == 0 || prec <= minPrecedence {
 			return left
 		}
 		p.pos++
 		op := &BinOp{Op: t.str, Left: left}
-		p.modifiers(op)
 		next := prec
 		if t.str == "^" {
 			next--
 		}
-		op.Right = p.expr(next)
-		left = p.fold(op)
+		p.attempt(func() {
+			p.modifiers(op)
+			op.Right = p.expr(next)
+			left = p.fold(op)
+		}, aGroupFollows)
 	}
 }
 
@@ -227,6 +289,7 @@ func (p *parser) labelList() []string {
 		return names
 	}
 	for expecting := []string{"IDENTIFIER", ")"}; ; expecting = []string{"IDENTIFIER"} {
+		p.hope(Want{Kind: WantField})
 		names = append(names, p.take(tokIdent, expecting...).str)
 		if p.accept(")") {
 			return names
@@ -261,7 +324,7 @@ func (p *parser) fold(op *BinOp) Expr {
 		return op
 	}
 	if lok && rok {
-		// An infinity has no text to print it as, so such operations stay.
+		// An infinity has no text that could be read again, so such operations stay.
 		if v := arithmetic(op.Op, l.Value, r.Value); !math.IsInf(v, 0) && !math.IsNaN(v) {
 			return &Literal{v}
 		}
@@ -271,6 +334,9 @@ func (p *parser) fold(op *BinOp) Expr {
 
 func (p *parser) primary() Expr {
 	t := p.peek()
+	p.hope(Want{Kind: WantNumber})
+	p.hopeWords(WantWord, "{", "(")
+	p.hopeWords(WantFunction, expressionFunctions...)
 	switch {
 	case t.kind == tokNumber:
 		p.pos++
@@ -295,6 +361,7 @@ func (p *parser) primary() Expr {
 	case t.str == "vector":
 		p.pos++
 		p.expect("(")
+		p.hope(Want{Kind: WantNumber})
 		n := p.take(tokNumber, "NUMBER")
 		p.expect(")")
 		return &Vector{p.float(n.str)}
@@ -318,155 +385,11 @@ func (p *parser) float(text string) float64 {
 
 func (p *parser) signedNumber() float64 {
 	sign := 1.0
+	p.hope(Want{Kind: WantNumber})
 	if p.accept("-") {
 		sign = -1
 	} else {
 		p.accept("+")
 	}
 	return sign * p.float(p.take(tokNumber, "NUMBER").str)
-}
-
-func (p *parser) grouping() *Grouping {
-	without := p.accept("without")
-	if !without && !p.accept("by") {
-		return nil
-	}
-	return &Grouping{Without: without, Labels: p.labelList()}
-}
-
-func (p *parser) rangeAgg() Expr {
-	e := &RangeAgg{Op: p.advance().str}
-	p.expect("(")
-	t := p.peek()
-	if t.kind == tokNumber {
-		p.pos++
-		v := p.float(t.str)
-		e.Param = &v
-		p.expect(",")
-	} else if !p.is("{") && !p.is("(") {
-		p.unexpected("NUMBER", "{", "(")
-	}
-	e.Range = p.logRange()
-	p.expect(")")
-	e.Grouping = p.grouping()
-	return e
-}
-
-func (p *parser) vectorAgg() Expr {
-	e := &VectorAgg{Op: p.advance().str}
-	e.Grouping = p.grouping()
-	p.expect("(")
-	param := ""
-	if p.peek().kind == tokNumber && p.peekAt(1).str == "," && p.peekAt(1).kind == tokKey {
-		param = p.advance().str
-		p.pos++
-	}
-	e.Expr = p.expr(0)
-	if _, isLog := e.Expr.(*LogQuery); isLog {
-		p.unexpected()
-	}
-	p.expect(")", []string{}...)
-	if e.Grouping == nil {
-		e.Grouping = p.grouping()
-	}
-	p.vectorParam(e, param)
-	return e
-}
-
-func takesParam(op string) bool { return op == AggTopK || op == AggBottomK || op == AggApproxTopK }
-
-func (p *parser) vectorParam(e *VectorAgg, param string) {
-	switch {
-	case takesParam(e.Op) && param == "":
-		p.failf("parameter required for operation %s", e.Op)
-	case takesParam(e.Op):
-		n, err := strconv.Atoi(param)
-		if err != nil {
-			p.failf("invalid parameter %s(%s,", e.Op, param)
-		}
-		if n <= 0 {
-			p.failf("invalid parameter (must be greater than 0) %s(%s", e.Op, param)
-		}
-		e.Param = n
-	case param != "":
-		p.failf("unsupported parameter for operation %s(%s,", e.Op, param)
-	}
-}
-
-func (p *parser) labelReplace() Expr {
-	p.pos++
-	p.expect("(")
-	e := &LabelReplace{Expr: p.expr(0)}
-	if _, isLog := e.Expr.(*LogQuery); isLog {
-		p.unexpected()
-	}
-	for i, dst := range [...]*string{&e.Dst, &e.Replacement, &e.Src, &e.Regex} {
-		if i == 0 {
-			p.expect(",", []string{}...)
-		} else {
-			p.expect(",")
-		}
-		*dst = p.take(tokString, "STRING").str
-	}
-	p.expect(")")
-	return e
-}
-
-func (p *parser) variants() Expr {
-	p.pos++
-	p.expect("(")
-	e := &Variants{}
-	for {
-		v := p.expr(0)
-		if _, isLog := v.(*LogQuery); isLog {
-			p.unexpected()
-		}
-		e.Variants = append(e.Variants, v)
-		if p.accept(")") {
-			break
-		}
-		p.expect(",", []string{}...)
-	}
-	if t := p.peek(); t.kind != tokIdent || t.str != "of" {
-		p.unexpected("of")
-	}
-	p.pos++
-	p.expect("(")
-	e.Of = p.logRange()
-	p.expect(")")
-	return e
-}
-
-// matchers reads {a="b", …}.
-func (p *parser) matchers() []logs.Matcher {
-	p.expect("{")
-	if p.accept("}") {
-		return nil
-	}
-	var out []logs.Matcher
-	for expecting := []string{"IDENTIFIER", "}"}; ; expecting = []string{"IDENTIFIER"} {
-		name := p.take(tokIdent, expecting...).str
-		mt, ok := matchTypes[p.peek().str]
-		if !ok || p.peek().kind != tokKey {
-			p.unexpected("=", "=~", "!~", "!=")
-		}
-		p.pos++
-		m := logs.Matcher{Type: mt, Name: name, Value: p.take(tokString, "STRING").str}
-		p.checkMatcher(m)
-		out = append(out, m)
-		if p.accept("}") {
-			return out
-		}
-		p.expect(",", "}", ",")
-	}
-}
-
-var matchTypes = map[string]labels.MatchType{
-	"=": labels.MatchEqual, "!=": labels.MatchNotEqual, "=~": labels.MatchRegexp, "!~": labels.MatchNotRegexp,
-}
-
-func (p *parser) checkMatcher(m logs.Matcher) {
-	if _, err := labels.NewMatcher(m.Type, m.Name, m.Value); err != nil {
-		p.failf("%s", err)
-	}
 }

@@ -11,97 +11,23 @@ func (p *parser) logQuery() *LogQuery {
 			p.pos++
 			p.unexpected()
 		}
-		s := p.stage()
-		if s == nil {
+		if !p.nextStage(q) {
 			return q
 		}
-		q.Stages = append(q.Stages, s)
 	}
 }
 
-// logRange reads a log query with its window, in any order and parentheses that the grammar allows.
-func (p *parser) logRange() LogRange {
-	var r LogRange
-	p.logRangePart(&r)
-	if r.Interval == 0 {
-		p.unexpected()
-	}
-	return r
-}
-
-// logRangePart reads a selector and what follows it. The window may be missing when the whole
-// stands in parentheses.
-func (p *parser) logRangePart(r *LogRange) {
-	if p.accept("(") {
-		p.enter()
-		defer p.leave()
-		p.logRangePart(r)
-		p.expect(")", []string{}...)
-		if r.Interval == 0 {
-			p.window(r)
+// nextStage reads a stage of q and reports whether there was one.
+func (p *parser) nextStage(q *LogQuery) (found bool) {
+	found = p.draft != nil // past a fault
+	p.attempt(func() {
+		var s Stage
+		if s = p.stage(); s != nil {
+			q.Stages = append(q.Stages, s)
 		}
-		return
-	}
-	if !p.is("{") {
-		p.unexpected("{", "(")
-	}
-	r.Query = &LogQuery{Matchers: p.matchers()}
-	p.window(r)
-	p.rangeStages(r)
-	if r.Interval == 0 {
-		p.window(r)
-	}
-}
-
-// window reads [5m] offset 1h, if it is there.
-func (p *parser) window(r *LogRange) {
-	if p.peek().kind != tokRange {
-		return
-	}
-	r.Interval = p.advance().dur
-	if p.accept("offset") {
-		r.Offset = p.take(tokDuration, "DURATION").dur
-	}
-}
-
-// rangeStages reads stages that may end in an unwrap.
-func (p *parser) rangeStages(r *LogRange) {
-	for {
-		if p.is("|") && p.peekAt(1).kind == tokKey && p.peekAt(1).str == "unwrap" {
-			p.pos += 2
-			r.Unwrap = p.unwrap()
-			return
-		}
-		s := p.stage()
-		if s == nil {
-			return
-		}
-		r.Query.Stages = append(r.Query.Stages, s)
-	}
-}
-
-func (p *parser) unwrap() *Unwrap {
-	u := &Unwrap{}
-	t := p.peek()
-	switch {
-	case t.kind == tokIdent:
-		u.Label = p.advance().str
-	case t.kind == tokKey && (t.str == "bytes" || t.str == "duration" || t.str == "duration_seconds"):
-		u.Conversion = p.advance().str
-		p.expect("(")
-		u.Label = p.take(tokIdent, "IDENTIFIER").str
-		p.expect(")")
-	default:
-		p.unexpected()
-	}
-	for p.is("|") {
-		p.pos++
-		if p.peek().kind != tokIdent && !p.is("(") {
-			p.unexpected("IDENTIFIER", "(")
-		}
-		u.Filters = append(u.Filters, p.labelFilter(0))
-	}
-	return u
+		found = s != nil
+	}, aStageFollows)
+	return found
 }
 
 // stage reads one stage, or returns nil where none starts.
@@ -115,9 +41,11 @@ func (p *parser) stage() Stage {
 		return nil
 	}
 	t := p.peek()
+	p.hopeWords(WantStage, stageWords...)
+	p.hope(Want{Kind: WantField}, Want{Kind: WantWord, Text: "("})
 	switch t.kind {
 	case tokIdent:
-		if t.str == "distinct" && p.peekAt(1).kind == tokIdent {
+		if t.str == "distinct" && (p.peekAt(1).kind == tokIdent || p.draft != nil && p.peekAt(1).kind == tokEOF) {
 			p.pos++
 			return &Distinct{Labels: p.names()}
 		}
@@ -141,6 +69,7 @@ func (p *parser) keywordStage(word string) Stage {
 		return &Parser{Kind: ParseJSON, Exprs: p.extractions()}
 	case "logfmt":
 		s := &Parser{Kind: ParseLogfmt}
+		p.hopeWords(WantWord, "--strict", "--keep-empty")
 		for p.peek().kind == tokFlag {
 			if p.advance().str == "--strict" {
 				s.Strict = true
@@ -151,6 +80,7 @@ func (p *parser) keywordStage(word string) Stage {
 		s.Exprs = p.extractions()
 		return s
 	case "regexp", "pattern":
+		p.hope(Want{Kind: WantText, Text: word})
 		s := &Parser{Kind: ParserKind(word), Text: p.take(tokString, "STRING").str}
 		var err error
 		if s.Kind == ParseRegexp {
@@ -165,6 +95,7 @@ func (p *parser) keywordStage(word string) Stage {
 	case "unpack":
 		return &Parser{Kind: ParseUnpack}
 	case "line_format":
+		p.hope(Want{Kind: WantText, Text: "template"})
 		return &LineFormat{Template: p.take(tokString, "STRING").str}
 	case "label_format":
 		return p.labelFormat()
@@ -177,14 +108,18 @@ func (p *parser) keywordStage(word string) Stage {
 	return nil
 }
 
+// lineTexts is what the texts of line filters are, by half their LineMatch.
+var lineTexts = [...]string{"line", "regexp", "line pattern"}
+
 func (p *parser) lineFilter(m LineMatch) Stage {
 	s := &LineFilter{Match: m}
 	for {
+		p.hope(Want{Kind: WantText, Text: lineTexts[m/2]})
 		switch t := p.peek(); {
 		case t.kind == tokString:
 			p.pos++
 			s.Terms = append(s.Terms, LineTerm{Text: t.str})
-		case p.is("ip") && (m == LineContains || m == LineNotContains):
+		case p.is("ip"):
 			s.Terms = append(s.Terms, LineTerm{Text: p.ip(), IP: true})
 		default:
 			p.unexpected("STRING", "ip")
@@ -199,6 +134,7 @@ func (p *parser) lineFilter(m LineMatch) Stage {
 func (p *parser) ip() string {
 	p.pos++
 	p.expect("(")
+	p.hope(Want{Kind: WantText, Text: "ip"})
 	s := p.take(tokString, "STRING").str
 	p.expect(")")
 	return s
@@ -207,6 +143,7 @@ func (p *parser) ip() string {
 func (p *parser) names() []string {
 	var out []string
 	for {
+		p.hope(Want{Kind: WantField})
 		out = append(out, p.take(tokIdent, "IDENTIFIER").str)
 		if !p.accept(",") {
 			return out
@@ -216,14 +153,17 @@ func (p *parser) names() []string {
 
 // extractions reads a, b="path", if any are there.
 func (p *parser) extractions() []Extraction {
+	p.hope(Want{Kind: WantField})
 	if p.peek().kind != tokIdent {
 		return nil
 	}
 	var out []Extraction
 	for {
+		p.hope(Want{Kind: WantField})
 		x := Extraction{Label: p.take(tokIdent, "IDENTIFIER").str}
 		x.Path = x.Label
 		if p.accept("=") {
+			p.hope(Want{Kind: WantText, Text: "path"})
 			x.Path = p.take(tokString, "STRING").str
 		}
 		out = append(out, x)
@@ -236,8 +176,10 @@ func (p *parser) extractions() []Extraction {
 func (p *parser) labelFormat() Stage {
 	s := &LabelFormat{}
 	for {
+		p.hope(Want{Kind: WantField})
 		f := Format{Dst: p.take(tokIdent, "IDENTIFIER").str}
 		p.expect("=")
+		p.hope(Want{Kind: WantField}, Want{Kind: WantText, Text: "template"})
 		switch t := p.peek(); t.kind {
 		case tokIdent:
 			f.Value, f.Rename = t.str, true
@@ -257,10 +199,13 @@ func (p *parser) labelFormat() Stage {
 func (p *parser) dropKeep(keep bool) Stage {
 	s := &DropKeep{Keep: keep}
 	for {
+		p.hope(Want{Kind: WantField})
 		n := NamedMatcher{Matcher: logs.Matcher{Name: p.take(tokIdent, "IDENTIFIER").str}}
+		p.hopeWords(WantWord, "=", "!=", "=~", "!~")
 		if t := p.peek(); t.kind == tokKey {
 			if mt, ok := matchTypes[t.str]; ok && p.peekAt(1).kind != tokNumber {
 				p.pos++
+				p.hope(Want{Kind: WantFieldValue, Label: n.Name})
 				n.Type, n.Value, n.HasValue = mt, p.take(tokString, "STRING").str, true
 				p.checkMatcher(n.Matcher)
 			}
@@ -272,7 +217,8 @@ func (p *parser) dropKeep(keep bool) Stage {
 	}
 }
 
-// labelFilter reads label filters joined by or (which binds least), and, a comma or nothing.
+// labelFilter reads label filters joined by or (which binds least), and, a comma or nothing. What stands behind a
+// comma, or behind nothing, belongs together whatever joins it: a=1, b=2 or c=3 is a=1 and (b=2 or c=3).
 func (p *parser) labelFilter(minPrecedence int) LabelFilter {
 	p.enter()
 	defer p.leave()
@@ -282,11 +228,11 @@ func (p *parser) labelFilter(minPrecedence int) LabelFilter {
 		case p.is("or") && minPrecedence < 1:
 			p.pos++
 			left = &BinaryFilter{Or: true, Left: left, Right: p.labelFilter(1)}
-		case (p.is("and") || p.is(",")) && minPrecedence < 2:
+		case p.is("and") && minPrecedence < 2:
 			p.pos++
 			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
-		case (t.kind == tokIdent || p.is("(")) && minPrecedence < 2:
-			left = &BinaryFilter{Left: left, Right: p.labelFilter(2)}
+		case p.accept(","), t.kind == tokIdent, p.is("("):
+			left = &BinaryFilter{Left: left, Right: p.labelFilter(0)}
 		default:
 			return left
 		}
@@ -299,7 +245,9 @@ func (p *parser) oneLabelFilter() LabelFilter {
 		p.expect(")", []string{}...)
 		return f
 	}
+	p.hope(Want{Kind: WantField})
 	label := p.take(tokIdent, "IDENTIFIER", "(").str
+	p.hopeWords(WantWord, comparisonWords...)
 	op := p.peek()
 	if op.kind != tokKey {
 		p.unexpected()
@@ -322,6 +270,7 @@ func (p *parser) oneLabelFilter() LabelFilter {
 func (p *parser) equality(label, op string) LabelFilter {
 	t := p.peek()
 	isRegexp := op == "=~" || op == "!~"
+	p.hope(Want{Kind: WantFieldValue, Label: label})
 	switch {
 	case t.kind == tokString:
 		p.pos++
@@ -344,6 +293,7 @@ func (p *parser) equality(label, op string) LabelFilter {
 }
 
 func (p *parser) comparison(label, op string) LabelFilter {
+	p.hope(Want{Kind: WantNumber}, Want{Kind: WantDuration}, Want{Kind: WantBytes})
 	switch t := p.peek(); {
 	case t.kind == tokDuration:
 		p.pos++

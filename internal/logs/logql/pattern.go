@@ -104,7 +104,7 @@ func (p *pattern) test(line []byte) bool {
 type patternStep struct{ p *pattern }
 
 func (st *patternStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if len(line) == 0 || s.hints.none {
+	if len(line) == 0 || s.satisfied() {
 		return line, true
 	}
 	rest := line
@@ -126,7 +126,7 @@ func (st *patternStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool)
 		}
 		if capture.name != "_" {
 			name := s.parsedName(capture.name)
-			if s.hints.wants(name) && s.parsed(name, view(value)) == parseDrop {
+			if s.hints.wants(name) && !s.alreadyParsed(name) && s.parsed(name, view(value)) == parseDrop {
 				return line, false
 			}
 		}

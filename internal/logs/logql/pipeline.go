@@ -27,22 +27,31 @@ type pipeline struct {
 	filters []hintFilter
 }
 
-// filtersFirst moves line filters as far to the front as it makes no difference to the answer: lines
-// that will be dropped need not be parsed, and the source may drop them.
+// filtersFirst moves line filters to the front of the parsers and labels before them: lines that will be dropped
+// need not be parsed, and the source may drop them. It makes no difference to the answer, but for one stage: a
+// line filter right behind decolorize, without a label filter between them, sees the line with its colours, as in
+// Loki.
 func filtersFirst(stages []Stage) []Stage {
 	out := make([]Stage, 0, len(stages))
 	front := 0 // where the next line filter goes
+	colors := false
 	for _, st := range stages {
 		switch st := st.(type) {
 		case *LineFilter:
 			out = slices.Insert(out, front, Stage(st))
 			front++
 			continue
-		case *LineFormat, *Decolorize, *Distinct:
-			front = len(out) + 1
+		case *Decolorize:
+			colors = true
+		case LabelFilter:
+			if colors {
+				front, colors = len(out), false
+			}
+		case *LineFormat, *Distinct:
+			front, colors = len(out)+1, false
 		case *Parser:
 			if st.Kind == ParseUnpack {
-				front = len(out) + 1
+				front, colors = len(out)+1, false
 			}
 		}
 		out = append(out, st)
@@ -83,7 +92,7 @@ func (p *pipeline) compileStage(st Stage) (step, error) {
 	case *DropKeep:
 		return compileDropKeep(st)
 	case *Decolorize:
-		return &decolorizeStep{}, nil
+		return decolorizeStep{}, nil
 	case *Distinct:
 		p.needed = append(p.needed, st.Labels...)
 		return &distinctStep{names: st.Labels, seen: map[string]struct{}{}}, nil
@@ -123,6 +132,8 @@ func compileParser(st *Parser) (step, error) {
 		return &patternStep{p: c}, err
 	case ParseUnpack:
 		return newUnpackStep(), nil
+	case parseAuto:
+		return newAutoStep(), nil
 	}
 	return nil, fmt.Errorf("parser %s is not supported yet", st.Kind)
 }

@@ -7,18 +7,80 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/logs"
 )
 
-func (e *LogQuery) String() string {
+func (e *LogQuery) String() string     { return exprString(e) }
+func (e *RangeAgg) String() string     { return exprString(e) }
+func (e *VectorAgg) String() string    { return exprString(e) }
+func (e *BinOp) String() string        { return exprString(e) }
+func (e *Literal) String() string      { return exprString(e) }
+func (e *Vector) String() string       { return exprString(e) }
+func (e *LabelReplace) String() string { return exprString(e) }
+func (e *Variants) String() string     { return exprString(e) }
+
+func exprString(e Expr) string {
 	var b strings.Builder
-	writeMatchers(&b, e.Matchers)
-	for _, s := range e.Stages {
-		b.WriteByte(' ')
-		b.WriteString(s.String())
-	}
+	writeExpr(&b, e)
 	return b.String()
+}
+
+// writeExpr prints e into one builder for all of it: a long chain of operators is deeply nested.
+func writeExpr(b *strings.Builder, e Expr) {
+	switch e := e.(type) {
+	case *LogQuery:
+		writeQuery(b, e)
+	case *RangeAgg:
+		b.WriteString(e.Op + "(" + e.param())
+		writeRange(b, e.Range)
+		b.WriteString(")" + e.Grouping.join(","))
+	case *VectorAgg:
+		b.WriteString(e.Op + e.grouping(",") + "(" + e.param())
+		writeExpr(b, e.Expr)
+		b.WriteByte(')')
+	case *BinOp:
+		b.WriteByte('(')
+		writeExpr(b, e.Left)
+		b.WriteString(" " + e.operator(",") + " ")
+		writeExpr(b, e.Right)
+		b.WriteByte(')')
+	case *Literal:
+		b.WriteString(formatFloat(e.Value))
+	case *Vector:
+		b.WriteString("vector(" + formatFloat(e.Value) + ")")
+	case *LabelReplace:
+		b.WriteString("label_replace(")
+		writeExpr(b, e.Expr)
+		b.WriteString(e.args(",") + ")")
+	case *Variants:
+		b.WriteString("variants(")
+		for i, v := range e.Variants {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			writeExpr(b, v)
+		}
+		b.WriteString(") of (")
+		writeRange(b, e.Of)
+		b.WriteByte(')')
+	}
+}
+
+func writeQuery(b *strings.Builder, q *LogQuery) {
+	writeMatchers(b, q.Matchers)
+	for _, s := range q.Stages {
+		b.WriteString(" " + s.String())
+	}
+}
+
+func writeRange(b *strings.Builder, r LogRange) {
+	writeQuery(b, r.Query)
+	if r.Unwrap != nil {
+		b.WriteString(" " + r.Unwrap.String())
+	}
+	b.WriteString(r.suffix())
 }
 
 func writeMatchers(b *strings.Builder, ms []logs.Matcher) {
@@ -34,7 +96,10 @@ func writeMatchers(b *strings.Builder, ms []logs.Matcher) {
 
 func matcherString(m logs.Matcher) string { return m.Name + m.Type.String() + strconv.Quote(m.Value) }
 
-func (g *Grouping) String() string {
+func (g *Grouping) String() string { return g.join(",") }
+
+// join prints the clause with sep between the labels.
+func (g *Grouping) join(sep string) string {
 	if g == nil {
 		return ""
 	}
@@ -42,31 +107,26 @@ func (g *Grouping) String() string {
 	if g.Without {
 		word = "without"
 	}
-	return " " + word + " (" + strings.Join(g.Labels, ",") + ")"
-}
-
-func (e *RangeAgg) String() string {
-	return e.Op + "(" + e.param() + e.Range.String() + ")" + e.Grouping.String()
+	return " " + word + " (" + strings.Join(g.Labels, sep) + ")"
 }
 
 func (e *RangeAgg) param() string {
 	if e.Param == nil {
 		return ""
 	}
-	return formatFloat(*e.Param) + ","
+	return formatDecimal(*e.Param) + ","
 }
 
+// String prints the query with its window.
 func (r LogRange) String() string {
-	s := r.Query.String()
-	if r.Unwrap != nil {
-		s += " " + r.Unwrap.String()
-	}
-	return s + r.suffix()
+	var b strings.Builder
+	writeRange(&b, r)
+	return b.String()
 }
 
 // suffix is the window and the offset.
 func (r LogRange) suffix() string {
-	s := "[" + formatInterval(r.Interval) + "]"
+	s := "[" + model.Duration(r.Interval).String() + "]"
 	if r.Offset != 0 {
 		s += " offset " + r.Offset.String()
 	}
@@ -74,27 +134,30 @@ func (r LogRange) suffix() string {
 }
 
 func (u *Unwrap) String() string {
-	s := "| unwrap " + u.Label
+	var b strings.Builder
+	b.WriteString("| unwrap ")
 	if u.Conversion != "" {
-		s = "| unwrap " + u.Conversion + "(" + u.Label + ")"
+		b.WriteString(u.Conversion + "(" + u.Label + ")")
+	} else {
+		b.WriteString(u.Label)
 	}
 	for _, f := range u.Filters {
-		s += " " + f.String()
+		b.WriteString(" " + f.String())
 	}
-	return s
+	return b.String()
 }
 
-func formatInterval(d time.Duration) string {
-	if d%time.Millisecond != 0 {
-		return d.String()
+// formatFloat prints large and small numbers with an exponent, formatDecimal never does. Which is used where is
+// Loki's choice.
+func formatFloat(f float64) string   { return strconv.FormatFloat(f, 'g', -1, 64) }
+func formatDecimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// grouping prints the clause, or nothing where it is by (), which is what no clause means here.
+func (e *VectorAgg) grouping(sep string) string {
+	if e.Grouping != nil && !e.Grouping.Without && len(e.Grouping.Labels) == 0 {
+		return ""
 	}
-	return model.Duration(d).String()
-}
-
-func formatFloat(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
-
-func (e *VectorAgg) String() string {
-	return e.Op + e.Grouping.String() + "(" + e.param() + e.Expr.String() + ")"
+	return e.Grouping.join(sep)
 }
 
 func (e *VectorAgg) param() string {
@@ -104,58 +167,42 @@ func (e *VectorAgg) param() string {
 	return strconv.Itoa(e.Param) + ","
 }
 
-func (e *BinOp) String() string {
-	return "(" + e.Left.String() + " " + e.operator() + " " + e.Right.String() + ")"
-}
-
-// operator prints the operator with its modifiers.
-func (e *BinOp) operator() string {
+// operator prints the operator with its modifiers, and sep between labels. A matching without group_left and
+// group_right ends in a blank, as with Loki; ignoring () is what no matching means.
+func (e *BinOp) operator(sep string) string {
 	s := e.Op
 	if e.Bool {
 		s += " bool"
 	}
 	m := e.Matching
-	if m == nil {
+	if m == nil || !m.On && len(m.Labels) == 0 && m.Card == OneToOne {
 		return s
 	}
 	word := " ignoring ("
 	if m.On {
 		word = " on ("
 	}
-	s += word + strings.Join(m.Labels, ",") + ")"
+	s += word + strings.Join(m.Labels, sep) + ") "
 	switch m.Card {
 	case ManyToOne:
-		s += " group_left (" + strings.Join(m.Include, ",") + ")"
+		s += "group_left"
 	case OneToMany:
-		s += " group_right (" + strings.Join(m.Include, ",") + ")"
+		s += "group_right"
+	}
+	// A side in parentheses would be taken for the labels.
+	if _, inParentheses := e.Right.(*BinOp); len(m.Include) > 0 || m.Card != OneToOne && inParentheses {
+		s += " (" + strings.Join(m.Include, sep) + ")"
 	}
 	return s
 }
 
-func (e *Literal) String() string { return formatFloat(e.Value) }
-func (e *Vector) String() string  { return "vector(" + formatFloat(e.Value) + ")" }
-
-func (e *LabelReplace) String() string { return "label_replace(" + e.Expr.String() + e.args() + ")" }
-
-func (e *LabelReplace) args() string {
+// args prints the texts, each behind sep.
+func (e *LabelReplace) args(sep string) string {
 	s := ""
 	for _, a := range [...]string{e.Dst, e.Replacement, e.Src, e.Regex} {
-		s += "," + strconv.Quote(a)
+		s += sep + strconv.Quote(a)
 	}
 	return s
-}
-
-func (e *Variants) String() string {
-	var b strings.Builder
-	b.WriteString("variants(")
-	for i, v := range e.Variants {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(v.String())
-	}
-	b.WriteString(") of (" + e.Of.String() + ")")
-	return b.String()
 }
 
 var lineOperators = [...]string{"|=", "!=", "|~", "!~", "|>", "!>"}
@@ -163,14 +210,19 @@ var lineOperators = [...]string{"|=", "!=", "|~", "!~", "|>", "!>"}
 // String returns the operator.
 func (m LineMatch) String() string { return lineOperators[m] }
 
+// String prints a positive filter with its terms joined by or; the terms of a negative one stand one behind the
+// other, which is the same.
 func (s *LineFilter) String() string {
+	joint := " or "
+	if s.Match.Negative() {
+		joint = " " + s.Match.String() + " "
+	}
 	var b strings.Builder
-	b.WriteString(s.Match.String())
+	b.WriteString(s.Match.String() + " ")
 	for i, t := range s.Terms {
 		if i > 0 {
-			b.WriteString(" or")
+			b.WriteString(joint)
 		}
-		b.WriteByte(' ')
 		if t.IP {
 			b.WriteString("ip(" + strconv.Quote(t.Text) + ")")
 		} else {
@@ -203,49 +255,66 @@ func (s *Parser) String() string {
 	return b.String()
 }
 
-func (f *StringFilter) String() string   { return "| " + filterString(f) }
-func (f *NumberFilter) String() string   { return "| " + filterString(f) }
-func (f *DurationFilter) String() string { return "| " + filterString(f) }
-func (f *BytesFilter) String() string    { return "| " + filterString(f) }
-func (f *IPFilter) String() string       { return "| " + filterString(f) }
-func (f *BinaryFilter) String() string   { return "| " + filterString(f) }
+func (f *StringFilter) String() string   { return filterString(f) }
+func (f *NumberFilter) String() string   { return filterString(f) }
+func (f *DurationFilter) String() string { return filterString(f) }
+func (f *BytesFilter) String() string    { return filterString(f) }
+func (f *IPFilter) String() string       { return filterString(f) }
+func (f *BinaryFilter) String() string   { return filterString(f) }
 
-// filterString prints f without the pipe.
 func filterString(f LabelFilter) string {
+	var b strings.Builder
+	b.WriteString("| ")
+	writeFilter(&b, f)
+	return b.String()
+}
+
+// writeFilter prints f without the pipe.
+func writeFilter(b *strings.Builder, f LabelFilter) {
 	switch f := f.(type) {
 	case *StringFilter:
-		return matcherString(f.Matcher)
+		if f.Type == labels.MatchRegexp && !strings.Contains(f.Value, "`") && printsAsWritten(f.Value) {
+			b.WriteString(f.Name + "=~`" + f.Value + "`")
+			return
+		}
+		b.WriteString(matcherString(f.Matcher))
 	case *NumberFilter:
-		return f.Label + f.Op + formatFloat(f.Value)
+		b.WriteString(f.Label + f.Op + formatDecimal(f.Value))
 	case *DurationFilter:
-		return f.Label + f.Op + formatDuration(f.Value)
+		b.WriteString(f.Label + f.Op + formatDuration(f.Value))
 	case *BytesFilter:
-		return f.Label + f.Op + formatBytes(f.Value)
+		b.WriteString(f.Label + f.Op + formatBytes(f.Value))
 	case *IPFilter:
 		op := "="
 		if f.Negate {
 			op = "!="
 		}
-		return f.Label + op + "ip(" + strconv.Quote(f.Pattern) + ")"
+		b.WriteString(f.Label + op + "ip(" + strconv.Quote(f.Pattern) + ")")
 	case *BinaryFilter:
-		op := " , "
+		b.WriteString("( ")
+		writeFilter(b, f.Left)
 		if f.Or {
-			op = " or "
+			b.WriteString(" or ")
+		} else {
+			b.WriteString(" , ")
 		}
-		return "( " + filterString(f.Left) + op + filterString(f.Right) + " )"
+		writeFilter(b, f.Right)
+		b.WriteString(" )")
 	}
-	panic("unknown label filter")
 }
 
 func formatDuration(d time.Duration) string { return d.String() }
 
-// formatBytes prints the rounded form where it means the same number, as Loki prints it always.
-func formatBytes(n uint64) string {
-	s := strings.ReplaceAll(humanize.Bytes(n), " ", "")
-	if back, err := humanize.ParseBytes(s); err == nil && back == n {
-		return s
+// formatBytes prints n with two digits, as Loki does.
+func formatBytes(n uint64) string { return strings.ReplaceAll(humanize.Bytes(n), " ", "") }
+
+// roundBytes is n as it is read from what formatBytes prints. Loki's processes hand queries on as text, so it is
+// this that sizes are compared with there.
+func roundBytes(n uint64) uint64 {
+	if back, err := humanize.ParseBytes(formatBytes(n)); err == nil {
+		return back
 	}
-	return strconv.FormatUint(n, 10) + "B"
+	return n
 }
 
 func (s *LineFormat) String() string { return "| line_format " + strconv.Quote(s.Template) }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"pgregory.net/rapid"
@@ -66,80 +65,9 @@ func TestWindows(t *testing.T) {
 
 var genName = rapid.StringMatching(`[a-z_][a-z0-9_]{0,5}`).Filter(func(s string) bool { return !keywords[s] })
 
-// genStage draws a stage.
-func genStage(t *rapid.T) Stage {
-	name := func() string { return genName.Draw(t, "name") }
-	text := func() string {
-		return rapid.String().Filter(func(s string) bool { return !strings.Contains(s, "�") }).Draw(t, "text")
-	}
-	names := func() []string { return rapid.SliceOfN(genName, 1, 3).Draw(t, "names") }
-	op := rapid.SampledFrom([]string{"==", "!=", ">", ">=", "<", "<="}).Draw(t, "op")
-	switch rapid.IntRange(0, 12).Draw(t, "stage") {
-	case 0:
-		m := LineMatch(rapid.IntRange(0, 5).Draw(t, "match"))
-		f := &LineFilter{Match: m}
-		for range rapid.IntRange(1, 3).Draw(t, "terms") {
-			f.Terms = append(f.Terms, LineTerm{Text: text(), IP: m <= LineNotContains && rapid.Bool().Draw(t, "ip")})
-		}
-		return f
-	case 1:
-		s := &Parser{Kind: rapid.SampledFrom([]ParserKind{ParseJSON, ParseLogfmt, ParseUnpack}).Draw(t, "parser")}
-		if s.Kind != ParseUnpack {
-			for range rapid.IntRange(0, 2).Draw(t, "exprs") {
-				s.Exprs = append(s.Exprs, Extraction{name(), text()})
-			}
-		}
-		if s.Kind == ParseLogfmt {
-			s.Strict, s.KeepEmpty = rapid.Bool().Draw(t, "strict"), rapid.Bool().Draw(t, "keep")
-		}
-		return s
-	case 2:
-		return &Parser{Kind: ParseRegexp, Text: `(?P<x>.*)\t"`}
-	case 3:
-		return &Parser{Kind: ParsePattern, Text: `<a> "<_>`}
-	case 4:
-		return &LineFormat{Template: text()}
-	case 5:
-		return &LabelFormat{Formats: []Format{{Dst: name(), Value: text()}, {Dst: name(), Value: name(), Rename: true}}}
-	case 6:
-		return &DropKeep{Keep: rapid.Bool().Draw(t, "keep"), Names: []NamedMatcher{
-			{Matcher: logs.Matcher{Name: name()}}, {Matcher: logs.Matcher{Type: labels.MatchNotEqual, Name: name(), Value: text()}, HasValue: true}}}
-	case 7:
-		return &Distinct{Labels: names()}
-	case 8:
-		return &StringFilter{logs.Matcher{Type: labels.MatchEqual, Name: name(), Value: text()}}
-	case 9:
-		return &NumberFilter{name(), op, rapid.Float64().Draw(t, "number")}
-	case 10:
-		return &DurationFilter{name(), op, time.Duration(rapid.Int64Range(-1e15, 1e15).Draw(t, "duration")) | 1}
-	case 11:
-		return &BytesFilter{name(), op, rapid.Uint64Range(0, 1<<50).Draw(t, "bytes")}
-	}
-	left, right := LabelFilter(&IPFilter{Label: name(), Negate: rapid.Bool().Draw(t, "negate"), Pattern: text()}), LabelFilter(&NumberFilter{name(), op, 5})
-	return &BinaryFilter{Or: rapid.Bool().Draw(t, "or"), Left: left, Right: &BinaryFilter{Left: right, Right: left}}
-}
-
-// TestPrintParse: parsing what a tree prints gives a tree that prints the same.
-func TestPrintParse(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		q := &LogQuery{Matchers: []logs.Matcher{{Name: genName.Draw(t, "label"), Value: "x"}}}
-		for range rapid.IntRange(0, 4).Draw(t, "stages") {
-			q.Stages = append(q.Stages, genStage(t))
-		}
-		text := q.String()
-		e, err := Parse(text)
-		if err != nil {
-			t.Fatalf("parse %q: %v", text, err)
-		}
-		if e.String() != text {
-			t.Fatalf("%q parses to %q", text, e)
-		}
-	})
-}
-
-// TestFiltersFirst: moving line filters changes no answer.
+// TestFiltersFirst: moving line filters changes no answer. What it does behind decolorize is in pipeline.test.
 func TestFiltersFirst(t *testing.T) {
-	stages := []string{`| logfmt`, `|= "1"`, `!= "7"`, `| drop n`, `| line_format "{{.n}} {{.app}} 1"`, `| n > 2`, `|~ "[13]"`, `| label_format z="{{.n}}"`, `| decolorize`}
+	stages := []string{`| logfmt`, `|= "1"`, `!= "7"`, `| drop n`, `| line_format "{{.n}} {{.app}} 1"`, `| n > 2`, `|~ "[13]"`, `| label_format z="{{.n}}"`}
 	m := &memory{}
 	for i := range 40 {
 		m.add(labels.FromStrings("app", "a"), int64(i), fmt.Sprintf("n=%d x=\x1b[31m%d", i, i%5))

@@ -33,6 +33,7 @@ type pushPlan struct {
 // pushParser is a json or logfmt stage.
 type pushParser struct {
 	mode      column.Mode
+	auto      bool // lines that begin with { are read as JSON, others as logfmt, whatever mode is
 	keepEmpty bool
 	exprs     []pushExpr // none: every field is a label
 	needless  bool       // no label is needed: the parser does nothing
@@ -181,7 +182,7 @@ func (b *planner) parse(st *Parser) bool {
 	}
 	b.parsed = true
 	switch st.Kind {
-	case ParseJSON, ParseLogfmt:
+	case ParseJSON, ParseLogfmt, parseAuto:
 		p, ok := newPushParser(st, b.scope.hints)
 		if !ok {
 			return false
@@ -339,7 +340,7 @@ func (n *pushNode) all(is func(*pushLeaf) bool) bool {
 
 // newPushParser returns false for a parser whose labels can't be told from the fields of a template.
 func newPushParser(st *Parser, h *hints) (*pushParser, bool) {
-	p := &pushParser{mode: column.JSON, keepEmpty: st.KeepEmpty, needless: h.none}
+	p := &pushParser{mode: column.JSON, auto: st.Kind == parseAuto, keepEmpty: st.KeepEmpty, needless: h.none}
 	if st.Kind == ParseLogfmt {
 		p.mode = column.Logfmt
 	}

@@ -26,7 +26,7 @@ const (
 // originOf finds the label of t that goes by one of names. A parser takes the first of several fields.
 func (p *pushParser) originOf(t *column.Template, names []string) origin {
 	switch {
-	case t.Mode != p.mode || !p.readable(t):
+	case !p.readable(t):
 		return origin{kind: undecided}
 	case len(p.exprs) > 0:
 		return p.exprOrigin(t, names)
@@ -34,7 +34,7 @@ func (p *pushParser) originOf(t *column.Template, names []string) origin {
 	found := origin{}
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		if f.Slot < 0 && (p.mode == column.JSON || !p.keepEmpty) || !isNamed(f.Path, names) {
+		if f.Slot < 0 && (t.Mode == column.JSON || !p.keepEmpty) || !isNamed(f.Path, names) {
 			continue
 		}
 		if found.kind != nowhere {
@@ -43,7 +43,7 @@ func (p *pushParser) originOf(t *column.Template, names []string) origin {
 		if f.Slot < 0 {
 			return origin{kind: always}
 		}
-		found = origin{kind: inSlot, slot: f.Slot, how: reading{mode: p.mode, quoted: f.Quoted, keepEmpty: p.keepEmpty}}
+		found = origin{kind: inSlot, slot: f.Slot, how: reading{mode: t.Mode, quoted: f.Quoted, keepEmpty: p.keepEmpty}}
 		if found.how.sure(t.Slots[f.Slot].Column) {
 			return found // the fields behind it don't count
 		}
@@ -51,11 +51,16 @@ func (p *pushParser) originOf(t *column.Template, names []string) origin {
 	return found
 }
 
-// readable reports whether the parser surely finds no fault in the rows of t. Escapes in keys may be bad
-// ones; with expressions, the line must begin with the object.
+// readable reports whether the parser reads the rows of t, and surely finds no fault in them. Escapes in keys may be
+// bad ones; with expressions, the line must begin with the object.
 func (p *pushParser) readable(t *column.Template) bool {
-	if p.mode == column.Logfmt {
-		return true
+	switch {
+	case p.auto && (t.Mode == column.JSON) != isObject(t.Pieces[0]), !p.auto && t.Mode != p.mode:
+		return false
+	case t.Mode == column.Logfmt:
+		return t.Pieces[0] != "" || !p.auto
+	case t.Mode != column.JSON:
+		return false
 	}
 	for i := range t.Fields {
 		for _, key := range t.Fields[i].Path {
@@ -88,7 +93,8 @@ func (p *pushParser) fieldAt(t *column.Template, path []string) origin {
 	found := origin{kind: always}
 	for i := range t.Fields {
 		f := &t.Fields[i]
-		if len(f.Path) < len(path) || !slices.Equal(f.Path[:len(path)], path) {
+		if t.Mode == column.Logfmt && sanitizeKey(f.Path[0]) != path[0] ||
+			t.Mode == column.JSON && (len(f.Path) < len(path) || !slices.Equal(f.Path[:len(path)], path)) {
 			continue
 		}
 		if found.kind != always || len(f.Path) > len(path) || f.Slot < 0 && p.mode == column.JSON {

@@ -159,7 +159,8 @@ func TestPushdown(t *testing.T) {
 		defer os.RemoveAll(at)
 		src := sourceOf(partsOf(t, at, rows)...)
 		for range 12 {
-			q := &logs.Query{Kind: logs.Range, Start: 0, End: int64(rapid.SampledFrom([]int{20e9, 100e9, 1000e9}).Draw(t, "end"))}
+			q := &logs.Query{Kind: logs.Range, Start: 0, End: int64(rapid.SampledFrom([]int{20e9, 100e9, 1000e9}).Draw(t, "end")),
+				AutoFields: rapid.IntRange(0, 3).Draw(t, "auto fields") == 0}
 			if rapid.Bool().Draw(t, "metric") {
 				q.Expr, q.Step = genMetric(t, distinct), int64(rapid.SampledFrom([]int{1e9, 7e9, 60e9}).Draw(t, "step"))
 				if rapid.IntRange(0, 4).Draw(t, "instant") == 0 {

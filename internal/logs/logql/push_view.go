@@ -108,7 +108,7 @@ func (v *pageView) unread(r *column.Reader) column.Set {
 	var parts []templateRows
 	for k := range v.lines.Templates {
 		t := &v.lines.Templates[k]
-		if t.Mode != p.mode || !p.readable(t) {
+		if !p.readable(t) {
 			parts = append(parts, templateRows{k, -1, column.All})
 		}
 	}

@@ -115,7 +115,7 @@ func (f *wholeFold) plan() bool {
 			return false
 		}
 		for k := range f.v.lines.Templates {
-			if t := &f.v.lines.Templates[k]; t.Rows > 0 && (t.Mode != p.mode || !p.readable(t)) {
+			if t := &f.v.lines.Templates[k]; t.Rows > 0 && !p.readable(t) {
 				return false
 			}
 		}

@@ -3,7 +3,6 @@ package logql
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -22,7 +21,7 @@ func newLabelPredicate(f LabelFilter) (labelPredicate, error) {
 	case *DurationFilter:
 		return &valuePredicate[time.Duration]{f.Label, f.Op, f.Value, time.ParseDuration}, nil
 	case *BytesFilter:
-		return &valuePredicate[uint64]{f.Label, f.Op, f.Value, humanize.ParseBytes}, nil
+		return &valuePredicate[uint64]{f.Label, f.Op, roundBytes(f.Value), humanize.ParseBytes}, nil
 	case *IPFilter:
 		p, err := parseIPPattern(f.Pattern)
 		return &ipPredicate{f.Label, f.Negate, p}, err
@@ -69,8 +68,8 @@ func (p *stringPredicate) process(_ int64, line []byte, s *labelSet) ([]byte, bo
 
 func parseNumber(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
 
-// valuePredicate compares a label as a number. A missing label drops the row, one that can't be
-// converted marks it, and rows marked before pass.
+// valuePredicate compares a label as a number. A missing label drops the row, one that can't be converted marks
+// it, unless it is marked already.
 type valuePredicate[T cmp.Ordered] struct {
 	label, op string
 	want      T
@@ -78,16 +77,15 @@ type valuePredicate[T cmp.Ordered] struct {
 }
 
 func (p *valuePredicate[T]) keep(s *labelSet) bool {
-	if s.err != "" {
-		return true
-	}
 	text, _, ok := s.get(p.label)
 	if !ok {
 		return false
 	}
 	got, err := p.parse(text)
 	if err != nil {
-		s.fail(errLabelFilter, err.Error())
+		if s.err == "" {
+			s.fail(errLabelFilter, err.Error())
+		}
 		return true
 	}
 	return holds(p.op, got, p.want)
@@ -113,6 +111,7 @@ func (p *valuePredicate[T]) process(_ int64, line []byte, s *labelSet) ([]byte, 
 	return line, p.keep(s)
 }
 
+// ipPredicate looks for an address in a label. A missing label drops the row; rows marked with an error pass.
 type ipPredicate struct {
 	label   string
 	negate  bool
@@ -127,12 +126,7 @@ func (p *ipPredicate) keep(s *labelSet) bool {
 	if !ok {
 		return false
 	}
-	a, err := netip.ParseAddr(text)
-	in := err == nil && p.pattern.contains(a)
-	if err != nil {
-		in = ipTest{p.pattern}.test(viewBytes(text))
-	}
-	return in != p.negate
+	return ipTest{p.pattern}.test(viewBytes(text)) != p.negate
 }
 
 func (p *ipPredicate) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {

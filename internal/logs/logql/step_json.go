@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/buger/jsonparser"
@@ -36,7 +35,7 @@ func newJSONStep() *jsonStep {
 }
 
 func (st *jsonStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none {
+	if s.satisfied() {
 		return line, true
 	}
 	st.s, st.prefix, st.depth = s, st.prefix[:0], 0
@@ -142,12 +141,11 @@ func validText(s *labelSet, raw []byte) string {
 	return view(s.arena[from:])
 }
 
-// jsonExprStep is the json parser with expressions: only the named paths become labels.
+// jsonExprStep is the json parser with expressions: only the named paths become labels. It asks no filter early.
 type jsonExprStep struct {
 	labels []string
 	paths  [][]string
 	s      *labelSet
-	drop   bool
 	found  int
 	visit  func(i int, value []byte, t jsonparser.ValueType, err error)
 }
@@ -167,22 +165,19 @@ func newJSONExprStep(exprs []Extraction) (step, error) {
 }
 
 func (st *jsonExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none || len(line) == 0 {
+	if s.satisfied() || len(line) == 0 {
 		return line, true
 	}
 	if line[0] != '{' && line[0] != '[' && line[0] != '"' {
 		s.fail(errJSON, "")
 		return line, true
 	}
-	st.s, st.drop, st.found = s, false, 0
+	st.s, st.found = s, 0
 	jsonparser.EachKey(line, st.visit, st.paths...)
-	if st.drop {
-		return line, false
-	}
 	if st.found < len(st.labels) {
 		for _, name := range st.labels {
 			if _, _, ok := s.get(name); !ok {
-				s.parsed(name, "")
+				s.set(fromParser, name, "")
 			}
 		}
 	}
@@ -203,60 +198,7 @@ func (st *jsonExprStep) field(i int, value []byte, t jsonparser.ValueType, err e
 		text = unescapeJSON(st.s, value)
 	}
 	st.found++
-	if st.s.parsed(st.s.parsedName(st.labels[i]), text) == parseDrop {
-		st.drop = true
-	}
-}
-
-// parsePath reads a JSON path: a.b[0]["c d"]. Indexes come out as "[0]".
-func parsePath(path string) ([]string, error) {
-	var out []string
-	rest := strings.TrimSpace(path)
-	if rest == "" {
-		return nil, errors.New("syntax error: unexpected $end")
-	}
-	for first := true; rest != ""; first = false {
-		switch {
-		case strings.HasPrefix(rest, `["`):
-			end := quotedEnd(rest[1:])
-			if end < 0 || !strings.HasPrefix(rest[1+end:], "]") {
-				return nil, errors.New("syntax error: unexpected STRING")
-			}
-			out = append(out, strings.ReplaceAll(rest[2:end], `\"`, `"`))
-			rest = rest[end+2:]
-		case rest[0] == '[':
-			end := digits(rest, 1)
-			if end == 1 || !strings.HasPrefix(rest[end:], "]") {
-				return nil, errors.New("syntax error: unexpected [")
-			}
-			out = append(out, rest[:end+1])
-			rest = rest[end+1:]
-		default:
-			if !first {
-				if rest[0] != '.' {
-					return nil, errors.New("syntax error: unexpected FIELD")
-				}
-				rest = rest[1:]
-			}
-			n := pathFieldLen(rest)
-			if n == 0 {
-				return nil, errors.New("syntax error: unexpected FIELD")
-			}
-			out = append(out, rest[:n])
-			rest = rest[n:]
-		}
-	}
-	return out, nil
-}
-
-func pathFieldLen(s string) int {
-	for i, r := range s {
-		switch r {
-		case '.', '[', ']', '"', ' ', '\t', '\n':
-			return i
-		}
-	}
-	return len(s)
+	st.s.set(fromParser, st.s.parsedName(st.labels[i]), text)
 }
 
 // unpackStep is the unpack parser: string fields of the object become labels, _entry the line.
@@ -279,7 +221,7 @@ func newUnpackStep() *unpackStep {
 const packedEntry = "_entry"
 
 func (st *unpackStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if len(line) == 0 || s.hints.none {
+	if len(line) == 0 || s.satisfied() {
 		return line, true
 	}
 	if line[0] != '{' {
@@ -313,7 +255,7 @@ func (st *unpackStep) field(key, value []byte, t jsonparser.ValueType, _ int) er
 		return nil
 	}
 	name := st.s.parsedName(st.s.sanitized(key))
-	if name != "" && st.s.hints.wants(name) {
+	if name != "" && st.s.hints.wants(name) && !st.s.alreadyParsed(name) {
 		st.names, st.texts = append(st.names, name), append(st.texts, text)
 	}
 	return nil

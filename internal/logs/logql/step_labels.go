@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/grafana/regexp"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -82,41 +83,19 @@ func (st *dropKeepStep) keeps(name, value string) bool {
 	return false
 }
 
-// decolorizeStep removes ANSI escape sequences from lines.
-type decolorizeStep struct{ buf []byte }
+// ansiSequence matches an escape sequence of a terminal: what begins with ESC, or its form in one character, and
+// either ends with the bell or is a control code, as of colours.
+var ansiSequence = regexp.MustCompile(`[\x{1b}\x{9b}][\[\]()#;?]*` +
+	`(?:(?:[0-9A-Za-z]*(?:;[0-9A-Za-z]*)*)?\x07|(?:[0-9]{1,4}(?:;[0-9]{0,4})*)?[0-9A-PRZcf-ntqry=><~])`)
 
-func (st *decolorizeStep) process(_ int64, line []byte, _ *labelSet) ([]byte, bool) {
-	if bytes.IndexByte(line, 0x1b) < 0 {
-		return line, true
-	}
-	out := st.buf[:0]
-	for i := 0; i < len(line); {
-		if n := escapeLen(line[i:]); n > 0 {
-			i += n
-			continue
-		}
-		out = append(out, line[i])
-		i++
-	}
-	st.buf = out
-	return out, true
-}
+// decolorizeStep removes escape sequences from lines.
+type decolorizeStep struct{}
 
-// escapeLen returns the length of the control sequence ESC [ … letter that b starts with, or 0.
-func escapeLen(b []byte) int {
-	if len(b) < 3 || b[0] != 0x1b || b[1] != '[' {
-		return 0
+func (decolorizeStep) process(_ int64, line []byte, _ *labelSet) ([]byte, bool) {
+	if bytes.IndexByte(line, 0x1b) < 0 && !bytes.ContainsRune(line, 0x9b) {
+		return line, true // Fast path: nothing to remove.
 	}
-	for i := 2; i < len(b); i++ {
-		c := b[i]
-		switch {
-		case 'a' <= c|0x20 && c|0x20 <= 'z':
-			return i + 1
-		case !isDigit(c) && c != ';' && c != '?':
-			return 0
-		}
-	}
-	return 0
+	return ansiSequence.ReplaceAll(line, nil), true
 }
 
 // maxDistinct bounds the memory of distinct; rows beyond it are compared with a full table and

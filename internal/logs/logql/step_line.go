@@ -2,6 +2,7 @@ package logql
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -43,8 +44,12 @@ func compileLineFilter(f *LineFilter) (step, error) {
 	return c, nil
 }
 
+var errIPOperation = errors.New("ip: invalid operation")
+
 func compileLineTerm(m LineMatch, t LineTerm) (lineTest, error) {
 	switch {
+	case t.IP && m > LineNotContains:
+		return nil, errIPOperation
 	case t.IP:
 		return newIPTest(t.Text)
 	case m == LineContains || m == LineNotContains:
@@ -120,8 +125,8 @@ func parseIPPattern(s string) (ipPattern, error) {
 		return ipPattern{a, a}, nil
 	}
 	if from, to, ok := strings.Cut(s, "-"); ok {
-		a, errA := netip.ParseAddr(strings.TrimSpace(from))
-		b, errB := netip.ParseAddr(strings.TrimSpace(to))
+		a, errA := netip.ParseAddr(from)
+		b, errB := netip.ParseAddr(to)
 		if errA == nil && errB == nil && a.BitLen() == b.BitLen() && !b.Less(a) {
 			return ipPattern{a, b}, nil
 		}
@@ -142,8 +147,8 @@ func lastAddr(n netip.Prefix) netip.Addr {
 	return a
 }
 
+// contains compares addresses as they are written: an IPv4 address mapped to IPv6 is in no IPv4 network.
 func (p ipPattern) contains(a netip.Addr) bool {
-	a = a.Unmap()
 	return a.BitLen() == p.from.BitLen() && !a.Less(p.from) && !p.to.Less(a)
 }
 
@@ -155,50 +160,56 @@ func newIPTest(s string) (lineTest, error) {
 	return ipTest{p}, err
 }
 
+// test tries the addresses that it comes across: of IPv4 where a digit is followed by a point, of IPv6 where up to
+// four hexadecimal digits or a colon are followed by a colon. What looks like an address and is none is passed over
+// as a whole, so 10.0.0.1. with a point behind it isn't found: Loki's rule.
 func (t ipTest) test(line []byte) bool {
-	for i := 0; i < len(line); {
-		if !isIP6Byte(line[i]) {
-			i++
+	for i := 0; i < len(line); i++ {
+		var n int
+		switch {
+		case startsIPv4(line[i:]):
+			n = runLen(line[i:], isIP4Byte)
+		case startsIPv6(line[i:]):
+			n = runLen(line[i:], isIP6Byte)
+		default:
 			continue
 		}
-		end := i
-		for end < len(line) && isIP6Byte(line[end]) {
-			end++
-		}
-		if t.inRun(line[i:end]) {
+		if a, err := netip.ParseAddr(view(line[i : i+n])); err == nil && t.p.contains(a) {
 			return true
 		}
-		i = end
+		i += n
 	}
 	return false
 }
 
-// inRun looks for an address in a run of address characters: the whole of it, or an IPv4 part, as
-// in 10.0.0.1:8080.
-func (t ipTest) inRun(run []byte) bool {
-	if len(run) < 2 {
-		return false
+func startsIPv4(b []byte) bool {
+	return len(b) > 3 && isDigit(b[0]) && (b[1] == '.' || b[2] == '.' || b[3] == '.')
+}
+
+func startsIPv6(b []byte) bool {
+	if len(b) > 2 && b[0] == ':' && b[1] == ':' && isHexDigit(b[2]) {
+		return true
 	}
-	if a, err := netip.ParseAddr(view(run)); err == nil {
-		return t.p.contains(a)
-	}
-	for i := 0; i < len(run); {
-		if !isDigit(run[i]) {
-			i++
-			continue
+	for i := 0; i < len(b) && i < 5; i++ {
+		if b[i] == ':' {
+			return i > 0
 		}
-		end := i
-		for end < len(run) && (isDigit(run[end]) || run[end] == '.') {
-			end++
+		if !isHexDigit(b[i]) {
+			return false
 		}
-		if a, err := netip.ParseAddr(view(bytes.TrimRight(run[i:end], "."))); err == nil && t.p.contains(a) {
-			return true
-		}
-		i = end
 	}
 	return false
 }
 
-func isIP6Byte(c byte) bool {
-	return isDigit(c) || c == ':' || c == '.' || 'a' <= c|0x20 && c|0x20 <= 'f'
+func runLen(b []byte, in func(byte) bool) int {
+	for i, c := range b {
+		if !in(c) {
+			return i
+		}
+	}
+	return len(b)
 }
+
+func isHexDigit(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
+func isIP4Byte(c byte) bool  { return isDigit(c) || c == '.' }
+func isIP6Byte(c byte) bool  { return isHexDigit(c) || c == ':' || c == '.' }

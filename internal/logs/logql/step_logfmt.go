@@ -128,7 +128,7 @@ type logfmtStep struct {
 }
 
 func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none || len(line) == 0 {
+	if s.satisfied() || len(line) == 0 {
 		return line, true
 	}
 	d := &st.d
@@ -173,7 +173,8 @@ func (st *logfmtStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 	}
 }
 
-// logfmtExprStep is the logfmt parser with expressions.
+// logfmtExprStep is the logfmt parser with expressions. It asks no filter early. Keys of the line are looked for as
+// the labels that they would be: http_status is the key http.status, too.
 type logfmtExprStep struct {
 	strict, keepEmpty bool
 	labels            []string
@@ -194,35 +195,13 @@ func newLogfmtExprStep(exprs []Extraction, strict, keepEmpty bool) (step, error)
 	return st, nil
 }
 
-func parseLogfmtPath(path string) (string, error) {
-	out, word := "", false
-	for i, r := range path {
-		switch {
-		case r == ' ' || r == '\t' || r == '\n':
-			word = false
-		case !word && out != "":
-			return "", fmt.Errorf("syntax error: unexpected KEY")
-		default:
-			word = true
-			out = path[i-len(out) : i+len(string(r))]
-		}
-	}
-	if out == "" {
-		return "", fmt.Errorf("syntax error: unexpected $end, expecting KEY or STRING")
-	}
-	if n := len(out); n > 1 && out[0] == '"' && out[n-1] == '"' {
-		out = out[1 : n-1]
-	}
-	return out, nil
-}
-
 func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) {
-	if s.hints.none {
+	if s.satisfied() {
 		return line, true
 	}
 	d := &st.d
 	*d = logfmtScanner{line: line}
-	drop, done := false, false
+	done := false
 	for !done {
 		if !d.next() {
 			if d.fault == "" {
@@ -235,41 +214,35 @@ func (st *logfmtExprStep) process(_ int64, line []byte, s *labelSet) ([]byte, bo
 			d.skip()
 			continue
 		}
-		drop, done = st.pair(s)
-		if drop {
-			return line, false
-		}
+		done = st.pair(s)
 	}
 	if !st.keepEmpty || !done {
 		for _, name := range st.labels {
 			if _, _, ok := s.get(name); !ok {
-				s.parsed(name, "")
+				s.set(fromParser, name, "")
 			}
 		}
 	}
 	return line, true
 }
 
-// pair sets the labels that the pair at hand is asked for.
-func (st *logfmtExprStep) pair(s *labelSet) (drop, done bool) {
+// pair sets the labels that the pair at hand is asked for. It reports whether that is all that is needed.
+func (st *logfmtExprStep) pair(s *labelSet) (done bool) {
+	found := s.sanitized(st.d.key)
 	for i, key := range st.keys {
-		if key != string(st.d.key) {
+		if key != found {
 			continue
 		}
 		text, ok := st.d.text(s)
 		if !ok {
 			if st.strict {
 				s.fail(errLogfmt, st.d.details())
-				return false, true
+				return true
 			}
 			continue
 		}
-		switch s.parsed(s.parsedName(st.labels[i]), text) {
-		case parseDrop:
-			return true, true
-		case parseDone:
-			done = true
-		}
+		s.set(fromParser, s.parsedName(st.labels[i]), text)
+		done = done || s.satisfied()
 	}
-	return false, done
+	return done
 }

@@ -56,7 +56,7 @@ func (st *regexpStep) process(_ int64, line []byte, s *labelSet) ([]byte, bool) 
 			value = view(line[loc[2*i]:loc[2*i+1]])
 		}
 		name = s.parsedName(name)
-		if s.hints.wants(name) && s.parsed(name, value) == parseDrop {
+		if s.hints.wants(name) && !s.alreadyParsed(name) && s.parsed(name, value) == parseDrop {
 			return line, false
 		}
 	}

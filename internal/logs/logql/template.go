@@ -106,6 +106,11 @@ func (t *lineTemplate) compileParts(nodes []parse.Node) bool {
 func (t *lineTemplate) execute(ts int64, line []byte, s *labelSet) ([]byte, error) {
 	t.out.buf = t.out.buf[:0]
 	if t.simple {
+		if len(t.parts) == 1 && t.parts[0].field != "" && t.parts[0].field != lineFunction && t.tmpl.Name() == "line" {
+			v, _, _ := s.get(t.parts[0].field) // Loki looks for no error there
+			t.out.buf = append(t.out.buf, v...)
+			return t.out.buf, nil
+		}
 		for _, p := range t.parts {
 			switch p.field {
 			case "":

@@ -3,7 +3,6 @@ package logql
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -80,20 +79,21 @@ func (t *lineTemplate) functions() template.FuncMap {
 	return m
 }
 
-// toInt64 reads an integer; fractions are cut off, what is no number is 0.
+// toInt64 reads an integer as Go writes it, so 0x1f and 010 are 31 and 8; fractions are cut off, what is no number
+// is 0.
 func toInt64(v any) int64 {
 	text, ok := v.(string)
 	if !ok {
 		return sprigInt64(v)
 	}
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n
+	if whole, fraction, ok := strings.Cut(text, "."); ok && strings.Trim(fraction, "0123456789") == "" {
+		text = whole
 	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(f) || f > math.MaxInt64 || f < math.MinInt64 {
+	n, err := strconv.ParseInt(text, 0, 64)
+	if err != nil {
 		return 0
 	}
-	return int64(f)
+	return n
 }
 
 var sprigInt64 = sprigFunctions["int64"].(func(any) int64)

@@ -75,7 +75,7 @@ func validateRangeAgg(e *RangeAgg) error {
 
 func validateVectorAgg(e *VectorAgg) error {
 	switch {
-	case (e.Op == AggSort || e.Op == AggSortDesc) && e.Grouping != nil:
+	case (e.Op == AggSort || e.Op == AggSortDesc) && e.Grouping != nil && len(e.Grouping.Labels) > 0:
 		return invalidf("sort and sort_desc doesn't allow grouping by ")
 	case e.Op == AggApproxTopK && e.Grouping != nil:
 		return invalidf("grouping not allowed for %s aggregation", e.Op)
