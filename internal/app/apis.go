@@ -87,6 +87,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.compactor != nil {
 		lokiOptions.Deleter = a.deletes
 	}
+	if a.rules != nil {
+		lokiOptions.Rules = a.rules
+	}
 	loki.New(lokiOptions).Register(a.mux)
 	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
 

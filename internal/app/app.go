@@ -38,6 +38,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
 	"github.com/hune-io/hune/internal/store"
@@ -72,6 +73,7 @@ type App struct {
 	blocks      *metrics.BlockStore
 	store       *store.Store
 	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	rules       *rules.Store  // of the bucket
 	compactor   *compactor.Compactor
 	distributor *distributor.Distributor
 	scheduler   *scheduler.Scheduler

@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"time"
 
@@ -36,13 +37,14 @@ type Tailer interface {
 	TailLogs(ctx context.Context, tenant string, sel logs.Select) iter.Seq2[*logs.Rows, error]
 }
 
-// Options are the parts of a Handler. Runner, Pusher, Tailer and Deleter may be nil where a process
+// Options are the parts of a Handler. Runner, Pusher, Tailer, Deleter and Rules may be nil where a process
 // lacks the role: the paths that need it answer 404 then.
 type Options struct {
 	Runner  Runner
 	Pusher  Pusher
 	Tailer  Tailer
 	Deleter Deleter
+	Rules   RuleStore
 	// OTLPLogs serves POST /otlp/v1/logs, if set.
 	OTLPLogs http.Handler
 	// BodyLimits bound request bodies.
@@ -158,6 +160,9 @@ func (h *Handler) Routes() map[string]http.Handler {
 		for path, f := range h.deleteRoutes() {
 			routes[path] = plainErrors(f)
 		}
+	}
+	if h.o.Rules != nil {
+		maps.Copy(routes, h.ruleRoutes())
 	}
 	if h.o.Tailer != nil && h.o.Runner != nil {
 		routes["GET /loki/api/v1/tail"] = plainErrors(h.tail)
