@@ -159,6 +159,7 @@ const (
 	DetectedFields      QueryKind = "detected_fields"
 	DetectedFieldValues QueryKind = "detected_field_values"
 	Patterns            QueryKind = "patterns"
+	TraceRows           QueryKind = "trace"
 )
 
 // Query is one logs question as plain data, small enough to be a job. Times and durations are
@@ -176,11 +177,14 @@ type Query struct {
 	Match        []string // SeriesKind: selectors, joined by or
 	TargetLabels []string // VolumeKind
 	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
+	// TraceID, where set, leaves only the entries that name this trace, as Select.TraceID does. A Range keeps
+	// its time range; TraceRows is a log query over any, with an Expr that may be empty.
+	TraceID string
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
 type Result struct {
-	Streams     []StreamResult // Range on a log query
+	Streams     []StreamResult // Range on a log query, TraceRows
 	Matrix      []SampleSeries // Range on a metric query, VolumeRange
 	Vector      []VectorSample // Instant, VolumeKind
 	Scalar      *Point         // Instant on a scalar expression

@@ -151,6 +151,7 @@ func (h *Handler) Routes() map[string]http.Handler {
 			"/loki/api/v1/detected_field/{name}/values": h.detectedFieldValues,
 			"/loki/api/v1/patterns":                     h.patterns,
 			"/loki/api/v1/drilldown-limits":             h.drilldownLimits,
+			"/api/hune/v1/logs/trace/{id}":              h.traceLogs,
 		} {
 			routes["GET "+path] = plainErrors(f)
 			routes["POST "+path] = plainErrors(f)

@@ -30,7 +30,36 @@ func (h *Handler) rangeQuery(w http.ResponseWriter, r *http.Request) error {
 	q.Direction = p.direction()
 	q.Step = p.step(q.Start, q.End)
 	q.Interval = p.interval()
+	if q.TraceID = p.get(traceParam); q.TraceID != "" && p.get("start") == "" && p.get("end") == "" && p.get("since") == "" {
+		if _, err := logql.ParseLogQuery(q.Expr); err == nil {
+			q.Kind, q.Start, q.End, q.Step = logs.TraceRows, 0, endOfTime, 0
+		}
+	}
 	return h.answer(w, r, p, q)
+}
+
+// traceParam restricts a range query to the entries that name a trace. A log query needs no time range then.
+const traceParam = "hune_trace_id"
+
+// endOfTime is when the last entry can be, in nanoseconds: no write is taken for a later time.
+const endOfTime = int64(9_214_646_400e9)
+
+// traceLogs answers with the entries that name a trace, the oldest first, whenever they were.
+func (h *Handler) traceLogs(w http.ResponseWriter, r *http.Request) error {
+	p := h.params(w, r)
+	q := &logs.Query{Kind: logs.TraceRows, Expr: p.get("query"), TraceID: r.PathValue("id"), Direction: logs.Forward}
+	q.Limit = p.limit("limit", 100)
+	q.Start, q.End = p.time("start", 0), p.time("end", endOfTime)
+	if p.get("direction") != "" {
+		q.Direction = p.direction()
+	}
+	if p.err == nil && q.Start > q.End {
+		p.failf("end timestamp must not be before or equal to start time")
+	}
+	if p.err != nil {
+		return p.err
+	}
+	return h.encoded(w, r, q, true)
 }
 
 func (h *Handler) instantQuery(w http.ResponseWriter, r *http.Request) error {
@@ -52,13 +81,18 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *l
 	if err != nil {
 		return err
 	}
+	_, isLog := expr.(*logql.LogQuery)
+	return h.encoded(w, r, q, isLog)
+}
+
+// encoded runs q and encodes its answer.
+func (h *Handler) encoded(w http.ResponseWriter, r *http.Request, q *logs.Query, isLog bool) error {
 	res, err := h.run(r.Context(), q)
 	if err != nil {
 		return err
 	}
 	e := getEncoder()
 	defer e.put()
-	_, isLog := expr.(*logql.LogQuery)
 	e.result(res, q, isLog, wantsCategories(r))
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	_, _ = w.Write(e.buf)
