@@ -90,7 +90,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.rules != nil {
 		lokiOptions.Rules = a.rules
 	}
-	loki.New(lokiOptions).Register(a.mux)
+	lokiAPI := loki.New(lokiOptions)
+	lokiAPI.Register(a.mux)
+	a.server.onStop = append(a.server.onStop, lokiAPI.Stop)
 	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
 
 	external, err := a.externalURL()

@@ -26,14 +26,19 @@ type list struct {
 }
 
 func (h *Handler) strings(w http.ResponseWriter, r *http.Request, q *logs.Query) error {
-	p := h.params(w, r)
-	q.Start, q.End = p.bounds()
-	q.Expr = p.get("query")
-	res, err := h.ask(r, p, q)
+	res, err := h.namesOf(w, r, q)
 	if err == nil {
 		writeJSON(w, http.StatusOK, list{"success", res.Strings})
 	}
 	return err
+}
+
+// namesOf asks for names or values of labels.
+func (h *Handler) namesOf(w http.ResponseWriter, r *http.Request, q *logs.Query) (*logs.Result, error) {
+	p := h.params(w, r)
+	q.Start, q.End = p.bounds()
+	q.Expr = p.get("query")
+	return h.ask(r, p, q)
 }
 
 func (h *Handler) labelNames(w http.ResponseWriter, r *http.Request) error {

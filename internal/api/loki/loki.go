@@ -86,7 +86,7 @@ type BuildInfo struct {
 type Handler struct {
 	o      Options
 	labels *labelCache
-	tails  chan struct{}
+	tails  *tails
 	mux    *http.ServeMux
 }
 
@@ -101,13 +101,17 @@ func New(o Options) *Handler {
 	if o.MaxTails <= 0 {
 		o.MaxTails = 1000
 	}
-	h := &Handler{o: o, labels: newLabelCache(), tails: make(chan struct{}, o.MaxTails), mux: http.NewServeMux()}
+	h := &Handler{o: o, labels: newLabelCache(), tails: newTails(o.MaxTails), mux: http.NewServeMux()}
 	h.Register(h.mux)
 	return h
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// Stop ends the tails that are open, which no server waits for, and returns when their clients know it or
+// ctx is done.
+func (h *Handler) Stop(ctx context.Context) { h.tails.stop(ctx) }
 
 // Register adds the paths of the API to mux. POST /api/prom/push is a path that Cortex's remote
 // write uses too: whoever routes sends requests with IsRemoteWrite elsewhere.
@@ -136,7 +140,8 @@ func (h *Handler) Routes() map[string]http.Handler {
 		routes["POST /otlp/v1/logs"] = h.o.OTLPLogs
 	}
 	if h.o.Runner != nil {
-		for path, f := range map[string]func(http.ResponseWriter, *http.Request) error{
+		reads := h.legacyRoutes()
+		maps.Copy(reads, map[string]func(http.ResponseWriter, *http.Request) error{
 			"/loki/api/v1/query":                        h.instantQuery,
 			"/loki/api/v1/query_range":                  h.rangeQuery,
 			"/loki/api/v1/labels":                       h.labelNames,
@@ -152,7 +157,8 @@ func (h *Handler) Routes() map[string]http.Handler {
 			"/loki/api/v1/patterns":                     h.patterns,
 			"/loki/api/v1/drilldown-limits":             h.drilldownLimits,
 			"/api/hune/v1/logs/trace/{id}":              h.traceLogs,
-		} {
+		})
+		for path, f := range reads {
 			routes["GET "+path] = plainErrors(f)
 			routes["POST "+path] = plainErrors(f)
 		}
@@ -167,6 +173,7 @@ func (h *Handler) Routes() map[string]http.Handler {
 	}
 	if h.o.Tailer != nil && h.o.Runner != nil {
 		routes["GET /loki/api/v1/tail"] = plainErrors(h.tail)
+		routes["GET /api/prom/tail"] = plainErrors(h.legacyTail)
 	}
 	return routes
 }

@@ -24,18 +24,24 @@ func wantsCategories(r *http.Request) bool {
 
 func (h *Handler) rangeQuery(w http.ResponseWriter, r *http.Request) error {
 	p := h.params(w, r)
-	q := &logs.Query{Kind: logs.Range, Expr: p.get("query")}
-	q.Limit = p.limit("limit", 100)
-	q.Start, q.End = p.bounds()
-	q.Direction = p.direction()
-	q.Step = p.step(q.Start, q.End)
-	q.Interval = p.interval()
+	q := p.rangeQuery()
 	if q.TraceID = p.get(traceParam); q.TraceID != "" && p.get("start") == "" && p.get("end") == "" && p.get("since") == "" {
 		if _, err := logql.ParseLogQuery(q.Expr); err == nil {
 			q.Kind, q.Start, q.End, q.Step = logs.TraceRows, 0, endOfTime, 0
 		}
 	}
 	return h.answer(w, r, p, q)
+}
+
+// rangeQuery reads the parameters of a query over a range of time.
+func (p *params) rangeQuery() *logs.Query {
+	q := &logs.Query{Kind: logs.Range, Expr: p.get("query")}
+	q.Limit = p.limit("limit", 100)
+	q.Start, q.End = p.bounds()
+	q.Direction = p.direction()
+	q.Step = p.step(q.Start, q.End)
+	q.Interval = p.interval()
+	return q
 }
 
 // traceParam restricts a range query to the entries that name a trace. A log query needs no time range then.
@@ -66,7 +72,7 @@ func (h *Handler) instantQuery(w http.ResponseWriter, r *http.Request) error {
 	p := h.params(w, r)
 	q := &logs.Query{Kind: logs.Instant, Expr: p.get("query")}
 	q.Limit = p.limit("limit", 100)
-	q.End = p.time("time", h.o.Now().UnixNano())
+	q.End = p.instant(h.o.Now().UnixNano())
 	q.Start = q.End
 	q.Direction = p.direction()
 	return h.answer(w, r, p, q)
