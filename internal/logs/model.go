@@ -177,6 +177,7 @@ type Query struct {
 	Match        []string // SeriesKind: selectors, joined by or
 	TargetLabels []string // VolumeKind
 	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
+	Tags         string   // what the client says of itself, for logs and statistics
 	// TraceID, where set, leaves only the entries that name this trace, as Select.TraceID does. A Range keeps
 	// its time range; TraceRows is a log query over any, with an Expr that may be empty.
 	TraceID string

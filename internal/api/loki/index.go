@@ -4,11 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/prometheus/common/model"
-
-	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
-	"github.com/hune-io/hune/internal/tenant"
 )
 
 // ask runs q unless a parameter was wrong.
@@ -247,24 +243,4 @@ func (h *Handler) patterns(w http.ResponseWriter, r *http.Request) error {
 	}
 	e.raw("]}\n")
 	return e.send(w)
-}
-
-// drilldownLimits tells Logs Drilldown what it may ask for.
-func (h *Handler) drilldownLimits(w http.ResponseWriter, r *http.Request) error {
-	id, err := tenant.FromContext(r.Context())
-	if err != nil {
-		return fault.New(fault.Invalid, err)
-	}
-	l := h.o.Limits(id)
-	writeJSON(w, http.StatusOK, map[string]any{
-		"limits": map[string]any{
-			"discover_service_name": l.ServiceNameLabels, "discover_log_levels": l.DiscoverLevels,
-			"max_entries_limit_per_query": l.MaxEntries, "max_query_series": l.MaxSeries,
-			"max_query_length": model.Duration(l.MaxLength).String(), "max_query_lookback": model.Duration(l.MaxLookback).String(),
-			"query_timeout": model.Duration(l.Timeout).String(), "retention_period": model.Duration(l.Retention).String(),
-			"volume_enabled": true,
-		},
-		"pattern_ingester_enabled": true, "version": h.o.Version.Version, "maxLinesPerQuery": l.MaxEntries,
-	})
-	return nil
 }

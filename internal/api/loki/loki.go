@@ -51,24 +51,12 @@ type Options struct {
 	BodyLimits body.Limits
 	// Version is what status/buildinfo answers.
 	Version BuildInfo
-	// Limits are what drilldown-limits answers for a tenant. Nil answers the defaults.
+	// Limits are what drilldown-limits and the tenant's limits answer. Nil answers the defaults.
 	Limits func(tenant string) Limits
 	// MaxTails bounds the tails of the process. Default 1000.
 	MaxTails int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
-}
-
-// Limits are what a client may want to know before it asks. Zero durations mean no limit.
-type Limits struct {
-	MaxEntries, MaxSeries                      int
-	MaxLength, MaxLookback, Timeout, Retention time.Duration
-	DiscoverLevels                             bool
-	ServiceNameLabels                          []string
-}
-
-func defaultLimits(string) Limits {
-	return Limits{MaxEntries: 5000, MaxSeries: 500, Timeout: 2 * time.Minute, DiscoverLevels: true, ServiceNameLabels: logs.DefaultServiceNameLabels}
 }
 
 // BuildInfo is the answer of /loki/api/v1/status/buildinfo. Version should start with a Loki version
@@ -131,6 +119,7 @@ func (h *Handler) Routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"GET /loki/api/v1/status/buildinfo": http.HandlerFunc(h.buildInfo),
 		"/loki/api/v1/format_query":         http.HandlerFunc(h.formatQuery),
+		"GET /config/tenant/v1/limits":      plainErrors(h.tenantLimits),
 	}
 	if h.o.Pusher != nil {
 		routes["POST /loki/api/v1/push"] = http.HandlerFunc(h.push)

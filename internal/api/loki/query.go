@@ -93,6 +93,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *l
 
 // encoded runs q and encodes its answer.
 func (h *Handler) encoded(w http.ResponseWriter, r *http.Request, q *logs.Query, isLog bool) error {
+	q.Tags = queryTags(r)
 	res, err := h.run(r.Context(), q)
 	if err != nil {
 		return err

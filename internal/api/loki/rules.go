@@ -95,12 +95,12 @@ func writeAccepted(w http.ResponseWriter) {
 	writeJSON(w, http.StatusAccepted, ruleAnswer{Status: "success"})
 }
 
-func writeYAML(w http.ResponseWriter, v any) error {
+func writeYAML(w http.ResponseWriter, contentType string, v any) error {
 	text, err := yaml.Marshal(v)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Content-Type", contentType)
 	_, _ = w.Write(text) // the client has gone away: nobody is left to tell
 	return nil
 }
@@ -117,7 +117,7 @@ func (h *Handler) listRules(w http.ResponseWriter, r *http.Request, q ruleReques
 	for _, s := range found {
 		groups[s.Namespace] = append(groups[s.Namespace], s.Group)
 	}
-	return writeYAML(w, groups)
+	return writeYAML(w, "application/yaml", groups)
 }
 
 func (h *Handler) getRules(w http.ResponseWriter, r *http.Request, q ruleRequest) error {
@@ -125,7 +125,7 @@ func (h *Handler) getRules(w http.ResponseWriter, r *http.Request, q ruleRequest
 	if err != nil {
 		return err
 	}
-	return writeYAML(w, g)
+	return writeYAML(w, "application/yaml", g)
 }
 
 func (h *Handler) putRules(w http.ResponseWriter, r *http.Request, q ruleRequest) error {
