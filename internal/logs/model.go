@@ -14,6 +14,8 @@ import (
 // Batch is one write of one tenant. The receiver keeps nothing of it after the call returns.
 type Batch struct {
 	Streams []Stream
+	// Rejected is what was left out before the batch was made: it is counted, and known to the sender.
+	Rejected []Rejection
 }
 
 // Stream is new entries of one stream. Labels are sorted, without duplicates or empty values.
@@ -48,6 +50,12 @@ type Rejection struct {
 	Message string
 	Count   int
 }
+
+// The reasons of a Rejection after which the sender may try again later.
+const (
+	ReasonStreamLimit = "stream_limit"
+	ReasonStreamRate  = "per_stream_rate_limit"
+)
 
 // Matcher is a label matcher as plain data.
 type Matcher struct {

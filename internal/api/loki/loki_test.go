@@ -120,6 +120,9 @@ func TestPush(t *testing.T) {
 		{"json, gzip", "application/json", "gzip", gzipped(t, `{"streams":[{"stream":{"app":"a"},"values":[["1","x"]]}]}`), 204, "", []string{`{app="a"} 1 x`}},
 		{"json, old form", "application/json", "", []byte(`{"streams":[{"labels":"{app=\"a\"}","entries":[{"ts":"1970-01-01T00:00:01Z","line":"x"}]}]}`), 204, "", []string{`{app="a"} 1000000000 x`}},
 		{"json, values before labels, escapes", "application/json", "", []byte(`{"x":[1,{"y":null}],"streams":[{"values":[["1","é \ud83d\ude80 \"q\"\n"]],"stream":{"app":"a"}}]}`), 204, "", []string{"{app=\"a\"} 1 é 🚀 \"q\"\n"}},
+		{"json, numbers and words as labels, no values", "application/json", "", []byte(`{"streams":[{"stream":{"app":5,"b":true},"values":[null,["1","x"],null]},{"stream":{"app":"y"},"values":null}]}`), 204, "", []string{`{app="5", b="true"} 1 x`}},
+		{"json, labels are a text", "application/json", "", []byte(`{"streams":[{"stream":"{app=\"a\"}","values":[["1","x"]]}]}`), 400, `streams[0]: stream: unexpected '"', expecting an object of labels`, nil},
+		{"json, a label is an object", "application/json", "", []byte(`{"streams":[{"stream":{"app":{}},"values":[["1","x"]]}]}`), 400, `label "app": unexpected '{', expecting a string`, nil},
 		{"nothing", "application/json", "", []byte(`{"streams":[]}`), 422, "error at least one valid stream is required for ingestion", nil},
 		{"empty body", "application/json", "", nil, 400, "unexpected end of JSON", nil},
 		{"bad timestamp", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a"},"values":[["soon","x"]]}]}`), 400, `streams[0]: values[0]: timestamp "soon" is not an integer`, nil},
@@ -135,7 +138,9 @@ func TestPush(t *testing.T) {
 		{"absurd timestamp, the rest is kept", "application/x-protobuf", "", snappy.Encode(nil, protoPush(t, push.Stream{Labels: `{app="a"}`, Entries: []push.Entry{
 			{Timestamp: time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC), Line: "x"}, {Timestamp: time.Unix(1, 0), Line: "y"}}})), 400, "is not a time between", []string{`{app="a"} 1000000000 y`}},
 		{"refused by the store, the rest is kept", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a"},"values":[["1","refuse me"],["2","x"]]}]}`), 400, `max entry size exceeded for stream '{app="a"}'`, []string{`{app="a"} 2 x`}},
-		{"duplicate label", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a","app":"b"},"values":[["1","x"]]}]}`), 400, "duplicate label", nil},
+		{"duplicate label", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a","app":"b"},"values":[["1","x"]]}]}`), 400, "has duplicate label name: 'app'", nil},
+		{"duplicate label in protobuf", "application/x-protobuf", "", snappy.Encode(nil, protoPush(t, push.Stream{Labels: `{app="a", app="b"}`, Entries: valid.Entries})), 400,
+			`stream '{app="a", app="b"}' has duplicate label name: 'app' (2 entries)`, nil},
 		{"unknown type", "text/plain", "", []byte("x"), 415, `unsupported Content-Type "text/plain"`, nil},
 		{"unreadable type", "application/json; charset", "", []byte("x"), 415, "unreadable Content-Type", nil},
 		{"unknown encoding", "application/json", "br", []byte("x"), 415, `unsupported Content-Encoding "br"`, nil},
@@ -160,6 +165,31 @@ func TestPushRateLimited(t *testing.T) {
 	w := send(New(Options{Pusher: s}), pushRequest("application/json", "", []byte(`{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`)))
 	if w.Code != 429 || w.Header().Get("Retry-After") != "2" || strings.TrimSpace(w.Body.String()) != "slow down" {
 		t.Errorf("answer %d %q, Retry-After %q", w.Code, w.Body, w.Header().Get("Retry-After"))
+	}
+}
+
+// rejecting refuses everything for one reason.
+type rejecting struct {
+	reason string
+	before []logs.Rejection
+}
+
+func (p *rejecting) PushLogs(_ context.Context, b *logs.Batch) (logs.PushResult, error) {
+	p.before = b.Rejected
+	return logs.PushResult{Rejected: []logs.Rejection{{Reason: p.reason, Message: "no", Count: 1}}}, nil
+}
+
+// What may be stored later is told apart from what never will; what the decoder refuses is counted too.
+func TestPushRejectionStatus(t *testing.T) {
+	for reason, status := range map[string]int{"line_too_long": 400, "stream_limit": 429, "per_stream_rate_limit": 429} {
+		p := &rejecting{reason: reason}
+		w := send(New(Options{Pusher: p}), pushRequest("application/json", "", []byte(`{"streams":[{"labels":"{a=","entries":[{"ts":"1970-01-01T00:00:01Z","line":"x"}]}]}`)))
+		if w.Code != status {
+			t.Errorf("%s: answer %d %q, want %d", reason, w.Code, w.Body, status)
+		}
+		if len(p.before) != 1 || p.before[0].Reason != "invalid_labels" || p.before[0].Count != 1 {
+			t.Errorf("refused before: %+v", p.before)
+		}
 	}
 }
 
