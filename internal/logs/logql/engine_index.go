@@ -3,7 +3,6 @@ package logql
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -20,33 +19,20 @@ func (r *run) labelsQuery() error {
 	if end == r.q.Start {
 		end++
 	}
-	found, err := r.src.Series(r.ctx, r.tenant, r.q.Start, end, sets)
-	if err != nil {
-		return err
-	}
 	switch r.q.Kind {
-	case logs.SeriesKind:
-		r.res.Series = found
-		return nil
-	case logs.DetectedLabels:
-		r.res.Fields = detectLabels(found)
-		return nil
-	}
-	seen := map[string]struct{}{}
-	for _, ls := range found {
-		if r.q.Kind == logs.LabelValues {
-			if v := ls.Get(r.q.Label); v != "" {
-				seen[v] = struct{}{}
-			}
-			continue
+	case logs.LabelNames:
+		r.res.Strings, err = logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, "")
+	case logs.LabelValues:
+		if r.q.Label == "" {
+			return nil
 		}
-		ls.Range(func(l labels.Label) { seen[l.Name] = struct{}{} })
+		r.res.Strings, err = logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, r.q.Label)
+	case logs.DetectedLabels:
+		r.res.Fields, err = r.detectLabels(end, sets)
+	default:
+		r.res.Series, err = r.src.Series(r.ctx, r.tenant, r.q.Start, end, sets)
 	}
-	for s := range seen {
-		r.res.Strings = append(r.res.Strings, s)
-	}
-	slices.Sort(r.res.Strings)
-	return nil
+	return err
 }
 
 // matcherSets reads the selectors of the query. None means every stream.
@@ -74,29 +60,26 @@ var alwaysShown = []string{"cluster", "namespace", "instance", "pod"}
 
 // detectLabels counts the values of labels. Labels whose values are all numbers or UUIDs identify
 // single things and are of no use for choosing streams.
-func detectLabels(found []labels.Labels) []logs.DetectedField {
-	values := map[string]map[string]struct{}{}
-	for _, ls := range found {
-		ls.Range(func(l labels.Label) {
-			if values[l.Name] == nil {
-				values[l.Name] = map[string]struct{}{}
-			}
-			values[l.Name][l.Value] = struct{}{}
-		})
+func (r *run) detectLabels(end int64, sets [][]logs.Matcher) ([]logs.DetectedField, error) {
+	names, err := logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, "")
+	if err != nil {
+		return nil, err
 	}
 	var out []logs.DetectedField
-	for name, vs := range values {
-		if !slices.Contains(alwaysShown, name) && allIDs(vs) {
-			continue
+	for _, name := range names {
+		values, err := logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, name)
+		if err != nil {
+			return nil, err
 		}
-		out = append(out, logs.DetectedField{Name: name, Cardinality: uint64(len(vs))})
+		if len(values) > 0 && (slices.Contains(alwaysShown, name) || !allIDs(values)) {
+			out = append(out, logs.DetectedField{Name: name, Cardinality: uint64(len(values))})
+		}
 	}
-	slices.SortFunc(out, func(a, b logs.DetectedField) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return out, nil
 }
 
-func allIDs(values map[string]struct{}) bool {
-	for v := range values {
+func allIDs(values []string) bool {
+	for _, v := range values {
 		if !isUUID(v) && fieldType(v) != "int" && fieldType(v) != "float" {
 			return false
 		}
