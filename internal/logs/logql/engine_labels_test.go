@@ -44,13 +44,14 @@ func TestLabelStringsAgree(t *testing.T) {
 				})
 			}
 			slices.Sort(want)
+			want = slices.Compact(want)
 			got, err := logs.LabelStrings(context.Background(), src, "t", start, end, matchers, name)
 			require.NoError(t, err)
-			require.Equal(t, slices.Compact(want), append([]string{}, got...), name)
+			require.Equal(t, want, append([]string{}, got...), name)
 			// A source that lists no labels answers by its label sets.
 			got, err = logs.LabelStrings(context.Background(), struct{ logs.Source }{src}, "t", start, end, matchers, name)
 			require.NoError(t, err)
-			require.Equal(t, slices.Compact(want), append([]string{}, got...), name)
+			require.Equal(t, want, append([]string{}, got...), name)
 		}
 	})
 }
