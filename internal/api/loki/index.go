@@ -23,10 +23,14 @@ type list struct {
 
 func (h *Handler) strings(w http.ResponseWriter, r *http.Request, q *logs.Query) error {
 	res, err := h.namesOf(w, r, q)
-	if err == nil {
-		writeJSON(w, http.StatusOK, list{"success", res.Strings})
+	if err != nil {
+		return err
 	}
-	return err
+	if wantsProto(r) {
+		return writeProtoStrings(w, res)
+	}
+	writeJSON(w, http.StatusOK, list{success, res.Strings})
+	return nil
 }
 
 // namesOf asks for names or values of labels.
@@ -54,6 +58,9 @@ func (h *Handler) series(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if wantsProto(r) {
+		return writeProtoSeries(w, res)
+	}
 	e := getEncoder()
 	defer e.put()
 	e.raw(`{"status":"success","data":[`)
@@ -77,15 +84,19 @@ func (h *Handler) indexStats(w http.ResponseWriter, r *http.Request) error {
 	q := &logs.Query{Kind: logs.StatsKind, Expr: p.get("query")}
 	q.Start, q.End = p.bounds()
 	res, err := h.ask(r, p, q)
-	if err == nil {
-		writeJSON(w, http.StatusOK, struct {
-			Streams int64 `json:"streams"`
-			Chunks  int64 `json:"chunks"`
-			Bytes   int64 `json:"bytes"`
-			Entries int64 `json:"entries"`
-		}{res.StreamCount, res.Index.Pages, res.Index.Bytes, res.Index.Entries})
+	if err != nil {
+		return err
 	}
-	return err
+	if wantsProto(r) {
+		return writeProtoIndexStats(w, res)
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Streams int64 `json:"streams"`
+		Chunks  int64 `json:"chunks"`
+		Bytes   int64 `json:"bytes"`
+		Entries int64 `json:"entries"`
+	}{res.StreamCount, res.Index.Pages, res.Index.Bytes, res.Index.Entries})
+	return nil
 }
 
 func (h *Handler) volume(w http.ResponseWriter, r *http.Request) error {
@@ -120,6 +131,13 @@ func (h *Handler) volumes(w http.ResponseWriter, r *http.Request, kind logs.Quer
 	if err != nil {
 		return err
 	}
+	switch {
+	case !wantsProto(r):
+	case len(res.Matrix) > 0:
+		return writeProtoProm(w, "matrix", res.Matrix, &res.Stats)
+	default:
+		return writeProtoProm(w, "vector", vectorSeries(res.Vector), &res.Stats)
+	}
 	e := getEncoder()
 	defer e.put()
 	if len(res.Matrix) > 0 {
@@ -147,6 +165,9 @@ func (h *Handler) detectedLabels(w http.ResponseWriter, r *http.Request) error {
 	res, err := h.ask(r, p, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoDetectedLabels(w, res)
 	}
 	out := struct {
 		DetectedLabels []detectedLabel `json:"detectedLabels,omitempty"`
@@ -184,6 +205,9 @@ func (h *Handler) detectedFields(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if wantsProto(r) {
+		return writeProtoFields(w, res, q.Limit)
+	}
 	out := struct {
 		Fields []detectedField `json:"fields"`
 		Limit  int             `json:"limit"`
@@ -200,6 +224,9 @@ func (h *Handler) detectedFieldValues(w http.ResponseWriter, r *http.Request) er
 	res, err := h.fieldsQuery(w, r, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoFields(w, res, q.Limit)
 	}
 	if len(res.Strings) == 0 {
 		writeJSON(w, http.StatusOK, struct{}{})
@@ -220,6 +247,9 @@ func (h *Handler) patterns(w http.ResponseWriter, r *http.Request) error {
 	res, err := h.ask(r, p, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoPatterns(w, res)
 	}
 	e := getEncoder()
 	defer e.put()

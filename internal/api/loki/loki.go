@@ -148,8 +148,8 @@ func (h *Handler) Routes() map[string]http.Handler {
 			"/api/hune/v1/logs/trace/{id}":              h.traceLogs,
 		})
 		for path, f := range reads {
-			routes["GET "+path] = plainErrors(f)
-			routes["POST "+path] = plainErrors(f)
+			routes["GET "+path] = refuseParquet(plainErrors(f))
+			routes["POST "+path] = refuseParquet(plainErrors(f))
 		}
 	}
 	if h.o.Deleter != nil {

@@ -98,6 +98,9 @@ func (h *Handler) encoded(w http.ResponseWriter, r *http.Request, q *logs.Query,
 	if err != nil {
 		return err
 	}
+	if wantsProto(r) {
+		return writeProtoResult(w, res, q, isLog, wantsCategories(r))
+	}
 	e := getEncoder()
 	defer e.put()
 	e.result(res, q, isLog, wantsCategories(r))
