@@ -51,11 +51,21 @@ func (r *run) findPatterns() error {
 	if step <= 0 {
 		step = DefaultStep(r.q.Start, r.q.End)
 	}
-	c := &clusterer{step: max(step/1e9, 1), seed: maphash.MakeSeed(), groups: map[uint64][]*cluster{}}
+	step = max(step/1e9, 1)
 	p, err := compile(lq.Stages)
 	if err != nil {
 		return err
 	}
+	if onlyFilters(lq.Stages) && !r.noPushdown {
+		sel := logs.Select{Matchers: lq.Matchers, Start: r.q.Start, End: max(r.q.End, r.q.Start+1), Filters: pushdown(lq.Stages)}
+		c, err := r.scanPatterns(sel, step)
+		if err != nil {
+			return err
+		}
+		r.res.Pattern = c.result()
+		return nil
+	}
+	c := newClusterer(step)
 	set := newLabelSet(logHints(p.filters))
 	sel := logs.Select{Matchers: lq.Matchers, Start: r.q.Start, End: max(r.q.End, r.q.Start+1), Direction: logs.Forward, Filters: pushdown(lq.Stages)}
 	sel.Narrow = r.narrow(lq.Stages, set.hints)
@@ -72,6 +82,30 @@ func (r *run) findPatterns() error {
 	}
 	r.res.Pattern = c.result()
 	return nil
+}
+
+// onlyFilters reports whether the stages are line filters that a source applies itself.
+func onlyFilters(stages []Stage) bool {
+	return keepsAll(stages) && !slices.ContainsFunc(stages, func(st Stage) bool { _, ok := st.(*LineFilter); return !ok })
+}
+
+func newClusterer(step int64) *clusterer {
+	return &clusterer{step: step, seed: maphash.MakeSeed(), groups: map[uint64][]*cluster{}}
+}
+
+// count adds lines that the words at hand stand for, by the start of their steps.
+func (c *clusterer) count(level string, counts map[int64]float64) {
+	if len(c.words) == 0 {
+		return
+	}
+	best := c.find(level)
+	if best == nil {
+		return
+	}
+	for t, n := range counts {
+		best.total += n
+		best.counts[t] += n
+	}
 }
 
 func (c *clusterer) add(ts int64, line []byte, level string) {
@@ -136,16 +170,20 @@ func splitWords(dst []string, line string) []string {
 	return dst
 }
 
-// shape is the word with what varies taken out: the value of key=value that holds a digit, or the
-// whole word if it does.
+// shape is the word with what varies taken out: the value of key=value that holds a digit or a wildcard, or
+// the whole word if it does.
 func shape(w string) string {
-	if !strings.ContainsAny(w, "0123456789") {
+	if !varies(w) {
 		return w
 	}
-	if key, _, ok := strings.Cut(w, "="); ok && key != "" && !strings.ContainsAny(key, "0123456789") {
+	if key, _, ok := strings.Cut(w, "="); ok && key != "" && !varies(key) {
 		return key + "=" + wildcard
 	}
 	return wildcard
+}
+
+func varies(s string) bool {
+	return strings.ContainsAny(s, "0123456789") || strings.Contains(s, wildcard)
 }
 
 func similarity(words, line []string) float64 {
