@@ -24,10 +24,11 @@ const wildcard = "<_>"
 // cluster is lines of one level with the same number of words that agree in most of them. Words that
 // differ are wildcards.
 type cluster struct {
-	words  []string
-	level  string
-	total  float64
-	counts map[int64]float64 // by start of the step, in seconds
+	words   []string
+	members bool // of a JSON object: no blanks between them
+	level   string
+	total   float64
+	counts  map[int64]float64 // by start of the step, in seconds
 }
 
 // clusterer finds templates: a line joins the cluster of its length, its first word's shape and its
@@ -131,7 +132,11 @@ func (c *clusterer) find(level string) *cluster {
 	h.SetSeed(c.seed)
 	h.WriteString(level)
 	h.WriteByte(byte(len(c.words)))
-	h.WriteString(shape(c.words[0]))
+	first := shape(c.words[0])
+	if m, ok := memberOf(first); ok {
+		first = m.key
+	}
+	h.WriteString(first)
 	key := h.Sum64()
 	var best *cluster
 	bestShare := patternSimilar
@@ -151,7 +156,7 @@ func (c *clusterer) find(level string) *cluster {
 	if len(c.all) >= maxClusters {
 		return nil
 	}
-	best = &cluster{level: strings.Clone(level), words: make([]string, len(c.words)), counts: map[int64]float64{}}
+	best = &cluster{level: strings.Clone(level), members: strings.HasPrefix(c.words[0], `{"`), words: make([]string, len(c.words)), counts: map[int64]float64{}}
 	for i, w := range c.words {
 		best.words[i] = strings.Clone(shape(w))
 	}
@@ -160,7 +165,11 @@ func (c *clusterer) find(level string) *cluster {
 	return best
 }
 
+// splitWords splits a line at blanks; a JSON object behind the commas of its members, which its words keep.
 func splitWords(dst []string, line string) []string {
+	if strings.HasPrefix(line, `{"`) {
+		return splitMembers(dst, line)
+	}
 	for w := range strings.FieldsSeq(line) {
 		if len(dst) == maxPatternTokens {
 			break
@@ -170,9 +179,49 @@ func splitWords(dst []string, line string) []string {
 	return dst
 }
 
+func splitMembers(dst []string, line string) []string {
+	for len(dst) < maxPatternTokens {
+		i := strings.Index(line, `,"`)
+		if i < 0 {
+			return append(dst, line)
+		}
+		dst = append(dst, line[:i+1])
+		line = line[i+1:]
+	}
+	return dst
+}
+
+// member is a word that is a member of a JSON object, in pieces: "status":200,
+type member struct{ key, value, end string }
+
+func memberOf(w string) (m member, ok bool) {
+	i := strings.LastIndex(w, `":`) // the innermost
+	if i < 1 || w[i-1] == '\\' || w[0] != '{' && w[0] != '"' {
+		return m, false
+	}
+	m.key = w[:i+2]
+	m.value = strings.TrimRight(w[i+2:], ",}")
+	m.end = w[i+2+len(m.value):]
+	return m, true
+}
+
+// shape is the member with a value that varies.
+func (m member) shape() string {
+	if strings.HasPrefix(m.value, `"`) {
+		return m.key + `"` + wildcard + `"` + m.end
+	}
+	return m.key + wildcard + m.end
+}
+
 // shape is the word with what varies taken out: the value of key=value that holds a digit or a wildcard, or
 // the whole word if it does.
 func shape(w string) string {
+	if m, ok := memberOf(w); ok {
+		if varies(m.value) {
+			return m.shape()
+		}
+		return w
+	}
 	if !varies(w) {
 		return w
 	}
@@ -202,6 +251,15 @@ func similarity(words, line []string) float64 {
 func mergeWords(have, w string) string {
 	if have == shape(w) {
 		return have
+	}
+	if m, ok := memberOf(have); ok {
+		if other, ok := memberOf(w); ok && m.key == other.key && m.end == other.end {
+			if strings.HasPrefix(m.value, `"`) != strings.HasPrefix(other.value, `"`) {
+				return m.key + wildcard + m.end
+			}
+			return m.shape()
+		}
+		return wildcard
 	}
 	key, _, ok := strings.Cut(have, "=")
 	other, _, _ := strings.Cut(w, "=")
@@ -249,7 +307,9 @@ func (c *cluster) pattern() string {
 			if w == wildcard && c.words[i-1] == wildcard {
 				continue
 			}
-			b.WriteByte(' ')
+			if !c.members {
+				b.WriteByte(' ')
+			}
 		}
 		b.WriteString(w)
 	}

@@ -82,6 +82,37 @@ func TestPatternsOfTemplates(t *testing.T) {
 	}
 }
 
+func TestPatternsOfLines(t *testing.T) {
+	for _, c := range []struct {
+		want  string
+		lines []string
+	}{
+		{`GET <_> took=<_> ok`, []string{"GET /a/1 took=5ms ok", "GET /b/22 took=17ms ok"}},
+		{`{"level":"info","msg":"done","status":<_>,"user":"<_>"}`, []string{`{"level":"info","msg":"done","status":200,"user":"ann"}`, `{"level":"info","msg":"done","status":404,"user":"bob"}`}},
+		{`{"a":{"b":<_>,"c":"x"},"d":<_>}`, []string{`{"a":{"b":5,"c":"x"},"d":null}`, `{"a":{"b":7,"c":"x"},"d":"z"}`}},
+		{`{"a":true}`, []string{`{"a":true}`}},
+		{`<_> started <_>`, []string{`{t-1} started 5`, `{t-2} started 6`}},
+		{`{"id":"<_>"}`, []string{`{"id":"a-1"}`, `{"id":"b-2"}`}},
+	} {
+		m := &memory{}
+		for i, line := range c.lines {
+			m.add(labels.FromStrings("app", "a"), int64(i), line)
+		}
+		res, err := NewEngine(Options{}).Run(t.Context(), "t", &logs.Query{Kind: logs.Patterns, Expr: `{app="a"}`, End: 10e9, Step: 1e9}, m)
+		require.NoError(t, err)
+		require.Len(t, res.Pattern, 1, c.want)
+		require.Equal(t, c.want, res.Pattern[0].Pattern)
+		// It finds the lines that it was made of.
+		found, err := NewEngine(Options{}).Run(t.Context(), "t", &logs.Query{Kind: logs.Range, Expr: "{app=\"a\"} |> `" + c.want + "`", End: 10e9, Step: 1e9}, m)
+		require.NoError(t, err)
+		n := 0
+		for _, s := range found.Streams {
+			n += len(s.Entries)
+		}
+		require.Equal(t, len(c.lines), n, c.want)
+	}
+}
+
 func BenchmarkPatterns(b *testing.B) {
 	for _, name := range []string{"hdfs", "json"} {
 		src, _, end := patternSource(b, name, 8<<20)
