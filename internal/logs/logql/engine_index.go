@@ -167,21 +167,13 @@ func (r *run) volumes(ms []logs.Matcher, step int64) error {
 
 // addVolumes adds what streams hold in one window to the lines they belong to.
 func (r *run) addVolumes(sums map[string]*volumeSum, found []logs.StreamVolume, ms []logs.Matcher, t int64) {
-	add := func(ls labels.Labels, bytes int64) {
-		key := string(ls.Bytes(nil))
-		s := sums[key]
-		if s == nil {
-			s = &volumeSum{labels: ls}
-			sums[key] = s
+	names := r.q.TargetLabels
+	if len(names) == 0 {
+		for _, m := range ms {
+			names = append(names, m.Name)
 		}
-		s.total += float64(bytes)
-		if n := len(s.points); n > 0 && s.points[n-1].T == t {
-			s.points[n-1].V += float64(bytes)
-			return
-		}
-		s.points = append(s.points, logs.Point{T: t, V: float64(bytes)})
 	}
-	b := labels.NewBuilder(labels.EmptyLabels())
+	var key []byte
 	for _, v := range found {
 		if v.Bytes == 0 {
 			continue
@@ -189,23 +181,47 @@ func (r *run) addVolumes(sums map[string]*volumeSum, found []logs.StreamVolume, 
 		if r.q.ByLabels {
 			v.Labels.Range(func(l labels.Label) {
 				if len(r.q.TargetLabels) == 0 || slices.Contains(r.q.TargetLabels, l.Name) {
-					add(emptyLabel(l.Name), v.Bytes)
+					volumeLine(sums, []byte(l.Name), func() labels.Labels { return emptyLabel(l.Name) }).add(v.Bytes, t)
 				}
 			})
 			continue
 		}
-		names := r.q.TargetLabels
+		key = key[:0]
+		for _, name := range names {
+			key = appendText(key, v.Labels.Get(name))
+		}
 		if len(names) == 0 {
-			for _, m := range ms {
-				names = append(names, m.Name)
-			}
+			key = v.Labels.Bytes(key)
 		}
-		b.Reset(v.Labels)
-		if len(names) > 0 {
-			b.Keep(names...)
-		}
-		add(b.Labels(), v.Bytes)
+		volumeLine(sums, key, func() labels.Labels { return keepLabels(v.Labels, names) }).add(v.Bytes, t)
 	}
+}
+
+// volumeLine finds or makes the line of a key.
+func volumeLine(sums map[string]*volumeSum, key []byte, of func() labels.Labels) *volumeSum {
+	s := sums[string(key)]
+	if s == nil {
+		s = &volumeSum{labels: of()}
+		sums[string(key)] = s
+	}
+	return s
+}
+
+func (s *volumeSum) add(bytes, t int64) {
+	s.total += float64(bytes)
+	if n := len(s.points); n > 0 && s.points[n-1].T == t {
+		s.points[n-1].V += float64(bytes)
+		return
+	}
+	s.points = append(s.points, logs.Point{T: t, V: float64(bytes)})
+}
+
+// keepLabels returns the labels of the names; all, if there are none.
+func keepLabels(ls labels.Labels, names []string) labels.Labels {
+	if len(names) == 0 {
+		return ls
+	}
+	return labels.NewBuilder(ls).Keep(names...).Labels()
 }
 
 // emptyLabel is {name=""}, which is how a volume by label names it.
