@@ -146,7 +146,7 @@ func (p *params) limit(name string, or int) int {
 	switch {
 	case n <= 0:
 		p.failf("limit must be a positive value")
-	case n > math.MaxUint32:
+	case int64(n) > math.MaxUint32:
 		p.failf("%s value %d is out of range [0, %d]", name, n, uint32(math.MaxUint32))
 	}
 	return n
