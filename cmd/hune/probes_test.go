@@ -76,9 +76,25 @@ func TestOneMeaningForEachPath(t *testing.T) {
 		require.Equal(t, http.StatusGone, code)
 		require.Contains(t, body, "/api/v2/alerts")
 	})
+	t.Run("rules of LogQL are shown as Loki does", func(t *testing.T) {
+		group := []byte("name: g\nrules:\n- alert: A\n  expr: sum(rate({a=\"b\"}[1m])) > 1\n")
+		code, body := p.post("/loki/api/v1/rules/ns", "application/yaml", group, nil)
+		require.Equal(t, http.StatusAccepted, code, body)
+		var a struct {
+			Data struct{ Groups []struct{ Name, File string } }
+		}
+		p.getJSON("/prometheus/api/v1/rules", nil, &a)
+		require.Len(t, a.Data.Groups, 1)
+		require.Equal(t, "ns", a.Data.Groups[0].File)
+		p.getJSON("/api/v1/rules", nil, &a)
+		require.Empty(t, a.Data.Groups, "those are PromQL's")
+		code, body = p.get("/api/prom/rules/ns/g", nil, nil)
+		require.Equal(t, http.StatusOK, code, body)
+		require.Contains(t, body, "alert: A")
+	})
 	t.Run("nothing of Mimir, Grafana or Jaeger", func(t *testing.T) {
 		for _, path := range []string{"/alertmanager/", "/alertmanager/api/v2/status", "/alertmanager/api/v1/alerts", "/config/v1/rules",
-			"/prometheus/api/v1/rules", "/prometheus/api/v1/query?query=1", "/api/health", "/api/annotations", "/api/datasources", "/api/services"} {
+			"/prometheus/api/v1/query?query=1", "/api/health", "/api/annotations", "/api/datasources", "/api/services"} {
 			code, body := p.get(path, nil, nil)
 			require.Equal(t, http.StatusNotFound, code, "%s: %s", path, body)
 		}

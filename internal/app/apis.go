@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grafana/dskit/services"
+	"github.com/prometheus/common/model"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -87,7 +88,12 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.compactor != nil {
 		lokiOptions.Deleter = a.deletes
 	}
-	loki.New(lokiOptions).Register(a.mux)
+	if a.rules != nil {
+		lokiOptions.Rules = a.rules
+	}
+	lokiAPI := loki.New(lokiOptions)
+	lokiAPI.Register(a.mux)
+	a.server.onStop = append(a.server.onStop, lokiAPI.Stop)
 	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
 
 	external, err := a.externalURL()
@@ -217,12 +223,28 @@ func (a *App) logLimits(id string) logql.Limits {
 	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLogsLength), MaxBytes: int64(q.MaxBytes)}
 }
 
-// lokiLimits are a tenant's limits as Grafana asks for them.
+// lokiLimits are a tenant's limits under Loki's names.
 func (a *App) lokiLimits(id string) loki.Limits {
 	l := a.overrides.For(id)
-	return loki.Limits{MaxEntries: l.Queries.MaxEntries, MaxSeries: l.Queries.MaxSeries, MaxLength: time.Duration(l.Queries.MaxLogsLength),
-		MaxLookback: time.Duration(l.Queries.MaxLookback), Timeout: time.Duration(l.Queries.Timeout), Retention: a.logRetention(l),
-		DiscoverLevels: l.Logs.DiscoverLogLevels, ServiceNameLabels: logs.DefaultServiceNameLabels}
+	g, q := &l.Logs, &l.Queries
+	out := loki.Limits{
+		IngestionRateMB: float64(g.IngestionRate) / (1 << 20), IngestionBurstSizeMB: float64(g.IngestionBurst) / (1 << 20),
+		MaxLineSize: loki.Size(g.MaxLineSize), MaxLineSizeTruncate: g.MaxLineSizeTruncate,
+		MaxLabelNamesPerSeries: g.MaxLabelNamesPerSeries, MaxLabelNameLength: g.MaxLabelNameLength, MaxLabelValueLength: g.MaxLabelValueLength,
+		AllowStructuredMetadata: true, MaxStructuredMetadataSize: loki.Size(g.MaxStructuredMetadataSize), MaxStructuredMetadataCount: g.MaxStructuredMetadataEntriesCount,
+		RejectOldSamples: l.MaxAge > 0, RejectOldSamplesMaxAge: l.MaxAge, CreationGracePeriod: l.CreationGracePeriod,
+		DiscoverServiceName: []string{}, DiscoverLogLevels: g.DiscoverLogLevels, LogLevelFields: logs.DefaultEnrichOptions().LevelFields,
+		MaxEntries: q.MaxEntries, MaxQuerySeries: q.MaxSeries, MaxQueryLength: q.MaxLogsLength, MaxQueryLookback: q.MaxLookback,
+		MaxQueryBytesRead: loki.Size(q.MaxBytes), QueryTimeout: q.Timeout, MaxConcurrentTails: a.cfg.Ingester.MaxTails, VolumeEnabled: true,
+		RetentionPeriod: model.Duration(a.logRetention(l)), RetentionStream: []loki.StreamRetention{}, DeletionMode: "filter-and-delete",
+	}
+	if g.DiscoverServiceName {
+		out.DiscoverServiceName = logs.DefaultServiceNameLabels
+	}
+	for _, r := range g.RetentionStream {
+		out.RetentionStream = append(out.RetentionStream, loki.StreamRetention{Period: r.Period, Priority: r.Priority, Selector: r.Selector})
+	}
+	return out
 }
 
 // logRetention is how long logs of a tenant are kept that no rule names.

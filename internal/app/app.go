@@ -38,6 +38,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
 	"github.com/hune-io/hune/internal/store"
@@ -54,6 +55,7 @@ type Options struct {
 type App struct {
 	cfg      config.Config
 	logger   *slog.Logger
+	logLevel *slog.LevelVar
 	registry *prometheus.Registry
 	self     *telemetry.Self
 	tenancy  tenancy
@@ -72,6 +74,7 @@ type App struct {
 	blocks      *metrics.BlockStore
 	store       *store.Store
 	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	rules       *rules.Store  // of the bucket
 	compactor   *compactor.Compactor
 	distributor *distributor.Distributor
 	scheduler   *scheduler.Scheduler
@@ -93,7 +96,7 @@ const stopTimeout = 9 * time.Second
 // New makes everything and opens what is on disk, but serves nothing yet. Errors are one line each, for
 // the person at the terminal.
 func New(ctx context.Context, cfg config.Config, opts Options) (*App, error) {
-	handler, err := telemetry.NewHandler(cfg.Log, opts.Log)
+	handler, level, err := telemetry.NewHandler(cfg.Log, opts.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +107,7 @@ func New(ctx context.Context, cfg config.Config, opts Options) (*App, error) {
 		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, err)
 	}
 	cfg.Data = data
-	a := &App{cfg: cfg, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
+	a := &App{cfg: cfg, logLevel: level, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	host, _ := os.Hostname()
 	a.self = telemetry.NewSelf(cfg.Telemetry, []attribute.KeyValue{

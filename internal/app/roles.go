@@ -25,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -108,6 +109,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	a.rules = rules.NewStore(a.bucket)
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ type server struct {
 	health   *healthServer
 	ready    atomic.Bool
 	handler  http.Handler
+	onStop   []func(context.Context) // end what Shutdown doesn't: connections that left HTTP, such as tails
 }
 
 const (
@@ -106,10 +108,15 @@ func (s *server) run(ctx context.Context) error {
 	s.health.stop()
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	var ending sync.WaitGroup
+	for _, f := range s.onStop {
+		ending.Go(func() { f(drain) })
+	}
 	if err := s.http.Shutdown(drain); err != nil {
 		s.logger.Warn("requests were still under way and are cut off", "err", err)
 		_ = s.http.Close()
 	}
+	ending.Wait()
 	<-failed
 	return nil
 }

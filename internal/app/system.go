@@ -6,11 +6,15 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"reflect"
 	"sort"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/hune-io/hune/internal/config"
+	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 )
 
@@ -22,6 +26,8 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /config", a.handleConfig)
 	mux.HandleFunc("GET /services", a.handleServices)
+	mux.HandleFunc("GET /log_level", a.handleLogLevel)
+	mux.HandleFunc("POST /log_level", a.handleLogLevel)
 	mux.HandleFunc("POST /flush", a.handleFlush)
 	mux.HandleFunc("PUT /flush", a.handleFlush)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -39,8 +45,19 @@ func (a *App) handleReady(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-func (a *App) handleConfig(w http.ResponseWriter, _ *http.Request) {
-	text, err := a.configText()
+// handleConfig shows the configuration in force; with mode=defaults that of an empty file, with mode=diffs
+// what differs from it.
+func (a *App) handleConfig(w http.ResponseWriter, r *http.Request) {
+	var text []byte
+	var err error
+	switch r.URL.Query().Get("mode") {
+	case "defaults":
+		text, err = shown(config.Default())
+	case "diffs":
+		text, err = a.configDiffs()
+	default:
+		text, err = a.configText()
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -50,8 +67,11 @@ func (a *App) handleConfig(w http.ResponseWriter, _ *http.Request) {
 }
 
 // configText is the configuration in force, without secrets.
-func (a *App) configText() ([]byte, error) {
-	data, err := yaml.Marshal(a.cfg)
+func (a *App) configText() ([]byte, error) { return shown(a.cfg) }
+
+// shown is a configuration as YAML, without secrets.
+func shown(cfg config.Config) ([]byte, error) {
+	data, err := yaml.Marshal(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +81,62 @@ func (a *App) configText() ([]byte, error) {
 	}
 	hideSecrets(&doc)
 	return yaml.Marshal(&doc)
+}
+
+// configDiffs is the keys of the configuration whose values are not the defaults.
+func (a *App) configDiffs() ([]byte, error) {
+	var both [2]map[string]any
+	for i, cfg := range []config.Config{config.Default(), a.cfg} {
+		text, err := shown(cfg)
+		if err != nil {
+			return nil, err
+		}
+		if err := yaml.Unmarshal(text, &both[i]); err != nil {
+			return nil, err
+		}
+	}
+	return yaml.Marshal(differing(both[0], both[1]))
+}
+
+// differing returns what of other is not in base; of mappings that both have, only what differs in them.
+func differing(base, other map[string]any) map[string]any {
+	out := map[string]any{}
+	for key, value := range other {
+		was, known := base[key]
+		if known && reflect.DeepEqual(was, value) {
+			continue
+		}
+		inner, isMap := value.(map[string]any)
+		if before, wasMap := was.(map[string]any); isMap && wasMap {
+			out[key] = differing(before, inner)
+			continue
+		}
+		out[key] = value
+	}
+	return out
+}
+
+// handleLogLevel answers with the level of the program's log, or sets it until the next start.
+func (a *App) handleLogLevel(w http.ResponseWriter, r *http.Request) {
+	answer := struct {
+		Status  string `json:"status,omitempty"`
+		Message string `json:"message"`
+	}{Message: "Current log level is " + strings.ToLower(a.logLevel.Level().String())}
+	status := http.StatusOK
+	if r.Method == http.MethodPost {
+		text := r.FormValue("log_level")
+		level, err := telemetry.ParseLevel(text)
+		if err != nil {
+			status, answer.Status, answer.Message = http.StatusBadRequest, "failed", err.Error()
+		} else {
+			a.logLevel.Set(level)
+			answer.Status, answer.Message = "success", "Log level set to "+text
+			a.logger.Info("log level set", "level", text)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (a *App) handleServices(w http.ResponseWriter, r *http.Request) {

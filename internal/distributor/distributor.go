@@ -55,7 +55,10 @@ type Distributor struct {
 	discarded *limits.Discarded
 	metrics   *instruments
 	buckets   map[signal.Signal]*buckets
-	enrichers enrichers
+
+	streams     *activeStreams
+	streamRates *buckets // by tenant and stream
+	enrichers   enrichers
 
 	otlpMetrics metrics.OTLPConfig
 	otlpLogs    logs.OTLPOptions
@@ -81,6 +84,7 @@ func New(o Options) *Distributor {
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),
+		streams:   newActiveStreams(), streamRates: newBuckets(),
 
 		otlpMetrics: o.OTLPMetrics, otlpLogs: o.OTLPLogs,
 	}

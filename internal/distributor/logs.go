@@ -21,6 +21,9 @@ func (d *Distributor) PushLogs(ctx context.Context, b *logs.Batch) (logs.PushRes
 		return logs.PushResult{}, err
 	}
 	defer d.end(w)
+	for _, r := range b.Rejected {
+		d.discarded.Add(w.signal, r.Reason, w.tenant, r.Count)
+	}
 	l := &w.limits.Logs
 	entries, bytes := w.checkLogs(b, d.enrichers.of(l))
 	err = d.limitRate(w, bytes, entries, float64(l.IngestionRate), float64(l.IngestionBurst), func() string {
@@ -30,6 +33,7 @@ func (d *Distributor) PushLogs(ctx context.Context, b *logs.Batch) (logs.PushRes
 	if err != nil {
 		return logs.PushResult{}, err
 	}
+	entries, bytes = d.limitStreams(w, b, entries, bytes)
 	var result logs.PushResult
 	if len(b.Streams) > 0 {
 		if result, err = d.ingester.PushLogs(ctx, w.tenant, b); err != nil {

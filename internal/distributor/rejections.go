@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/logs"
 )
 
 // The reasons that hune_discarded_total counts, named as in Loki, Mimir and Tempo where they have
@@ -28,6 +29,8 @@ const (
 	reasonExemplarTooLong   = "exemplar_labels_too_long"
 	reasonInvalidExemplar   = "invalid_exemplar"
 	reasonRateLimited       = "rate_limited"
+	reasonStreamLimit       = logs.ReasonStreamLimit
+	reasonStreamRate        = logs.ReasonStreamRate
 	reasonInvalidTrace      = "invalid_trace"
 )
 

@@ -95,7 +95,7 @@ func (f *Frontend) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	f.duration.WithLabelValues(string(d.signal), d.kind, outcome(err)).Observe(took.Seconds())
 	if f.cfg.SlowQuery > 0 && took >= time.Duration(f.cfg.SlowQuery) {
 		f.logger.Warn("slow query", "tenant", j.Tenant, "signal", d.signal, "kind", d.kind, "query", d.expr,
-			"start", d.start, "end", d.end, "duration", took, "err", err)
+			"start", d.start, "end", d.end, "tags", d.tags, "duration", took, "err", err)
 	}
 	return r, err
 }
@@ -104,19 +104,20 @@ type description struct {
 	signal     signal.Signal
 	kind, expr string
 	start, end time.Time
+	tags       string // what the client says of itself
 }
 
 func describe(j job.Job) (description, error) {
 	switch {
 	case j.Metrics != nil && j.Logs == nil && j.Traces == nil:
 		q := j.Metrics
-		return description{signal.Metrics, string(q.Kind), q.Expr, time.UnixMilli(q.Start), time.UnixMilli(q.End)}, nil
+		return description{signal.Metrics, string(q.Kind), q.Expr, time.UnixMilli(q.Start), time.UnixMilli(q.End), ""}, nil
 	case j.Logs != nil && j.Metrics == nil && j.Traces == nil:
 		q := j.Logs
-		return description{signal.Logs, string(q.Kind), q.Expr, time.Unix(0, q.Start), time.Unix(0, q.End)}, nil
+		return description{signal.Logs, string(q.Kind), q.Expr, time.Unix(0, q.Start), time.Unix(0, q.End), q.Tags}, nil
 	case j.Traces != nil && j.Metrics == nil && j.Logs == nil:
 		q := j.Traces
-		return description{signal.Traces, string(q.Kind), q.Expr, time.Unix(0, int64(q.Start)), time.Unix(0, int64(q.End))}, nil
+		return description{signal.Traces, string(q.Kind), q.Expr, time.Unix(0, int64(q.Start)), time.Unix(0, int64(q.End)), ""}, nil
 	}
 	return description{}, fmt.Errorf("a query job must be of exactly one signal")
 }

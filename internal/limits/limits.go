@@ -65,6 +65,15 @@ type LogsLimits struct {
 	IngestionRate units.Base2Bytes `yaml:"ingestion_rate"`
 	// IngestionBurst is how many bytes may come at once. Default 0: ten seconds of IngestionRate.
 	IngestionBurst units.Base2Bytes `yaml:"ingestion_burst"`
+	// PerStreamRateLimit is the sustained rate of one stream in bytes a second; what is over it is rejected,
+	// the other streams of the request are not. Default 0: no bound (Loki: 3MB).
+	PerStreamRateLimit units.Base2Bytes `yaml:"per_stream_rate_limit"`
+	// PerStreamRateLimitBurst is how many bytes of one stream may come at once. Default 0: ten seconds of
+	// PerStreamRateLimit.
+	PerStreamRateLimitBurst units.Base2Bytes `yaml:"per_stream_rate_limit_burst"`
+	// MaxStreamsPerTenant bounds the streams that had an entry in the last half hour, for each distributor.
+	// Default 0: no bound (Loki: 5000).
+	MaxStreamsPerTenant int `yaml:"max_streams_per_tenant"`
 	// MaxLineSize is in bytes. Default 256KiB.
 	MaxLineSize units.Base2Bytes `yaml:"max_line_size"`
 	// MaxLineSizeTruncate cuts longer lines to MaxLineSize instead of rejecting them. Default false.
@@ -195,6 +204,9 @@ func (l *Limits) Validate() error {
 	check("metrics.max_native_histogram_buckets", m.MaxNativeHistogramBuckets < 0)
 	check("logs.ingestion_rate", g.IngestionRate < 0)
 	check("logs.ingestion_burst", g.IngestionBurst < 0)
+	check("logs.per_stream_rate_limit", g.PerStreamRateLimit < 0)
+	check("logs.per_stream_rate_limit_burst", g.PerStreamRateLimitBurst < 0)
+	check("logs.max_streams_per_tenant", g.MaxStreamsPerTenant < 0)
 	check("logs.max_line_size", g.MaxLineSize < 0)
 	check("logs.max_label_names_per_series", g.MaxLabelNamesPerSeries < 0)
 	check("logs.max_label_name_length", g.MaxLabelNameLength < 0)

@@ -93,6 +93,11 @@ func (h *buffer) ordered() []*headStream {
 // views returns the streams that match any of the sets and may have entries in [start, end), sorted
 // by labels, and the names of metadata that they use.
 func (h *buffer) views(sets []matcherSet, start, end int64) ([]headView, []string) {
+	return h.snapshot(h.matching(sets), func(t timeRange) bool { return t.overlaps(start, end) })
+}
+
+// matching returns the streams that match any of the sets, sorted by labels.
+func (h *buffer) matching(sets []matcherSet) []*headStream {
 	// Matching runs without the lock: labels never change, and a regular expression over many
 	// streams takes long.
 	var matched []*headStream
@@ -106,7 +111,7 @@ func (h *buffer) views(sets []matcherSet, start, end int64) ([]headView, []strin
 	if len(sets) > 1 {
 		slices.SortFunc(matched, compareStreams)
 	}
-	return h.snapshot(matched, func(t timeRange) bool { return t.overlaps(start, end) })
+	return matched
 }
 
 // snapshot copies the state of those of the streams whose times are wanted.

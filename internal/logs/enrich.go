@@ -200,6 +200,13 @@ func SanitizeName(name string) string {
 	return string(out)
 }
 
+// DuplicateLabelError says which label a stream has twice.
+type DuplicateLabelError struct{ Name string }
+
+func (e *DuplicateLabelError) Error() string {
+	return fmt.Sprintf("stream has duplicate label name %q", e.Name)
+}
+
 // NewLabels builds stream labels from pairs in any order: sorted, pairs with an empty value left
 // out. A name that is given twice is an error, as it is in a selector.
 func NewLabels(pairs []Label) (labels.Labels, error) {
@@ -212,7 +219,7 @@ func NewLabels(pairs []Label) (labels.Labels, error) {
 	b.Sort()
 	ls := b.Labels()
 	if name, dup := ls.HasDuplicateLabelNames(); dup {
-		return labels.EmptyLabels(), fmt.Errorf("stream has duplicate label name %q", name)
+		return labels.EmptyLabels(), &DuplicateLabelError{name}
 	}
 	return ls, nil
 }

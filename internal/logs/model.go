@@ -14,6 +14,8 @@ import (
 // Batch is one write of one tenant. The receiver keeps nothing of it after the call returns.
 type Batch struct {
 	Streams []Stream
+	// Rejected is what was left out before the batch was made: it is counted, and known to the sender.
+	Rejected []Rejection
 }
 
 // Stream is new entries of one stream. Labels are sorted, without duplicates or empty values.
@@ -48,6 +50,12 @@ type Rejection struct {
 	Message string
 	Count   int
 }
+
+// The reasons of a Rejection after which the sender may try again later.
+const (
+	ReasonStreamLimit = "stream_limit"
+	ReasonStreamRate  = "per_stream_rate_limit"
+)
 
 // Matcher is a label matcher as plain data.
 type Matcher struct {
@@ -159,6 +167,7 @@ const (
 	DetectedFields      QueryKind = "detected_fields"
 	DetectedFieldValues QueryKind = "detected_field_values"
 	Patterns            QueryKind = "patterns"
+	TraceRows           QueryKind = "trace"
 )
 
 // Query is one logs question as plain data, small enough to be a job. Times and durations are
@@ -177,11 +186,15 @@ type Query struct {
 	TargetLabels []string // VolumeKind
 	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
 	AutoFields   bool     // Range, Instant: fields of JSON and logfmt lines need no parser stage
+	Tags         string   // what the client says of itself, for logs and statistics
+	// TraceID, where set, leaves only the entries that name this trace, as Select.TraceID does. A Range keeps
+	// its time range; TraceRows is a log query over any, with an Expr that may be empty.
+	TraceID string
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
 type Result struct {
-	Streams     []StreamResult // Range on a log query
+	Streams     []StreamResult // Range on a log query, TraceRows
 	Matrix      []SampleSeries // Range on a metric query, VolumeRange
 	Vector      []VectorSample // Instant, VolumeKind
 	Scalar      *Point         // Instant on a scalar expression

@@ -79,6 +79,19 @@ func (s *pageSet) findSets(sets []matcherSet) (*block.Bitmap, error) {
 
 // Series implements Part.
 func (s *pageSet) Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error) {
+	has, err := s.streamsWithRows(ctx, start, end, matchers)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]labels.Labels, 0, has.Count())
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		out = append(out, s.streams.at(i))
+	}
+	return out, nil
+}
+
+// streamsWithRows returns the streams that match any of the matcher sets and have rows in [start, end).
+func (s *pageSet) streamsWithRows(ctx context.Context, start, end int64, matchers [][]Matcher) (*block.Bitmap, error) {
 	sets, err := compileMatcherSets(matchers)
 	if err != nil {
 		return nil, err
@@ -90,14 +103,7 @@ func (s *pageSet) Series(ctx context.Context, start, end int64, matchers [][]Mat
 	has := block.NewBitmap(s.streams.len())
 	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) { has.Set(int(r.stream)) },
 		func(r *pageRun) bool { return r.touches(start, end) || has.Get(int(r.stream)) })
-	if err != nil {
-		return nil, err
-	}
-	out := make([]labels.Labels, 0, has.Count())
-	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
-		out = append(out, s.streams.at(i))
-	}
-	return out, nil
+	return has, err
 }
 
 // Volume implements Part. The entries are exact; the bytes of a run that is partly in the range are

@@ -13,6 +13,8 @@ import (
 type streamList interface {
 	len() int
 	at(i int) labels.Labels
+	// strings returns the names of the labels of some streams, or the values of one, sorted.
+	strings(of *block.Bitmap, name string) []string
 }
 
 // labelSets are streams in memory as they are.

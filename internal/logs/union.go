@@ -102,6 +102,9 @@ func (u *union) series(ctx context.Context, start, end int64, matchers [][]Match
 	if err != nil {
 		return nil, err
 	}
+	if len(answers) == 1 {
+		return answers[0], nil // Fast path: sorted already.
+	}
 	all := slices.Concat(answers...)
 	slices.SortFunc(all, labels.Compare)
 	return slices.CompactFunc(all, labels.Equal), nil
@@ -117,6 +120,9 @@ func (u *union) volume(ctx context.Context, start, end int64, matchers []Matcher
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(answers) == 1 {
+		return answers[0], nil // Fast path: sorted already.
 	}
 	all := slices.Concat(answers...)
 	slices.SortStableFunc(all, func(a, b StreamVolume) int { return labels.Compare(a.Labels, b.Labels) })

@@ -42,18 +42,23 @@ func (c LogConfig) level() (slog.Level, error) {
 	return l, nil
 }
 
-// NewHandler returns the handler that writes the log to w.
-func NewHandler(c LogConfig, w io.Writer) (slog.Handler, error) {
-	level, err := c.level()
+// NewHandler returns the handler that writes the log to w, and its level, which may be changed at any time.
+func NewHandler(c LogConfig, w io.Writer) (slog.Handler, *slog.LevelVar, error) {
+	least, err := c.level()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	level := &slog.LevelVar{}
+	level.Set(least)
 	opts := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.NewJSONHandler(w, opts), nil
+		return slog.NewJSONHandler(w, opts), level, nil
 	}
-	return slog.NewTextHandler(w, opts), nil
+	return slog.NewTextHandler(w, opts), level, nil
 }
+
+// ParseLevel reads debug, info, warn or error.
+func ParseLevel(text string) (slog.Level, error) { return LogConfig{Level: text}.level() }
 
 // Tee returns a handler that gives every record to both handlers.
 func Tee(a, b slog.Handler) slog.Handler { return tee{a, b} }

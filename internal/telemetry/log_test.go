@@ -47,7 +47,7 @@ func TestNewHandler(t *testing.T) {
 		{LogConfig{"error", "json"}, ""},
 	} {
 		var out bytes.Buffer
-		h, err := NewHandler(c.cfg, &out)
+		h, _, err := NewHandler(c.cfg, &out)
 		require.NoError(t, err)
 		// A record without a time is written without one.
 		r := slog.NewRecord(zeroTime, slog.LevelWarn, "low", 0)
@@ -57,7 +57,7 @@ func TestNewHandler(t *testing.T) {
 		}
 		require.Equal(t, c.want, out.String(), "%+v", c.cfg)
 	}
-	_, err := NewHandler(LogConfig{"loud", "json"}, &bytes.Buffer{})
+	_, _, err := NewHandler(LogConfig{"loud", "json"}, &bytes.Buffer{})
 	require.ErrorContains(t, err, "loud")
 }
 

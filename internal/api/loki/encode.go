@@ -321,20 +321,14 @@ func (e *encoder) vector(all []logs.VectorSample) {
 // stats appends the statistics in Loki's shape; what Hune has no such thing for is 0.
 func (e *encoder) stats(s *logs.QueryStats) {
 	seconds := time.Duration(s.ExecNanoseconds).Seconds()
-	rate := func(n int64) int64 {
-		if seconds <= 0 {
-			return 0
-		}
-		return int64(float64(n) / seconds)
-	}
 	field := func(name string, n int64) {
 		e.raw(`"` + name + `":`)
 		e.int(n)
 		e.raw(",")
 	}
 	e.raw(`{"summary":{`)
-	field("bytesProcessedPerSecond", rate(s.BytesProcessed))
-	field("linesProcessedPerSecond", rate(s.LinesProcessed))
+	field("bytesProcessedPerSecond", perSecond(s.BytesProcessed, seconds))
+	field("linesProcessedPerSecond", perSecond(s.LinesProcessed, seconds))
 	field("totalBytesProcessed", s.BytesProcessed)
 	field("totalLinesProcessed", s.LinesProcessed)
 	e.raw(`"execTime":`)

@@ -4,11 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/prometheus/common/model"
-
-	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
-	"github.com/hune-io/hune/internal/tenant"
 )
 
 // ask runs q unless a parameter was wrong.
@@ -26,14 +22,23 @@ type list struct {
 }
 
 func (h *Handler) strings(w http.ResponseWriter, r *http.Request, q *logs.Query) error {
+	res, err := h.namesOf(w, r, q)
+	if err != nil {
+		return err
+	}
+	if wantsProto(r) {
+		return writeProtoStrings(w, res)
+	}
+	writeJSON(w, http.StatusOK, list{success, res.Strings})
+	return nil
+}
+
+// namesOf asks for names or values of labels.
+func (h *Handler) namesOf(w http.ResponseWriter, r *http.Request, q *logs.Query) (*logs.Result, error) {
 	p := h.params(w, r)
 	q.Start, q.End = p.bounds()
 	q.Expr = p.get("query")
-	res, err := h.ask(r, p, q)
-	if err == nil {
-		writeJSON(w, http.StatusOK, list{"success", res.Strings})
-	}
-	return err
+	return h.ask(r, p, q)
 }
 
 func (h *Handler) labelNames(w http.ResponseWriter, r *http.Request) error {
@@ -52,6 +57,9 @@ func (h *Handler) series(w http.ResponseWriter, r *http.Request) error {
 	res, err := h.ask(r, p, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoSeries(w, res)
 	}
 	e := getEncoder()
 	defer e.put()
@@ -76,15 +84,19 @@ func (h *Handler) indexStats(w http.ResponseWriter, r *http.Request) error {
 	q := &logs.Query{Kind: logs.StatsKind, Expr: p.get("query")}
 	q.Start, q.End = p.bounds()
 	res, err := h.ask(r, p, q)
-	if err == nil {
-		writeJSON(w, http.StatusOK, struct {
-			Streams int64 `json:"streams"`
-			Chunks  int64 `json:"chunks"`
-			Bytes   int64 `json:"bytes"`
-			Entries int64 `json:"entries"`
-		}{res.StreamCount, res.Index.Pages, res.Index.Bytes, res.Index.Entries})
+	if err != nil {
+		return err
 	}
-	return err
+	if wantsProto(r) {
+		return writeProtoIndexStats(w, res)
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Streams int64 `json:"streams"`
+		Chunks  int64 `json:"chunks"`
+		Bytes   int64 `json:"bytes"`
+		Entries int64 `json:"entries"`
+	}{res.StreamCount, res.Index.Pages, res.Index.Bytes, res.Index.Entries})
+	return nil
 }
 
 func (h *Handler) volume(w http.ResponseWriter, r *http.Request) error {
@@ -119,6 +131,13 @@ func (h *Handler) volumes(w http.ResponseWriter, r *http.Request, kind logs.Quer
 	if err != nil {
 		return err
 	}
+	switch {
+	case !wantsProto(r):
+	case len(res.Matrix) > 0:
+		return writeProtoProm(w, "matrix", res.Matrix, &res.Stats)
+	default:
+		return writeProtoProm(w, "vector", vectorSeries(res.Vector), &res.Stats)
+	}
 	e := getEncoder()
 	defer e.put()
 	if len(res.Matrix) > 0 {
@@ -146,6 +165,9 @@ func (h *Handler) detectedLabels(w http.ResponseWriter, r *http.Request) error {
 	res, err := h.ask(r, p, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoDetectedLabels(w, res)
 	}
 	out := struct {
 		DetectedLabels []detectedLabel `json:"detectedLabels,omitempty"`
@@ -183,6 +205,9 @@ func (h *Handler) detectedFields(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if wantsProto(r) {
+		return writeProtoFields(w, res, q.Limit)
+	}
 	out := struct {
 		Fields []detectedField `json:"fields"`
 		Limit  int             `json:"limit"`
@@ -199,6 +224,9 @@ func (h *Handler) detectedFieldValues(w http.ResponseWriter, r *http.Request) er
 	res, err := h.fieldsQuery(w, r, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoFields(w, res, q.Limit)
 	}
 	if len(res.Strings) == 0 {
 		writeJSON(w, http.StatusOK, struct{}{})
@@ -219,6 +247,9 @@ func (h *Handler) patterns(w http.ResponseWriter, r *http.Request) error {
 	res, err := h.ask(r, p, q)
 	if err != nil {
 		return err
+	}
+	if wantsProto(r) {
+		return writeProtoPatterns(w, res)
 	}
 	e := getEncoder()
 	defer e.put()
@@ -242,24 +273,4 @@ func (h *Handler) patterns(w http.ResponseWriter, r *http.Request) error {
 	}
 	e.raw("]}\n")
 	return e.send(w)
-}
-
-// drilldownLimits tells Logs Drilldown what it may ask for.
-func (h *Handler) drilldownLimits(w http.ResponseWriter, r *http.Request) error {
-	id, err := tenant.FromContext(r.Context())
-	if err != nil {
-		return fault.New(fault.Invalid, err)
-	}
-	l := h.o.Limits(id)
-	writeJSON(w, http.StatusOK, map[string]any{
-		"limits": map[string]any{
-			"discover_service_name": l.ServiceNameLabels, "discover_log_levels": l.DiscoverLevels,
-			"max_entries_limit_per_query": l.MaxEntries, "max_query_series": l.MaxSeries,
-			"max_query_length": model.Duration(l.MaxLength).String(), "max_query_lookback": model.Duration(l.MaxLookback).String(),
-			"query_timeout": model.Duration(l.Timeout).String(), "retention_period": model.Duration(l.Retention).String(),
-			"volume_enabled": true,
-		},
-		"pattern_ingester_enabled": true, "version": h.o.Version.Version, "maxLinesPerQuery": l.MaxEntries,
-	})
-	return nil
 }

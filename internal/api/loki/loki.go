@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"time"
 
@@ -36,37 +37,26 @@ type Tailer interface {
 	TailLogs(ctx context.Context, tenant string, sel logs.Select) iter.Seq2[*logs.Rows, error]
 }
 
-// Options are the parts of a Handler. Runner, Pusher, Tailer and Deleter may be nil where a process
+// Options are the parts of a Handler. Runner, Pusher, Tailer, Deleter and Rules may be nil where a process
 // lacks the role: the paths that need it answer 404 then.
 type Options struct {
 	Runner  Runner
 	Pusher  Pusher
 	Tailer  Tailer
 	Deleter Deleter
+	Rules   RuleStore
 	// OTLPLogs serves POST /otlp/v1/logs, if set.
 	OTLPLogs http.Handler
 	// BodyLimits bound request bodies.
 	BodyLimits body.Limits
 	// Version is what status/buildinfo answers.
 	Version BuildInfo
-	// Limits are what drilldown-limits answers for a tenant. Nil answers the defaults.
+	// Limits are what drilldown-limits and the tenant's limits answer. Nil answers the defaults.
 	Limits func(tenant string) Limits
 	// MaxTails bounds the tails of the process. Default 1000.
 	MaxTails int
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
-}
-
-// Limits are what a client may want to know before it asks. Zero durations mean no limit.
-type Limits struct {
-	MaxEntries, MaxSeries                      int
-	MaxLength, MaxLookback, Timeout, Retention time.Duration
-	DiscoverLevels                             bool
-	ServiceNameLabels                          []string
-}
-
-func defaultLimits(string) Limits {
-	return Limits{MaxEntries: 5000, MaxSeries: 500, Timeout: 2 * time.Minute, DiscoverLevels: true, ServiceNameLabels: logs.DefaultServiceNameLabels}
 }
 
 // BuildInfo is the answer of /loki/api/v1/status/buildinfo. Version should start with a Loki version
@@ -84,7 +74,7 @@ type BuildInfo struct {
 type Handler struct {
 	o      Options
 	labels *labelCache
-	tails  chan struct{}
+	tails  *tails
 	mux    *http.ServeMux
 }
 
@@ -99,13 +89,17 @@ func New(o Options) *Handler {
 	if o.MaxTails <= 0 {
 		o.MaxTails = 1000
 	}
-	h := &Handler{o: o, labels: newLabelCache(), tails: make(chan struct{}, o.MaxTails), mux: http.NewServeMux()}
+	h := &Handler{o: o, labels: newLabelCache(), tails: newTails(o.MaxTails), mux: http.NewServeMux()}
 	h.Register(h.mux)
 	return h
 }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// Stop ends the tails that are open, which no server waits for, and returns when their clients know it or
+// ctx is done.
+func (h *Handler) Stop(ctx context.Context) { h.tails.stop(ctx) }
 
 // Register adds the paths of the API to mux. POST /api/prom/push is a path that Cortex's remote
 // write uses too: whoever routes sends requests with IsRemoteWrite elsewhere.
@@ -125,6 +119,7 @@ func (h *Handler) Routes() map[string]http.Handler {
 	routes := map[string]http.Handler{
 		"GET /loki/api/v1/status/buildinfo": http.HandlerFunc(h.buildInfo),
 		"/loki/api/v1/format_query":         http.HandlerFunc(h.formatQuery),
+		"GET /config/tenant/v1/limits":      plainErrors(h.tenantLimits),
 	}
 	if h.o.Pusher != nil {
 		routes["POST /loki/api/v1/push"] = http.HandlerFunc(h.push)
@@ -134,7 +129,8 @@ func (h *Handler) Routes() map[string]http.Handler {
 		routes["POST /otlp/v1/logs"] = h.o.OTLPLogs
 	}
 	if h.o.Runner != nil {
-		for path, f := range map[string]func(http.ResponseWriter, *http.Request) error{
+		reads := h.legacyRoutes()
+		maps.Copy(reads, map[string]func(http.ResponseWriter, *http.Request) error{
 			"/loki/api/v1/query":                        h.instantQuery,
 			"/loki/api/v1/query_range":                  h.rangeQuery,
 			"/loki/api/v1/labels":                       h.labelNames,
@@ -149,9 +145,11 @@ func (h *Handler) Routes() map[string]http.Handler {
 			"/loki/api/v1/detected_field/{name}/values": h.detectedFieldValues,
 			"/loki/api/v1/patterns":                     h.patterns,
 			"/loki/api/v1/drilldown-limits":             h.drilldownLimits,
-		} {
-			routes["GET "+path] = plainErrors(f)
-			routes["POST "+path] = plainErrors(f)
+			"/api/hune/v1/logs/trace/{id}":              h.traceLogs,
+		})
+		for path, f := range reads {
+			routes["GET "+path] = refuseParquet(plainErrors(f))
+			routes["POST "+path] = refuseParquet(plainErrors(f))
 		}
 	}
 	if h.o.Deleter != nil {
@@ -159,8 +157,12 @@ func (h *Handler) Routes() map[string]http.Handler {
 			routes[path] = plainErrors(f)
 		}
 	}
+	if h.o.Rules != nil {
+		maps.Copy(routes, h.ruleRoutes())
+	}
 	if h.o.Tailer != nil && h.o.Runner != nil {
 		routes["GET /loki/api/v1/tail"] = plainErrors(h.tail)
+		routes["GET /api/prom/tail"] = plainErrors(h.legacyTail)
 	}
 	return routes
 }

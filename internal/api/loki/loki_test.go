@@ -120,6 +120,9 @@ func TestPush(t *testing.T) {
 		{"json, gzip", "application/json", "gzip", gzipped(t, `{"streams":[{"stream":{"app":"a"},"values":[["1","x"]]}]}`), 204, "", []string{`{app="a"} 1 x`}},
 		{"json, old form", "application/json", "", []byte(`{"streams":[{"labels":"{app=\"a\"}","entries":[{"ts":"1970-01-01T00:00:01Z","line":"x"}]}]}`), 204, "", []string{`{app="a"} 1000000000 x`}},
 		{"json, values before labels, escapes", "application/json", "", []byte(`{"x":[1,{"y":null}],"streams":[{"values":[["1","é \ud83d\ude80 \"q\"\n"]],"stream":{"app":"a"}}]}`), 204, "", []string{"{app=\"a\"} 1 é 🚀 \"q\"\n"}},
+		{"json, numbers and words as labels, no values", "application/json", "", []byte(`{"streams":[{"stream":{"app":5,"b":true},"values":[null,["1","x"],null]},{"stream":{"app":"y"},"values":null}]}`), 204, "", []string{`{app="5", b="true"} 1 x`}},
+		{"json, labels are a text", "application/json", "", []byte(`{"streams":[{"stream":"{app=\"a\"}","values":[["1","x"]]}]}`), 400, `streams[0]: stream: unexpected '"', expecting an object of labels`, nil},
+		{"json, a label is an object", "application/json", "", []byte(`{"streams":[{"stream":{"app":{}},"values":[["1","x"]]}]}`), 400, `label "app": unexpected '{', expecting a string`, nil},
 		{"nothing", "application/json", "", []byte(`{"streams":[]}`), 422, "error at least one valid stream is required for ingestion", nil},
 		{"empty body", "application/json", "", nil, 400, "unexpected end of JSON", nil},
 		{"bad timestamp", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a"},"values":[["soon","x"]]}]}`), 400, `streams[0]: values[0]: timestamp "soon" is not an integer`, nil},
@@ -135,7 +138,9 @@ func TestPush(t *testing.T) {
 		{"absurd timestamp, the rest is kept", "application/x-protobuf", "", snappy.Encode(nil, protoPush(t, push.Stream{Labels: `{app="a"}`, Entries: []push.Entry{
 			{Timestamp: time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC), Line: "x"}, {Timestamp: time.Unix(1, 0), Line: "y"}}})), 400, "is not a time between", []string{`{app="a"} 1000000000 y`}},
 		{"refused by the store, the rest is kept", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a"},"values":[["1","refuse me"],["2","x"]]}]}`), 400, `max entry size exceeded for stream '{app="a"}'`, []string{`{app="a"} 2 x`}},
-		{"duplicate label", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a","app":"b"},"values":[["1","x"]]}]}`), 400, "duplicate label", nil},
+		{"duplicate label", "application/json", "", []byte(`{"streams":[{"stream":{"app":"a","app":"b"},"values":[["1","x"]]}]}`), 400, "has duplicate label name: 'app'", nil},
+		{"duplicate label in protobuf", "application/x-protobuf", "", snappy.Encode(nil, protoPush(t, push.Stream{Labels: `{app="a", app="b"}`, Entries: valid.Entries})), 400,
+			`stream '{app="a", app="b"}' has duplicate label name: 'app' (2 entries)`, nil},
 		{"unknown type", "text/plain", "", []byte("x"), 415, `unsupported Content-Type "text/plain"`, nil},
 		{"unreadable type", "application/json; charset", "", []byte("x"), 415, "unreadable Content-Type", nil},
 		{"unknown encoding", "application/json", "br", []byte("x"), 415, `unsupported Content-Encoding "br"`, nil},
@@ -160,6 +165,31 @@ func TestPushRateLimited(t *testing.T) {
 	w := send(New(Options{Pusher: s}), pushRequest("application/json", "", []byte(`{"streams":[{"stream":{"a":"b"},"values":[["1","x"]]}]}`)))
 	if w.Code != 429 || w.Header().Get("Retry-After") != "2" || strings.TrimSpace(w.Body.String()) != "slow down" {
 		t.Errorf("answer %d %q, Retry-After %q", w.Code, w.Body, w.Header().Get("Retry-After"))
+	}
+}
+
+// rejecting refuses everything for one reason.
+type rejecting struct {
+	reason string
+	before []logs.Rejection
+}
+
+func (p *rejecting) PushLogs(_ context.Context, b *logs.Batch) (logs.PushResult, error) {
+	p.before = b.Rejected
+	return logs.PushResult{Rejected: []logs.Rejection{{Reason: p.reason, Message: "no", Count: 1}}}, nil
+}
+
+// What may be stored later is told apart from what never will; what the decoder refuses is counted too.
+func TestPushRejectionStatus(t *testing.T) {
+	for reason, status := range map[string]int{"line_too_long": 400, "stream_limit": 429, "per_stream_rate_limit": 429} {
+		p := &rejecting{reason: reason}
+		w := send(New(Options{Pusher: p}), pushRequest("application/json", "", []byte(`{"streams":[{"labels":"{a=","entries":[{"ts":"1970-01-01T00:00:01Z","line":"x"}]}]}`)))
+		if w.Code != status {
+			t.Errorf("%s: answer %d %q, want %d", reason, w.Code, w.Body, status)
+		}
+		if len(p.before) != 1 || p.before[0].Reason != "invalid_labels" || p.before[0].Count != 1 {
+			t.Errorf("refused before: %+v", p.before)
+		}
 	}
 }
 
@@ -212,6 +242,20 @@ func TestParameters(t *testing.T) {
 		{"query_range", `query={a="b"}&start=9999-01-01T00:00:00Z`, logs.Query{}, 400, "could not parse 'start' parameter"},
 		{"query_range", `query={a="b"}&start=5&end=4`, logs.Query{}, 400, "end timestamp must not be before or equal to start time"},
 		{"query_range", `query={a="b"}&step=-1`, logs.Query{}, 400, "zero or negative query resolution step widths"},
+		{"query_range", `query={a="b"}&limit=0`, logs.Query{}, 400, "limit must be a positive value"},
+		{"query_range", `query={a="b"}&limit=many`, logs.Query{}, 400, `strconv.Atoi: parsing "many": invalid syntax`},
+		{"query_range", `query={a="b"}&limit=4294967296`, logs.Query{}, 400, "limit value 4294967296 is out of range [0, 4294967295]"},
+		{"detected_fields", `query={a="b"}&line_limit=4294967296`, logs.Query{}, 400, "line_limit value 4294967296 is out of range [0, 4294967295]"},
+		{"query_range", `query={a="b"}&direction=sideways`, logs.Query{}, 400, "invalid direction 'sideways'"},
+		{"query_range", `query={a="b"}&interval=-1`, logs.Query{}, 400, "interval must be >= 0"},
+		{"query_range", `query={a="b"}&since=soon`, logs.Query{}, 400, "could not parse 'since' parameter"},
+		{"query_range", `query={a="b"}&start=1&end=20000&step=1`, logs.Query{}, 400, "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter"},
+		{"query_range", `query={a="b"}&step=1e300`, logs.Query{}, 400, `cannot parse "1e300" to a valid duration. It overflows int64`},
+		{"query", `query=1&time=now`, logs.Query{}, 400, `strconv.ParseInt: parsing "now": invalid syntax`},
+		{"index/volume", `query={a="b"}&aggregateBy=x`, logs.Query{}, 400, "invalid aggregation option"},
+		{"query_range", `query={a="b"}&hune_trace_id=abc`, logs.Query{Kind: logs.TraceRows, Expr: `{a="b"}`, End: endOfTime, Limit: 100, TraceID: "abc"}, 200, ""},
+		{"query_range", `query={a="b"}&hune_trace_id=abc&start=1&end=2&step=1`, logs.Query{Kind: logs.Range, Expr: `{a="b"}`, Start: 1e9, End: 2e9, Step: 1e9, Limit: 100, TraceID: "abc"}, 200, ""},
+		{"query_range", `query=rate({a="b"}[1m])&hune_trace_id=abc`, logs.Query{Kind: logs.Range, Expr: `rate({a="b"}[1m])`, Start: 96_400e9, End: 100_000e9, Step: 14e9, Limit: 100, TraceID: "abc"}, 200, ""},
 		{"query_range", `query={a="b"}&step=NaN`, logs.Query{}, 400, "cannot parse"},
 		{"query_range", `query={a="b"}&%zz`, logs.Query{}, 400, "invalid URL escape"},
 		{"query_range", `query={a=}`, logs.Query{}, 400, "parse error at line 1, col 4"},

@@ -62,6 +62,19 @@ func (p *params) time(name string, or int64) int64 {
 	return t
 }
 
+// instant reads the time of an instant query. Its fault is told without the parameter's name, as Loki does.
+func (p *params) instant(now int64) int64 {
+	text := p.get("time")
+	if text == "" {
+		return now
+	}
+	t, err := parseTime(text)
+	if err != nil {
+		p.fail(fault.New(fault.Invalid, err))
+	}
+	return t
+}
+
 func parseTime(text string) (int64, error) {
 	if strings.Contains(text, ".") {
 		if f, err := strconv.ParseFloat(text, 64); err == nil {
@@ -95,15 +108,8 @@ func parseTime(text string) (int64, error) {
 // bounds reads start, end and since. Without them a query is about the last hour.
 func (p *params) bounds() (start, end int64) {
 	now := p.h.o.Now().UnixNano()
+	since := p.since()
 	end = p.time("end", now)
-	since := int64(time.Hour)
-	if text := p.get("since"); text != "" {
-		d, err := model.ParseDuration(text)
-		if err != nil {
-			p.failf("could not parse 'since' parameter: %w", err)
-		}
-		since = int64(d)
-	}
 	start = p.time("start", min(end, now)-since)
 	if p.err == nil && start > end {
 		p.failf("end timestamp must not be before or equal to start time")
@@ -112,6 +118,19 @@ func (p *params) bounds() (start, end int64) {
 		p.failf("the query time range is longer than 292 years")
 	}
 	return start, end
+}
+
+// since reads how far back a query without start goes; an hour if it doesn't say.
+func (p *params) since() int64 {
+	text := p.get("since")
+	if text == "" {
+		return int64(time.Hour)
+	}
+	d, err := model.ParseDuration(text)
+	if err != nil {
+		p.failf("could not parse 'since' parameter: %w", err)
+	}
+	return int64(d)
 }
 
 func (p *params) limit(name string, or int) int {
@@ -124,8 +143,11 @@ func (p *params) limit(name string, or int) int {
 		p.fail(fault.New(fault.Invalid, err))
 		return or
 	}
-	if n <= 0 {
+	switch {
+	case n <= 0:
 		p.failf("limit must be a positive value")
+	case int64(n) > math.MaxUint32:
+		p.failf("%s value %d is out of range [0, %d]", name, n, uint32(math.MaxUint32))
 	}
 	return n
 }

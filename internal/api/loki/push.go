@@ -1,6 +1,7 @@
 package loki
 
 import (
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -48,6 +49,7 @@ func (d *pushDecoder) reset() {
 	clear(d.metadata)
 	clear(d.pairs)
 	d.batch.Streams, d.entries, d.metadata, d.pairs = d.batch.Streams[:0], d.entries[:0], d.metadata[:0], d.pairs[:0]
+	d.batch.Rejected = nil
 	d.rejected, d.arena, d.items, d.streams = nil, d.arena[:0], 0, 0
 }
 
@@ -85,8 +87,9 @@ func (d *pushDecoder) reject(reason, message string, n int) {
 const maxRejections = 20
 
 const (
-	reasonInvalidLabels = "invalid_labels"
-	reasonBadTimestamp  = "invalid_timestamp"
+	reasonInvalidLabels   = "invalid_labels"
+	reasonDuplicateLabels = "duplicate_label_names"
+	reasonBadTimestamp    = "invalid_timestamp"
 )
 
 // addStream appends the entries since from as a stream.
@@ -98,7 +101,14 @@ func (d *pushDecoder) addStream(ls labels.Labels, from int) {
 
 // badLabels rejects the entries since from for the labels of their stream.
 func (d *pushDecoder) badLabels(text string, err error, from int) {
-	d.reject(reasonInvalidLabels, fmt.Sprintf("error parsing labels '%s' with error: %s", clip(text), err), max(len(d.entries)-from, 1))
+	n := max(len(d.entries)-from, 1)
+	var twice *logs.DuplicateLabelError
+	if errors.As(err, &twice) {
+		d.reject(reasonDuplicateLabels, fmt.Sprintf("stream '%s' has duplicate label name: '%s'", clip(text), clip(twice.Name)), n)
+		d.entries = d.entries[:from]
+		return
+	}
+	d.reject(reasonInvalidLabels, fmt.Sprintf("error parsing labels '%s' with error: %s", clip(text), err), n)
 	d.entries = d.entries[:from]
 }
 
@@ -134,7 +144,8 @@ func (h *Handler) pushed(r *http.Request) error {
 		return fault.Errorf(fault.Unprocessable, "error at least one valid stream is required for ingestion")
 	}
 	rejected := d.rejected
-	if len(d.batch.Streams) > 0 {
+	if len(d.batch.Streams)+len(rejected) > 0 {
+		d.batch.Rejected = rejected
 		res, err := h.o.Pusher.PushLogs(r.Context(), &d.batch)
 		if err != nil {
 			return err
@@ -149,10 +160,13 @@ func rejections(all []logs.Rejection) error {
 	if len(all) == 0 {
 		return nil
 	}
-	total := 0
+	total, class := 0, fault.Invalid
 	var b strings.Builder
 	for _, r := range all {
 		total += r.Count
+		if r.Reason == logs.ReasonStreamLimit || r.Reason == logs.ReasonStreamRate {
+			class = fault.RateLimited
+		}
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
@@ -164,7 +178,7 @@ func rejections(all []logs.Rejection) error {
 	if len(all) > 1 {
 		fmt.Fprintf(&b, "\ntotal ignored: %d entries; all others were stored", total)
 	}
-	return fault.Errorf(fault.Invalid, "%s", b.String())
+	return fault.Errorf(class, "%s", b.String())
 }
 
 // decode reads the body into d. The buffer must outlive the batch.

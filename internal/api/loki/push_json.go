@@ -1,6 +1,7 @@
 package loki
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"time"
@@ -256,6 +257,28 @@ func (r *jsonReader) skip(arena *[]byte, depth int) error {
 	return r.literal(from)
 }
 
+// null reads a null, if one stands here.
+func (r *jsonReader) null() bool {
+	if r.peek() != 'n' || !bytes.HasPrefix(r.in[r.pos:], []byte("null")) {
+		return false
+	}
+	r.pos += len("null")
+	return true
+}
+
+// labelValue reads a string or, as Loki does for labels of a stream, a number or a word of JSON as it stands.
+func (r *jsonReader) labelValue(arena *[]byte) (string, error) {
+	switch r.peek() {
+	case '"', '{', '[', 0:
+		return r.text("a string", arena)
+	}
+	from := r.pos
+	if err := r.skip(arena, 0); err != nil {
+		return "", err
+	}
+	return string(r.in[from:r.pos]), nil
+}
+
 func (r *jsonReader) literal(from int) error {
 	word := string(r.in[from:r.pos])
 	switch word {
@@ -309,7 +332,7 @@ func (d *pushDecoder) jsonStream(r *jsonReader) error {
 				if err := d.count(); err != nil {
 					return err
 				}
-				value, err := r.text("a string", &d.arena)
+				value, err := r.labelValue(&d.arena)
 				if err != nil {
 					return fmt.Errorf("label %q: %w", clip(name), err)
 				}
@@ -332,7 +355,13 @@ func (d *pushDecoder) jsonStream(r *jsonReader) error {
 			ls, bad = d.cache.get([]byte(s))
 			return nil
 		case "values":
+			if r.null() {
+				return nil
+			}
 			return r.array("an array of values", func(i int) error {
+				if r.null() {
+					return nil
+				}
 				if err := d.jsonValue(r); err != nil {
 					return fmt.Errorf("values[%d]: %w", i, err)
 				}

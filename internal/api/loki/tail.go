@@ -3,13 +3,14 @@ package loki
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"net/http"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
-	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
@@ -17,30 +18,122 @@ import (
 	"github.com/hune-io/hune/internal/tenant"
 )
 
-// Bounds of one tail.
+// Times of one tail.
 const (
-	maxTailDelay    = 5 * time.Second
-	tailInterval    = 200 * time.Millisecond // how often frames are sent
-	tailQueue       = 10_000                 // entries that wait for a slow client or for delay_for
-	maxDroppedShown = 1000
-	tailWrite       = 10 * time.Second
-	tailPing        = 30 * time.Second
+	maxTailDelay = 5 // seconds
+	tailInterval = 200 * time.Millisecond
+	tailWrite    = 10 * time.Second
+	tailPing     = 30 * time.Second
 )
+
+// errStopping ends tails when the server stops.
+var errStopping = fault.Errorf(fault.Unavailable, "the server is shutting down")
+
+// tails are the open tails of the process.
+type tails struct {
+	max    int
+	queued atomic.Int64 // bytes that wait for clients
+
+	mu       sync.Mutex // guards what follows
+	open     map[*tailer]struct{}
+	stopping bool
+	idle     chan struct{} // closed when stopping and none is open
+}
+
+func newTails(most int) *tails {
+	return &tails{max: most, open: map[*tailer]struct{}{}, idle: make(chan struct{})}
+}
+
+func (ts *tails) add(t *tailer) error {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	switch {
+	case ts.stopping:
+		return errStopping
+	case len(ts.open) >= ts.max:
+		return fault.Errorf(fault.RateLimited, "max concurrent tail requests limit exceeded, count > limit (%d > %d)", ts.max+1, ts.max)
+	}
+	ts.open[t] = struct{}{}
+	return nil
+}
+
+// begin makes stop end t by cancel.
+func (ts *tails) begin(t *tailer, cancel context.CancelCauseFunc) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t.cancel = cancel
+	if ts.stopping {
+		cancel(errStopping)
+	}
+}
+
+func (ts *tails) remove(t *tailer) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.open, t)
+	if ts.stopping && len(ts.open) == 0 {
+		close(ts.idle)
+	}
+}
+
+// stop ends all tails and returns when they have said good-bye to their clients, or when ctx is done. No
+// tail is taken from then on.
+func (ts *tails) stop(ctx context.Context) {
+	ts.mu.Lock()
+	if !ts.stopping {
+		ts.stopping = true
+		for t := range ts.open {
+			if t.cancel != nil {
+				t.cancel(errStopping)
+			}
+		}
+		if len(ts.open) == 0 {
+			close(ts.idle)
+		}
+	}
+	ts.mu.Unlock()
+	select {
+	case <-ts.idle:
+	case <-ctx.Done():
+	}
+}
 
 // tail streams entries over a websocket: those since start first, then live ones. An entry may be
 // held back for delay_for seconds so that late ones of other streams get in order. Entries that a
 // slow client can't take are dropped and reported.
 func (h *Handler) tail(w http.ResponseWriter, r *http.Request) error {
+	flags := ""
+	if wantsCategories(r) {
+		flags = categorizeFlag
+	}
+	return h.tailWith(w, r, func(e *encoder, streams []logs.StreamResult, dropped []droppedEntry) {
+		e.tailFrame(streams, dropped, flags)
+	})
+}
+
+// legacyTail is tail in the shape of the API before version 1.
+func (h *Handler) legacyTail(w http.ResponseWriter, r *http.Request) error {
+	return h.tailWith(w, r, (*encoder).legacyTailFrame)
+}
+
+// tailEncoder appends a frame.
+type tailEncoder func(e *encoder, streams []logs.StreamResult, dropped []droppedEntry)
+
+func (h *Handler) tailWith(w http.ResponseWriter, r *http.Request, encode tailEncoder) error {
 	p := h.params(w, r)
 	limit := p.limit("limit", 100)
-	start := p.time("start", h.o.Now().Add(-time.Hour).UnixNano())
+	start := p.time("start", h.o.Now().UnixNano()-p.since())
 	delay := p.delay()
 	if p.err != nil {
 		return p.err
 	}
-	q, err := logql.ParseLogQuery(p.get("query"))
+	expr, err := p.legacyExpr()
 	if err != nil {
 		return err
+	}
+	q, ok := expr.(*logql.LogQuery)
+	if !ok {
+		return fault.Invalidf("only log selector is supported")
 	}
 	processor, err := logql.NewProcessor(q)
 	if err != nil {
@@ -50,68 +143,71 @@ func (h *Handler) tail(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fault.New(fault.Invalid, err)
 	}
-	select {
-	case h.tails <- struct{}{}:
-		defer func() { <-h.tails }()
-	default:
-		return fault.Errorf(fault.RateLimited, "max concurrent tail requests limit exceeded, count > limit (%d > %d)", h.o.MaxTails+1, h.o.MaxTails)
+	t := &tailer{tailQueued: newTailQueued(&h.tails.queued), h: h, processor: processor, encode: encode, delay: delay, live: make(chan struct{})}
+	if err := h.tails.add(t); err != nil {
+		return err
 	}
+	defer h.tails.remove(t)
+	defer t.close()
 	// Any origin: Grafana passes its users' on, and there is no cookie that a page could misuse.
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
-	if err != nil {
+	if t.conn, err = websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}); err != nil {
 		return nil // Accept has answered
 	}
-	defer func() { _ = conn.CloseNow() }()
-	t := &tailer{h: h, conn: conn, processor: processor, delay: delay, seen: map[uint64]struct{}{}, seed: maphash.MakeSeed(), live: make(chan struct{})}
-	err = t.serve(conn.CloseRead(r.Context()), id, q, start, limit)
-	status, reason := websocket.StatusNormalClosure, ""
-	if err != nil && !errors.Is(err, context.Canceled) {
-		status, reason = websocket.StatusInternalError, clipReason(err.Error())
-	}
-	_ = conn.Close(status, reason)
+	defer func() { _ = t.conn.CloseNow() }()
+	status, reason := closing(t.serve(t.conn.CloseRead(r.Context()), id, q, start, limit))
+	_ = t.conn.Close(status, reason) // the client may have gone away
 	return nil
 }
 
-// clipReason fits a close reason into its frame.
-func clipReason(s string) string { return s[:min(len(s), 120)] }
+// closing says how a tail that ended with err is closed.
+func closing(err error) (status websocket.StatusCode, reason string) {
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
+		return websocket.StatusNormalClosure, ""
+	case fault.ClassOf(err) == fault.Unavailable:
+		status = websocket.StatusGoingAway
+	case fault.ClassOf(err) == fault.RateLimited:
+		status = websocket.StatusTryAgainLater
+	default:
+		status = websocket.StatusInternalError
+	}
+	// A reason fits into 123 bytes.
+	reason = err.Error()
+	n := min(len(reason), 120)
+	for n > 0 && n < len(reason) && !utf8.RuneStart(reason[n]) {
+		n--
+	}
+	return status, reason[:n]
+}
 
 // delay reads delay_for, in seconds.
 func (p *params) delay() time.Duration {
-	if p.get("delay_for") == "" {
+	text := p.get("delay_for")
+	if text == "" {
 		return 0
 	}
-	d := time.Duration(p.duration("delay_for"))
-	if p.err == nil && (d < 0 || d > maxTailDelay) {
-		p.failf("delay_for can't be greater than %d", int(maxTailDelay.Seconds()))
+	n, err := strconv.Atoi(text)
+	switch {
+	case err != nil:
+		p.fail(fault.New(fault.Invalid, err))
+	case n < 0:
+		p.failf("delay_for value %d is out of range [0, %d]", n, uint32(1<<32-1))
+	case n > maxTailDelay:
+		p.failf("delay_for can't be greater than %d", maxTailDelay)
 	}
-	return d
+	return time.Duration(n) * time.Second
 }
 
 // tailer is one open tail.
 type tailer struct {
+	*tailQueued
 	h         *Handler
 	conn      *websocket.Conn
 	processor *logql.Processor
+	encode    tailEncoder
 	delay     time.Duration
-	seed      maphash.Seed
-	live      chan struct{} // closed when live rows are being collected
-
-	mu      sync.Mutex // guards what follows
-	queue   []tailEntry
-	dropped []droppedEntry
-	missed  int                 // dropped beyond what dropped holds, or unseen
-	seen    map[uint64]struct{} // entries of the backlog, which may come in live again
-}
-
-type tailEntry struct {
-	labels labels.Labels
-	entry  logs.ResultEntry
-	due    time.Time
-}
-
-type droppedEntry struct {
-	labels labels.Labels
-	ts     int64
+	live      chan struct{}           // closed when live rows are being collected
+	cancel    context.CancelCauseFunc // guarded by h.tails.mu
 }
 
 func (t *tailer) serve(ctx context.Context, id string, q *logql.LogQuery, start int64, limit int) error {
@@ -119,13 +215,10 @@ func (t *tailer) serve(ctx context.Context, id string, q *logql.LogQuery, start 
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
+	t.h.tails.begin(t, cancel)
 	// Live rows are collected from here on, before the past is read: what is written in between is
 	// in one of them at least, and what is in both is sent once.
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		cancel(t.collect(ctx, id, q))
-	}()
+	wg.Go(func() { cancel(t.collect(ctx, id, q)) })
 	select {
 	case <-t.live:
 	case <-ctx.Done():
@@ -169,34 +262,16 @@ func (t *tailer) backlog(ctx context.Context, q *logql.LogQuery, start, end int6
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
 	for _, s := range res.Streams {
 		for i, j := 0, len(s.Entries)-1; i < j; i, j = i+1, j-1 {
 			s.Entries[i], s.Entries[j] = s.Entries[j], s.Entries[i]
 		}
-		for i := range s.Entries {
-			t.seen[t.hash(s.Labels, &s.Entries[i])] = struct{}{}
-		}
 	}
-	// What came in live while the past was read may be part of it.
-	waiting := t.queue
-	t.queue = nil
-	for _, e := range waiting {
-		t.add(e.labels, e.entry, e.due)
-	}
-	t.mu.Unlock()
+	t.known(res.Streams)
 	if len(res.Streams) == 0 {
 		return nil
 	}
 	return t.send(ctx, res.Streams, nil)
-}
-
-func (t *tailer) hash(ls labels.Labels, e *logs.ResultEntry) uint64 {
-	var h maphash.Hash
-	h.SetSeed(t.seed)
-	_, _ = h.Write(ls.Bytes(nil))
-	_, _ = h.WriteString(e.Line)
-	return h.Sum64() ^ uint64(e.Timestamp)
 }
 
 // collect puts live entries into the queue until ctx ends.
@@ -211,87 +286,37 @@ func (t *tailer) collect(ctx context.Context, id string, q *logql.LogQuery) erro
 			subscribed = true
 			close(t.live)
 		}
-		found := t.processor.Process(rows)
-		t.mu.Lock()
-		t.missed += rows.Dropped
-		due := t.h.o.Now().Add(t.delay)
-		for _, s := range found {
-			for _, e := range s.Entries {
-				t.add(s.Labels, e, due)
-			}
-		}
-		t.mu.Unlock()
+		t.push(t.processor.Process(rows), rows.Dropped, t.h.o.Now().Add(t.delay))
 	}
 	return nil
 }
 
-// add queues an entry. t.mu must be held.
-func (t *tailer) add(ls labels.Labels, e logs.ResultEntry, due time.Time) {
-	if len(t.seen) > 0 {
-		k := t.hash(ls, &e)
-		if _, dup := t.seen[k]; dup {
-			delete(t.seen, k)
-			return
-		}
-	}
-	if len(t.queue) < tailQueue {
-		t.queue = append(t.queue, tailEntry{ls, e, due})
-		return
-	}
-	if len(t.dropped) < maxDroppedShown {
-		t.dropped = append(t.dropped, droppedEntry{ls, e.Timestamp})
-		return
-	}
-	t.missed++
-}
-
 // flush sends what is due.
 func (t *tailer) flush(ctx context.Context) error {
-	now := t.h.o.Now()
-	t.mu.Lock()
-	n := 0
-	for n < len(t.queue) && !t.queue[n].due.After(now) {
-		n++
-	}
-	streams := groupTail(t.queue[:n])
-	rest := copy(t.queue, t.queue[n:])
-	clear(t.queue[rest:])
-	t.queue = t.queue[:rest]
-	dropped := t.dropped
-	// What was dropped before the labels were known is reported without any.
-	for ; t.missed > 0 && len(dropped) < maxDroppedShown; t.missed-- {
-		dropped = append(dropped, droppedEntry{labels.EmptyLabels(), now.UnixNano()})
-	}
-	t.dropped, t.missed = nil, 0
-	t.mu.Unlock()
-	if len(streams) == 0 && len(dropped) == 0 {
+	entries, dropped := t.pop(t.h.o.Now())
+	if len(entries) == 0 && len(dropped) == 0 {
 		return nil
 	}
-	return t.send(ctx, streams, dropped)
-}
-
-func groupTail(queue []tailEntry) []logs.StreamResult {
-	var out []logs.StreamResult
-	index := map[string]int{}
-	var key []byte
-	for _, e := range queue {
-		key = e.labels.Bytes(key[:0])
-		i, ok := index[string(key)]
-		if !ok {
-			i = len(out)
-			index[string(key)] = i
-			out = append(out, logs.StreamResult{Labels: e.labels})
-		}
-		out[i].Entries = append(out[i].Entries, e.entry)
-	}
-	return out
+	return t.send(ctx, groupTail(entries), dropped)
 }
 
 func (t *tailer) send(ctx context.Context, streams []logs.StreamResult, dropped []droppedEntry) error {
 	e := getEncoder()
 	defer e.put()
+	t.encode(e, streams, dropped)
+	ctx, cancel := context.WithTimeout(ctx, tailWrite)
+	defer cancel()
+	return t.conn.Write(ctx, websocket.MessageText, e.buf)
+}
+
+// tailFrame appends one frame of a tail.
+func (e *encoder) tailFrame(streams []logs.StreamResult, dropped []droppedEntry, flag string) {
 	e.raw(`{"streams":`)
-	e.streams(streams)
+	if flag == "" {
+		e.streams(streams)
+	} else {
+		e.categorized(streams, logs.Forward)
+	}
 	if len(dropped) > 0 {
 		e.raw(`,"dropped_entries":[`)
 		for i, d := range dropped {
@@ -304,8 +329,29 @@ func (t *tailer) send(ctx context.Context, streams []logs.StreamResult, dropped 
 		}
 		e.raw("]")
 	}
+	if flag != "" {
+		e.raw(`,"encodingFlags":["` + flag + `"]`)
+	}
 	e.raw("}")
-	ctx, cancel := context.WithTimeout(ctx, tailWrite)
-	defer cancel()
-	return t.conn.Write(ctx, websocket.MessageText, e.buf)
+}
+
+// legacyTailFrame appends one frame as the API before version 1 has it.
+func (e *encoder) legacyTailFrame(streams []logs.StreamResult, dropped []droppedEntry) {
+	e.raw(`{"streams":`)
+	e.legacyStreams(streams)
+	e.raw(`,"dropped_entries":`)
+	if len(dropped) == 0 {
+		e.raw("null}")
+		return
+	}
+	e.raw("[")
+	for i, d := range dropped {
+		e.comma(i)
+		e.raw(`{"Timestamp":`)
+		e.rfc3339(d.ts)
+		e.raw(`,"Labels":`)
+		e.str(d.labels.String())
+		e.raw("}")
+	}
+	e.raw("]}")
 }

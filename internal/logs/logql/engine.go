@@ -68,7 +68,7 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs
 	started := time.Now()
 	caller := logs.StatsFrom(ctx)
 	ctx, stats := logs.WithStats(ctx)
-	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{src}, limits: e.limits(tenant).orDefault(), res: &logs.Result{},
+	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{ofTrace(src, q.TraceID)}, limits: e.limits(tenant).orDefault(), res: &logs.Result{},
 		stats: stats, noPushdown: e.noPushdown}
 	err := r.answer()
 	caller.Add(stats.Snapshot())
@@ -112,6 +112,9 @@ func (r *run) checkBytes(bytes int64) error {
 }
 
 func (r *run) answer() error {
+	if r.q.Kind == logs.TraceRows { // an index leads to its rows: all of time is not too long
+		return r.traceRows()
+	}
 	if err := r.checkLength(); err != nil {
 		return err
 	}

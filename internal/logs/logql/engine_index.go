@@ -3,7 +3,6 @@ package logql
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -20,33 +19,20 @@ func (r *run) labelsQuery() error {
 	if end == r.q.Start {
 		end++
 	}
-	found, err := r.src.Series(r.ctx, r.tenant, r.q.Start, end, sets)
-	if err != nil {
-		return err
-	}
 	switch r.q.Kind {
-	case logs.SeriesKind:
-		r.res.Series = found
-		return nil
-	case logs.DetectedLabels:
-		r.res.Fields = detectLabels(found)
-		return nil
-	}
-	seen := map[string]struct{}{}
-	for _, ls := range found {
-		if r.q.Kind == logs.LabelValues {
-			if v := ls.Get(r.q.Label); v != "" {
-				seen[v] = struct{}{}
-			}
-			continue
+	case logs.LabelNames:
+		r.res.Strings, err = logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, "")
+	case logs.LabelValues:
+		if r.q.Label == "" {
+			return nil
 		}
-		ls.Range(func(l labels.Label) { seen[l.Name] = struct{}{} })
+		r.res.Strings, err = logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, r.q.Label)
+	case logs.DetectedLabels:
+		r.res.Fields, err = r.detectLabels(end, sets)
+	default:
+		r.res.Series, err = r.src.Series(r.ctx, r.tenant, r.q.Start, end, sets)
 	}
-	for s := range seen {
-		r.res.Strings = append(r.res.Strings, s)
-	}
-	slices.Sort(r.res.Strings)
-	return nil
+	return err
 }
 
 // matcherSets reads the selectors of the query. None means every stream.
@@ -74,29 +60,26 @@ var alwaysShown = []string{"cluster", "namespace", "instance", "pod"}
 
 // detectLabels counts the values of labels. Labels whose values are all numbers or UUIDs identify
 // single things and are of no use for choosing streams.
-func detectLabels(found []labels.Labels) []logs.DetectedField {
-	values := map[string]map[string]struct{}{}
-	for _, ls := range found {
-		ls.Range(func(l labels.Label) {
-			if values[l.Name] == nil {
-				values[l.Name] = map[string]struct{}{}
-			}
-			values[l.Name][l.Value] = struct{}{}
-		})
+func (r *run) detectLabels(end int64, sets [][]logs.Matcher) ([]logs.DetectedField, error) {
+	names, err := logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, "")
+	if err != nil {
+		return nil, err
 	}
 	var out []logs.DetectedField
-	for name, vs := range values {
-		if !slices.Contains(alwaysShown, name) && allIDs(vs) {
-			continue
+	for _, name := range names {
+		values, err := logs.LabelStrings(r.ctx, r.src, r.tenant, r.q.Start, end, sets, name)
+		if err != nil {
+			return nil, err
 		}
-		out = append(out, logs.DetectedField{Name: name, Cardinality: uint64(len(vs))})
+		if len(values) > 0 && (slices.Contains(alwaysShown, name) || !allIDs(values)) {
+			out = append(out, logs.DetectedField{Name: name, Cardinality: uint64(len(values))})
+		}
 	}
-	slices.SortFunc(out, func(a, b logs.DetectedField) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	return out, nil
 }
 
-func allIDs(values map[string]struct{}) bool {
-	for v := range values {
+func allIDs(values []string) bool {
+	for _, v := range values {
 		if !isUUID(v) && fieldType(v) != "int" && fieldType(v) != "float" {
 			return false
 		}
@@ -184,21 +167,13 @@ func (r *run) volumes(ms []logs.Matcher, step int64) error {
 
 // addVolumes adds what streams hold in one window to the lines they belong to.
 func (r *run) addVolumes(sums map[string]*volumeSum, found []logs.StreamVolume, ms []logs.Matcher, t int64) {
-	add := func(ls labels.Labels, bytes int64) {
-		key := string(ls.Bytes(nil))
-		s := sums[key]
-		if s == nil {
-			s = &volumeSum{labels: ls}
-			sums[key] = s
+	names := r.q.TargetLabels
+	if len(names) == 0 {
+		for _, m := range ms {
+			names = append(names, m.Name)
 		}
-		s.total += float64(bytes)
-		if n := len(s.points); n > 0 && s.points[n-1].T == t {
-			s.points[n-1].V += float64(bytes)
-			return
-		}
-		s.points = append(s.points, logs.Point{T: t, V: float64(bytes)})
 	}
-	b := labels.NewBuilder(labels.EmptyLabels())
+	var key []byte
 	for _, v := range found {
 		if v.Bytes == 0 {
 			continue
@@ -206,23 +181,47 @@ func (r *run) addVolumes(sums map[string]*volumeSum, found []logs.StreamVolume, 
 		if r.q.ByLabels {
 			v.Labels.Range(func(l labels.Label) {
 				if len(r.q.TargetLabels) == 0 || slices.Contains(r.q.TargetLabels, l.Name) {
-					add(emptyLabel(l.Name), v.Bytes)
+					volumeLine(sums, []byte(l.Name), func() labels.Labels { return emptyLabel(l.Name) }).add(v.Bytes, t)
 				}
 			})
 			continue
 		}
-		names := r.q.TargetLabels
+		key = key[:0]
+		for _, name := range names {
+			key = appendText(key, v.Labels.Get(name))
+		}
 		if len(names) == 0 {
-			for _, m := range ms {
-				names = append(names, m.Name)
-			}
+			key = v.Labels.Bytes(key)
 		}
-		b.Reset(v.Labels)
-		if len(names) > 0 {
-			b.Keep(names...)
-		}
-		add(b.Labels(), v.Bytes)
+		volumeLine(sums, key, func() labels.Labels { return keepLabels(v.Labels, names) }).add(v.Bytes, t)
 	}
+}
+
+// volumeLine finds or makes the line of a key.
+func volumeLine(sums map[string]*volumeSum, key []byte, of func() labels.Labels) *volumeSum {
+	s := sums[string(key)]
+	if s == nil {
+		s = &volumeSum{labels: of()}
+		sums[string(key)] = s
+	}
+	return s
+}
+
+func (s *volumeSum) add(bytes, t int64) {
+	s.total += float64(bytes)
+	if n := len(s.points); n > 0 && s.points[n-1].T == t {
+		s.points[n-1].V += float64(bytes)
+		return
+	}
+	s.points = append(s.points, logs.Point{T: t, V: float64(bytes)})
+}
+
+// keepLabels returns the labels of the names; all, if there are none.
+func keepLabels(ls labels.Labels, names []string) labels.Labels {
+	if len(names) == 0 {
+		return ls
+	}
+	return labels.NewBuilder(ls).Keep(names...).Labels()
 }
 
 // emptyLabel is {name=""}, which is how a volume by label names it.

@@ -24,10 +24,11 @@ const wildcard = "<_>"
 // cluster is lines of one level with the same number of words that agree in most of them. Words that
 // differ are wildcards.
 type cluster struct {
-	words  []string
-	level  string
-	total  float64
-	counts map[int64]float64 // by start of the step, in seconds
+	words   []string
+	members bool // of a JSON object: no blanks between them
+	level   string
+	total   float64
+	counts  map[int64]float64 // by start of the step, in seconds
 }
 
 // clusterer finds templates: a line joins the cluster of its length, its first word's shape and its
@@ -51,11 +52,21 @@ func (r *run) findPatterns() error {
 	if step <= 0 {
 		step = DefaultStep(r.q.Start, r.q.End)
 	}
-	c := &clusterer{step: max(step/1e9, 1), seed: maphash.MakeSeed(), groups: map[uint64][]*cluster{}}
+	step = max(step/1e9, 1)
 	p, err := compile(lq.Stages)
 	if err != nil {
 		return err
 	}
+	if onlyFilters(lq.Stages) && !r.noPushdown {
+		sel := logs.Select{Matchers: lq.Matchers, Start: r.q.Start, End: max(r.q.End, r.q.Start+1), Filters: pushdown(lq.Stages)}
+		c, err := r.scanPatterns(sel, step)
+		if err != nil {
+			return err
+		}
+		r.res.Pattern = c.result()
+		return nil
+	}
+	c := newClusterer(step)
 	set := newLabelSet(logHints(p.filters))
 	sel := logs.Select{Matchers: lq.Matchers, Start: r.q.Start, End: max(r.q.End, r.q.Start+1), Direction: logs.Forward, Filters: pushdown(lq.Stages)}
 	sel.Narrow = r.narrow(lq.Stages, set.hints)
@@ -72,6 +83,30 @@ func (r *run) findPatterns() error {
 	}
 	r.res.Pattern = c.result()
 	return nil
+}
+
+// onlyFilters reports whether the stages are line filters that a source applies itself.
+func onlyFilters(stages []Stage) bool {
+	return keepsAll(stages) && !slices.ContainsFunc(stages, func(st Stage) bool { _, ok := st.(*LineFilter); return !ok })
+}
+
+func newClusterer(step int64) *clusterer {
+	return &clusterer{step: step, seed: maphash.MakeSeed(), groups: map[uint64][]*cluster{}}
+}
+
+// count adds lines that the words at hand stand for, by the start of their steps.
+func (c *clusterer) count(level string, counts map[int64]float64) {
+	if len(c.words) == 0 {
+		return
+	}
+	best := c.find(level)
+	if best == nil {
+		return
+	}
+	for t, n := range counts {
+		best.total += n
+		best.counts[t] += n
+	}
 }
 
 func (c *clusterer) add(ts int64, line []byte, level string) {
@@ -97,7 +132,11 @@ func (c *clusterer) find(level string) *cluster {
 	h.SetSeed(c.seed)
 	h.WriteString(level)
 	h.WriteByte(byte(len(c.words)))
-	h.WriteString(shape(c.words[0]))
+	first := shape(c.words[0])
+	if m, ok := memberOf(first); ok {
+		first = m.key
+	}
+	h.WriteString(first)
 	key := h.Sum64()
 	var best *cluster
 	bestShare := patternSimilar
@@ -117,7 +156,7 @@ func (c *clusterer) find(level string) *cluster {
 	if len(c.all) >= maxClusters {
 		return nil
 	}
-	best = &cluster{level: strings.Clone(level), words: make([]string, len(c.words)), counts: map[int64]float64{}}
+	best = &cluster{level: strings.Clone(level), members: strings.HasPrefix(c.words[0], `{"`), words: make([]string, len(c.words)), counts: map[int64]float64{}}
 	for i, w := range c.words {
 		best.words[i] = strings.Clone(shape(w))
 	}
@@ -126,7 +165,11 @@ func (c *clusterer) find(level string) *cluster {
 	return best
 }
 
+// splitWords splits a line at blanks; a JSON object behind the commas of its members, which its words keep.
 func splitWords(dst []string, line string) []string {
+	if strings.HasPrefix(line, `{"`) {
+		return splitMembers(dst, line)
+	}
 	for w := range strings.FieldsSeq(line) {
 		if len(dst) == maxPatternTokens {
 			break
@@ -136,16 +179,60 @@ func splitWords(dst []string, line string) []string {
 	return dst
 }
 
-// shape is the word with what varies taken out: the value of key=value that holds a digit, or the
-// whole word if it does.
+func splitMembers(dst []string, line string) []string {
+	for len(dst) < maxPatternTokens {
+		i := strings.Index(line, `,"`)
+		if i < 0 {
+			return append(dst, line)
+		}
+		dst = append(dst, line[:i+1])
+		line = line[i+1:]
+	}
+	return dst
+}
+
+// member is a word that is a member of a JSON object, in pieces: "status":200,
+type member struct{ key, value, end string }
+
+func memberOf(w string) (m member, ok bool) {
+	i := strings.LastIndex(w, `":`) // the innermost
+	if i < 1 || w[i-1] == '\\' || w[0] != '{' && w[0] != '"' {
+		return m, false
+	}
+	m.key = w[:i+2]
+	m.value = strings.TrimRight(w[i+2:], ",}")
+	m.end = w[i+2+len(m.value):]
+	return m, true
+}
+
+// shape is the member with a value that varies.
+func (m member) shape() string {
+	if strings.HasPrefix(m.value, `"`) {
+		return m.key + `"` + wildcard + `"` + m.end
+	}
+	return m.key + wildcard + m.end
+}
+
+// shape is the word with what varies taken out: the value of key=value that holds a digit or a wildcard, or
+// the whole word if it does.
 func shape(w string) string {
-	if !strings.ContainsAny(w, "0123456789") {
+	if m, ok := memberOf(w); ok {
+		if varies(m.value) {
+			return m.shape()
+		}
 		return w
 	}
-	if key, _, ok := strings.Cut(w, "="); ok && key != "" && !strings.ContainsAny(key, "0123456789") {
+	if !varies(w) {
+		return w
+	}
+	if key, _, ok := strings.Cut(w, "="); ok && key != "" && !varies(key) {
 		return key + "=" + wildcard
 	}
 	return wildcard
+}
+
+func varies(s string) bool {
+	return strings.ContainsAny(s, "0123456789") || strings.Contains(s, wildcard)
 }
 
 func similarity(words, line []string) float64 {
@@ -164,6 +251,15 @@ func similarity(words, line []string) float64 {
 func mergeWords(have, w string) string {
 	if have == shape(w) {
 		return have
+	}
+	if m, ok := memberOf(have); ok {
+		if other, ok := memberOf(w); ok && m.key == other.key && m.end == other.end {
+			if strings.HasPrefix(m.value, `"`) != strings.HasPrefix(other.value, `"`) {
+				return m.key + wildcard + m.end
+			}
+			return m.shape()
+		}
+		return wildcard
 	}
 	key, _, ok := strings.Cut(have, "=")
 	other, _, _ := strings.Cut(w, "=")
@@ -211,7 +307,9 @@ func (c *cluster) pattern() string {
 			if w == wildcard && c.words[i-1] == wildcard {
 				continue
 			}
-			b.WriteByte(' ')
+			if !c.members {
+				b.WriteByte(' ')
+			}
 		}
 		b.WriteString(w)
 	}

@@ -40,6 +40,12 @@ func (s classedSource) Series(ctx context.Context, tenant string, start, end int
 	return found, ofSource(err)
 }
 
+// LabelStrings implements logs.LabelSource.
+func (s classedSource) LabelStrings(ctx context.Context, tenant string, start, end int64, matchers [][]logs.Matcher, name string) ([]string, error) {
+	found, err := logs.LabelStrings(ctx, s.src, tenant, start, end, matchers, name)
+	return found, ofSource(err)
+}
+
 func (s classedSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
 	found, err := s.src.Volume(ctx, tenant, start, end, matchers)
 	return found, ofSource(err)

@@ -1,0 +1,57 @@
+package app
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/config"
+)
+
+func TestLogLevel(t *testing.T) {
+	a := &App{logger: slog.New(slog.DiscardHandler), logLevel: &slog.LevelVar{}}
+	mux := http.NewServeMux()
+	a.system(mux)
+	ask := func(method, query string) (int, string) {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(method, "/log_level?"+query, nil))
+		return w.Code, w.Body.String()
+	}
+	for _, c := range []struct {
+		method, query string
+		status        int
+		answer        string
+	}{
+		{"GET", "", 200, `{"message":"Current log level is info"}`},
+		{"POST", "log_level=debug", 200, `{"status":"success","message":"Log level set to debug"}`},
+		{"GET", "", 200, `{"message":"Current log level is debug"}`},
+		{"POST", "log_level=loud", 400, `{"status":"failed","message":"level: \"loud\" must be debug, info, warn or error"}`},
+		{"GET", "", 200, `{"message":"Current log level is debug"}`},
+	} {
+		status, answer := ask(c.method, c.query)
+		require.Equal(t, c.status, status)
+		require.JSONEq(t, c.answer, answer)
+	}
+	require.Equal(t, slog.LevelDebug, a.logLevel.Level())
+}
+
+func TestConfigModes(t *testing.T) {
+	cfg := config.Default()
+	cfg.HTTP.Listen = "127.0.0.1:1"
+	cfg.Multitenancy = true
+	a := &App{cfg: cfg, registry: nil}
+	get := func(mode string) string {
+		w := httptest.NewRecorder()
+		a.handleConfig(w, httptest.NewRequest(http.MethodGet, "/config?mode="+mode, nil))
+		require.Equal(t, 200, w.Code)
+		return w.Body.String()
+	}
+	require.YAMLEq(t, "http: {listen: '127.0.0.1:1'}\nmultitenancy: true", get("diffs"))
+	require.Contains(t, get("defaults"), "listen: 127.0.0.1:4320")
+	require.Contains(t, get(""), "listen: 127.0.0.1:1")
+	require.Greater(t, strings.Count(get(""), "\n"), 100)
+}
