@@ -3,6 +3,7 @@ package logql
 import (
 	"context"
 	"math"
+	"strings"
 
 	"github.com/hune-io/hune/internal/column"
 )
@@ -10,7 +11,7 @@ import (
 // wholeFold answers for a page of which every row is meant, is of one window and of one series: the usual
 // page, since a page holds seconds of a busy stream and a window is minutes. What matters then is how many
 // values of a column pass, or what they add up to, and not which rows they are of: neither timestamps nor
-// the templates of the rows are read.
+// the templates of the rows are read. Where all rows count, the page isn't even opened.
 type wholeFold struct {
 	w      *pageFolder
 	v      *pageView
@@ -29,10 +30,18 @@ func (w *pageFolder) whole(ctx context.Context, v *pageView) (done bool, err err
 	if !ok || lo > hi {
 		return ok, nil // no window holds a row of it
 	}
+	if f.needsColumns() {
+		if err := v.open(ctx); err != nil {
+			return false, err
+		}
+	}
 	if !f.oneSeries() || !f.plan() {
 		return false, nil
 	}
-	if err := v.page.Ask(ctx, f.read); err != nil {
+	if f.label == nil {
+		f.known, f.n = true, v.page.Rows
+		ones(&f.acc, f.n)
+	} else if err := v.page.Ask(ctx, f.read); err != nil {
 		return false, ofSource(err)
 	}
 	if !f.known || f.n == 0 {
@@ -67,21 +76,29 @@ func (f *wholeFold) times() (first, last int64) {
 	return first, last
 }
 
+// needsColumns reports whether what the index says of the page isn't enough.
+func (f *wholeFold) needsColumns() bool {
+	plan := f.v.plan
+	return len(plan.lines) > 0 || len(plan.filters) > 0 || f.w.x.unwrap != nil || plan.parser != nil && !plan.parser.needless
+}
+
 // oneSeries reports whether labels of streams alone, and the same ones for all rows, say what the series
 // is.
 func (f *wholeFold) oneSeries() bool {
 	x, p := f.w.x, f.v.page
-	if _, overflow := p.Metadata(""); overflow {
+	keys, overflow := p.MetadataKeys()
+	if overflow && f.needsColumns() {
 		return false
 	}
 	if !x.grouped() {
-		return len(p.Runs) == 1 && len(p.MetadataKeys()) == 0
+		return len(p.Runs) == 1 && len(keys) == 0 && !overflow
 	}
 	for _, name := range x.grouping.Labels {
-		at := f.v.label(name)
-		if at.unclear || at.metadata != nil {
+		found, _ := f.v.inMetadata(name)
+		if found || overflow || strings.HasSuffix(name, extractedSuffix) {
 			return false
 		}
+		at := f.v.label(name)
 		for i := range p.Runs {
 			switch {
 			case at.runs == nil && len(at.parsed) == 0:
@@ -131,11 +148,6 @@ func (f *wholeFold) plan() bool {
 func (f *wholeFold) read(r *column.Reader) {
 	clear(f.v.memo) // what was found out on incomplete data
 	f.known, f.n, f.acc = true, 0, acc{}
-	if f.label == nil {
-		f.n = f.v.page.Rows
-		ones(&f.acc, f.n)
-		return
-	}
 	if !f.columnsWhole() {
 		f.known = false
 		return

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/loggen"
+)
+
+// BenchmarkCold asks the queries of the search part one by one, to be profiled:
+//
+//	go test ./bench/logs -run '^$' -bench 'Cold/json/' -cpuprofile cpu.out
+func BenchmarkCold(b *testing.B) {
+	for _, set := range loggen.Sets() {
+		if set.Adversarial {
+			continue
+		}
+		b.Run(set.Name, func(b *testing.B) { benchmarkCold(b, set) })
+	}
+}
+
+func benchmarkCold(b *testing.B, set loggen.Set) {
+	ctx := context.Background()
+	in := &bench{size: 16 << 20, seed: 1, dir: b.TempDir()}
+	c := in.corpus(set)
+	s, err := in.store(ctx, c)
+	require.NoError(b, err)
+	defer func() { require.NoError(b, s.close()) }()
+	for i, q := range set.Queries {
+		needle, ok := q.Needle(c.lines)
+		require.True(b, ok)
+		b.Run(fmt.Sprintf("%d/%s", i, q.Kind), func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				b.StopTimer()
+				blk, err := s.open(ctx)
+				require.NoError(b, err)
+				b.StartTimer()
+				_, err = answer(ctx, blk, c, q, needle)
+				require.NoError(b, err)
+			}
+		})
+	}
+}
