@@ -214,13 +214,7 @@ func (r *Reader) spread(c *Column, f found) found {
 	case !r.atHand(c.Payload):
 		return unknown
 	}
-	entries, rows := f.set.Bits(), block.NewBitmap(c.Rows)
-	for i, code := range r.Codes(c) {
-		if entries.Get(int(code)) {
-			rows.Set(i)
-		}
-	}
-	return found{set: SetOf(rows)}
+	return found{set: r.selectCodes(c, f.set.Bits())}
 }
 
 // scatter turns what was found of the values of a Sparse column into the rows of c.

@@ -82,6 +82,14 @@ func (r *Reader) findIntervals(c *Column, intervals []interval) found {
 	if !r.numbersAtHand(c) {
 		return unknown
 	}
+	if len(intervals) == 1 && c.Clock == nil && c.Zeros == 0 && r.of(c).ints == nil {
+		// Fast path: compared as stored.
+		rows, ok := r.selectInts(c, &block.IntTest{Min: c.Stamp.Min, Max: c.Stamp.Max, From: intervals[0].lo, To: intervals[0].hi})
+		if !ok {
+			return found{}
+		}
+		return found{set: SetOf(rows)}
+	}
 	rows := block.NewBitmap(c.Rows)
 	vals := r.Int64s(c)
 	for _, s := range intervals {

@@ -212,14 +212,20 @@ func (r *Reader) assemble(c *Column, answers []found) found {
 }
 
 func (r *Reader) assembleRows(c *Column, answers []found) Set {
-	rows := block.NewBitmap(c.Rows)
 	whole := make([]bool, len(answers))
 	anyWhole := false
 	for k, f := range answers {
-		if f.set.IsAll() {
-			whole[k], anyWhole = true, true
-			continue
+		whole[k] = f.set.IsAll()
+		anyWhole = anyWhole || whole[k]
+	}
+	rows := block.NewBitmap(c.Rows)
+	if anyWhole {
+		var ok bool
+		if rows, ok = r.rowsOf(c, whole); !ok {
+			return None
 		}
+	}
+	for k, f := range answers {
 		bits := f.set.Bits()
 		if bits == nil || c.Templates[k].Rows == 0 {
 			continue
@@ -227,13 +233,6 @@ func (r *Reader) assembleRows(c *Column, answers []found) Set {
 		places := r.TemplateRows(c, k)
 		for j := bits.Next(0); j >= 0 && j < len(places); j = bits.Next(j + 1) {
 			rows.Set(int(places[j]))
-		}
-	}
-	if anyWhole {
-		for i, id := range r.Int64s(c.IDs) {
-			if uint64(id) < uint64(len(whole)) && whole[id] {
-				rows.Set(i)
-			}
 		}
 	}
 	return SetOf(rows)
