@@ -169,26 +169,26 @@ func (v *pageView) spread(r *column.Reader, parts []templateRows) column.Set {
 	case all == v.page.Rows:
 		return column.All // Fast path: the template of a row makes no difference.
 	}
+	whole, partly := make([]bool, len(v.lines.Templates)), false
+	for _, p := range parts {
+		whole[p.template] = whole[p.template] || p.set.IsAll()
+		partly = partly || p.set.Bits() != nil
+	}
+	rows := r.RowsOfTemplates(v.lines, whole)
+	if !partly {
+		return rows
+	}
 	out := block.NewBitmap(v.page.Rows)
 	for _, p := range parts {
-		if !p.set.IsNone() {
+		if p.set.Bits() != nil {
 			v.spreadTemplate(r, out, p)
 		}
 	}
-	return column.SetOf(out)
+	return rows.Or(column.SetOf(out))
 }
 
 func (v *pageView) spreadTemplate(r *column.Reader, out *block.Bitmap, p templateRows) {
 	rows := r.TemplateRows(v.lines, p.template)
-	if p.set.IsAll() {
-		if rows == nil {
-			out.SetAll()
-		}
-		for _, row := range rows {
-			out.Set(int(row))
-		}
-		return
-	}
 	bits := p.set.Bits()
 	places := r.SlotRows(v.lines, p.template, p.slot)
 	if places == nil {

@@ -5,21 +5,25 @@ import (
 	"math"
 	"strings"
 
+	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
 )
 
 // wholeFold answers for a page of which every row is meant, is of one window and of one series: the usual
 // page, since a page holds seconds of a busy stream and a window is minutes. What matters then is how many
 // values of a column pass, or what they add up to, and not which rows they are of: neither timestamps nor
-// the templates of the rows are read. Where all rows count, the page isn't even opened.
+// the templates of the rows are read. Where all rows count, the page isn't even opened. A few odd rows, which
+// the parser may find a fault in, go through the pipeline.
 type wholeFold struct {
 	w      *pageFolder
 	v      *pageView
 	filter *pushLeaf // nil: every row passes
 	label  *pageLabel
 
-	known bool // the columns are enough
-	n     int  // rows that pass
+	odd   []bool       // by template: its rows are odd; nil: none is
+	lines block.Values // of the odd rows
+	known bool         // the columns are enough for the others
+	n     int          // those of them that pass
 	acc   acc
 }
 
@@ -38,22 +42,49 @@ func (w *pageFolder) whole(ctx context.Context, v *pageView) (done bool, err err
 	if !f.oneSeries() || !f.plan() {
 		return false, nil
 	}
-	if f.label == nil {
-		f.known, f.n = true, v.page.Rows
-		ones(&f.acc, f.n)
+	if f.label == nil && f.odd == nil {
+		f.read(nil)
 	} else if err := v.page.Ask(ctx, f.read); err != nil {
 		return false, ofSource(err)
 	}
-	if !f.known || f.n == 0 {
-		return f.known, nil
+	if !f.known {
+		return false, nil
 	}
+	if f.n > 0 {
+		f.fold(lo, hi)
+	}
+	return true, f.oddRows()
+}
+
+// oddRows sends the odd rows through the pipeline. What the label and the series are is the same for every
+// stream of the page, whatever metadata there are, so any one stands for theirs.
+func (f *wholeFold) oddRows() error {
+	w, run := f.w, f.v.page.Runs[0]
+	if f.lines.Len() == 0 {
+		return nil
+	}
+	base := w.stream(f.v.page.Streams[run.Stream])
+	w.at = place{ts: run.Oldest, stream: f.v.page.Streams[run.Stream]}
+	for i := range f.lines.Len() {
+		line := f.lines.At(i)
+		w.lines++
+		w.bytes += int64(len(line))
+		if _, err := w.x.row(base, run.Oldest, line, nil); err != nil {
+			return errRowByRow
+		}
+	}
+	return nil
+}
+
+// fold adds what the columns gave to the series of the page.
+func (f *wholeFold) fold(lo, hi int) {
+	w, v := f.w, f.v
 	first, last := f.times()
 	w.at = place{ts: first, stream: v.page.Streams[v.page.Runs[0].Stream]}
 	s := f.series()
 	w.touch(s)
 	f.acc.n, f.acc.from, f.acc.to = float64(f.n), first, last
 	s.buckets.addAll(w.x.fold, lo, hi, &f.acc)
-	return true, nil
 }
 
 // window returns the windows of the page's rows, if all have the same.
@@ -131,10 +162,8 @@ func (f *wholeFold) plan() bool {
 		if f.v.lines.Kind != column.Text {
 			return false
 		}
-		for k := range f.v.lines.Templates {
-			if t := &f.v.lines.Templates[k]; t.Rows > 0 && (t.Mode != p.mode || !p.readable(t)) {
-				return false
-			}
+		if !f.findOdd(p) {
+			return false
 		}
 	}
 	if name == "" {
@@ -144,10 +173,49 @@ func (f *wholeFold) plan() bool {
 	return !f.label.unclear && f.label.metadata == nil && f.label.runs == nil && f.label.parsed != nil
 }
 
+// oddShare bounds the odd rows to one in so many. More are quicker on the way of other pages, which looks at
+// rows once.
+const oddShare = 16
+
+// findOdd marks the templates whose rows the parser may find a fault in, and reports whether they are few.
+func (f *wholeFold) findOdd(p *pushParser) bool {
+	n := 0
+	for k := range f.v.lines.Templates {
+		t := &f.v.lines.Templates[k]
+		if t.Rows == 0 || t.Mode == p.mode && p.readable(t) {
+			continue
+		}
+		if n += t.Rows; n*oddShare > f.v.page.Rows {
+			return false
+		}
+		if f.odd == nil {
+			f.odd = make([]bool, len(f.v.lines.Templates))
+		}
+		f.odd[k] = true
+	}
+	return true
+}
+
+// counts reports whether the rows of template k are answered for by columns.
+func (f *wholeFold) counts(k int) bool {
+	return f.v.lines.Templates[k].Rows > 0 && (f.odd == nil || !f.odd[k])
+}
+
 // read counts or adds up. It may be called again when more of the page is at hand.
 func (f *wholeFold) read(r *column.Reader) {
 	clear(f.v.memo) // what was found out on incomplete data
 	f.known, f.n, f.acc = true, 0, acc{}
+	f.lines.Reset()
+	for k, odd := range f.odd {
+		if odd {
+			r.TemplateValues(&f.lines, f.v.lines, k)
+		}
+	}
+	if f.label == nil {
+		f.n = f.v.page.Rows - f.lines.Len()
+		ones(&f.acc, f.n)
+		return
+	}
 	if !f.columnsWhole() {
 		f.known = false
 		return
@@ -156,7 +224,7 @@ func (f *wholeFold) read(r *column.Reader) {
 	numbers := newNumberer(f.v, r, f.w.x.unwrap, f.unwrapsPlain())
 	for k, o := range f.label.parsed {
 		t := &f.v.lines.Templates[k]
-		if t.Rows == 0 {
+		if !f.counts(k) {
 			continue
 		}
 		var c *column.Column
@@ -185,7 +253,7 @@ func (f *wholeFold) read(r *column.Reader) {
 func (f *wholeFold) columnsWhole() bool {
 	rows := map[*column.Column]int{}
 	for k, o := range f.label.parsed {
-		if t := &f.v.lines.Templates[k]; t.Rows > 0 && o.kind == inSlot {
+		if t := &f.v.lines.Templates[k]; f.counts(k) && o.kind == inSlot {
 			rows[t.Slots[o.slot].Column] += t.Rows
 		}
 	}
