@@ -220,6 +220,9 @@ func (f *wholeFold) read(r *column.Reader) {
 		f.known = false
 		return
 	}
+	if f.filter == nil && !f.wantColumns(r) {
+		return
+	}
 	seen := map[*column.Column]bool{}
 	numbers := newNumberer(f.v, r, f.w.x.unwrap, f.unwrapsPlain())
 	for k, o := range f.label.parsed {
@@ -246,6 +249,18 @@ func (f *wholeFold) read(r *column.Reader) {
 	if f.filter != nil {
 		ones(&f.acc, f.n)
 	}
+}
+
+// wantColumns notes all of the label's columns as wanted, so that they are read at once, and reports whether
+// they are at hand.
+func (f *wholeFold) wantColumns(r *column.Reader) bool {
+	ready := true
+	for k, o := range f.label.parsed {
+		if f.counts(k) && o.kind == inSlot {
+			ready = r.Want(f.v.lines.Templates[k].Slots[o.slot].Column) && ready
+		}
+	}
+	return ready
 }
 
 // columnsWhole reports whether the label's columns hold its values and no others: where templates share a
