@@ -116,7 +116,7 @@ func (r *Reader) cost(c *Column, n needle) int {
 	if c.Kind == Dict {
 		return r.cost(c.Values, n) // the codes are read only if an entry has the needle
 	}
-	if c.Filtered && len(n.text) == c.Stamp.MaxLen {
+	if c.Filtered && (c.Kind != Raw && len(n.text) == c.Stamp.MaxLen || c.Kind == Raw && !n.fold && hasUUID(n.text)) {
 		return 0
 	}
 	tier, size := r.weight(c)
