@@ -117,7 +117,9 @@ const (
 // Template is the common form of some rows: Pieces[0] Slots[0] Pieces[1] … Slots[n-1] Pieces[n].
 type Template struct {
 	Mode   Mode
+	chars  Charset // of the rows; see stampText
 	Rows   int
+	run    int // no row has a longer run of letters and digits
 	Pieces []string
 	Slots  []Slot
 	Fields []Field // JSON and Logfmt: in the order of the line

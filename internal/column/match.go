@@ -118,15 +118,21 @@ func (n needle) possible(c *Column) bool {
 	case n.op == Equal && len(n.text) < s.MinLen:
 		return false
 	}
+	return n.within(s.Chars, s.Run)
+}
+
+// within reports whether the text, which isn't wide for chars, is of chars and has no longer run of letters
+// and digits than that.
+func (n needle) within(chars Charset, longest int) bool {
 	run := 0
 	for _, b := range n.text {
-		if !n.inside(b, s.Chars) {
+		if !n.inside(b, chars) {
 			return false
 		}
 		if run++; !isAlnum(b) {
 			run = 0
 		}
-		if run > s.Run {
+		if run > longest {
 			return false
 		}
 	}

@@ -48,7 +48,12 @@ func (x *textSearch) find() found {
 // template answers for template k.
 func (x *textSearch) template(k int) found {
 	t := &x.templates[k]
-	if x.none || t.answered || x.c.Templates[k].Rows == 0 {
+	tmpl := &x.c.Templates[k]
+	if x.none || t.answered || tmpl.Rows == 0 {
+		return t.answer
+	}
+	if !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run) {
+		t.answered = true // Fast path: most templates can't have an identifier.
 		return t.answer
 	}
 	e := t.expansion
