@@ -21,7 +21,7 @@ func (r *Reader) TemplateValues(v *block.Values, c *Column, k int) {
 			return false
 		}
 		for j := 0; j < n && len(v.Data) <= r.most; j++ {
-			t.append(v, j)
+			t.append(v, j, j)
 		}
 		return true
 	})
