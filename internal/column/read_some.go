@@ -7,9 +7,11 @@ import "github.com/hune-io/hune/internal/block"
 // one walk over the template numbers, which counts each template, gives it for all columns.
 
 // placesOfSome returns for the rows in bits, by template and slot, what SlotRows has for them, in order. It is
-// nil where the slot's values are those of the template's rows alone.
-func (r *Reader) placesOfSome(c *Column, ids []int64, bits *block.Bitmap) [][][]uint32 {
+// nil where the slot's values are those of the template's rows alone. It reports false where that would take
+// longer than the places of all rows: a damaged page may have columns that thousands of templates share.
+func (r *Reader) placesOfSome(c *Column, ids []int64, bits *block.Bitmap) (places [][][]uint32, ok bool) {
 	out := make([][][]uint32, len(c.Templates))
+	left := c.Rows * len(c.Shared) // steps that the places of all rows take
 	counts := make([]uint32, len(c.Templates))
 	row := 0
 	for next := bits.Next(0); next >= 0; next = bits.Next(next + 1) {
@@ -26,14 +28,18 @@ func (r *Reader) placesOfSome(c *Column, ids []int64, bits *block.Bitmap) [][][]
 			if n < 0 || t.Rows == c.Shared[n].Rows {
 				continue
 			}
+			members := r.sharedRows(c, n).members
+			if left -= len(members); left < 0 {
+				return nil, false
+			}
 			place := uint32(0)
-			for _, m := range r.sharedRows(c, n).members {
+			for _, m := range members {
 				place += counts[m]
 			}
 			out[k][i] = append(out[k][i], place)
 		}
 	}
-	return out
+	return out, true
 }
 
 // someSource opens what the rows in among of template k need, whose places are those given.

@@ -158,7 +158,7 @@ func (r *Reader) appendSomeLines(v *block.Values, c *Column, among Set) bool {
 	var places [][][]uint32
 	few := bits.Count()*fewOfRows < c.Rows
 	if few {
-		places = r.placesOfSome(c, ids, bits)
+		places, few = r.placesOfSome(c, ids, bits)
 	}
 	lines := make([]*lineSource, len(c.Templates))
 	for k, set := range rows {
