@@ -123,6 +123,11 @@ func countRows(ctx context.Context, p logs.Part, sel logs.Select) (int, error) {
 	return int(n.Load()), err
 }
 
+// openPages reads the directories of a select.
+func openPages(ctx context.Context, p logs.Part, sel logs.Select) error {
+	return p.Scan(ctx, sel, func(ctx context.Context, page *logs.Page) error { return page.Open(ctx) })
+}
+
 // evaluate runs a LogQL query that gives one number; format has a place for the range, which is all
 // of the corpus.
 func evaluate(ctx context.Context, blk *logs.Block, c *corpus, format string) (float64, error) {
@@ -153,8 +158,7 @@ func (s *stored) per30(d time.Duration) float64 { return millis(d) * per30MB / m
 // printDirectories prints what a query costs that looks at every directory and at nothing else.
 func (s *stored) printDirectories(ctx context.Context) error {
 	took, err := s.time(ctx, coldRuns, func(ctx context.Context, blk *logs.Block) error {
-		_, err := countRows(ctx, blk, everything(s.corpus.set))
-		return err
+		return openPages(ctx, blk, everything(s.corpus.set))
 	})
 	d := s.file.directories
 	fmt.Printf("| %s | directories | | %.2f | %.2f | | %d | %.1f %% | | | |\n", s.corpus.set.Name, millis(took), s.per30(took), d.requests, s.share(d.bytes))

@@ -60,7 +60,7 @@ func (s *stored) learnDirectories(ctx context.Context) error {
 		return err
 	}
 	s.file.learn()
-	if _, err := countRows(ctx, blk, everything(s.corpus.set)); err != nil {
+	if err := openPages(ctx, blk, everything(s.corpus.set)); err != nil {
 		return err
 	}
 	s.file.reset()

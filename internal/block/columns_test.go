@@ -339,6 +339,20 @@ func fuzzInts(t *testing.T, b []byte) {
 	} else {
 		require.Len(t, narrow, 3)
 	}
+	fuzzSelect(t, b, vals)
+}
+
+// fuzzSelect selects from the column that decodes to vals, or is none.
+func fuzzSelect(t *testing.T, b []byte, vals []int64) {
+	test := IntTest{Min: -3, Max: 4, Keep: []bool{true, false, true, true, false, false, true, true}}
+	d := NewDecoder(b)
+	rows := SelectInts(d, max(len(vals), 1), &test)
+	inside := len(vals) > 0
+	for i, v := range vals {
+		inside = inside && v >= test.Min && v <= test.Max
+		require.Equal(t, v >= test.Min && v <= test.Max && test.Keep[v-test.Min], rows.Get(i))
+	}
+	require.Equal(t, inside, d.Err() == nil)
 }
 
 func fuzzStrings(t *testing.T, b []byte) {

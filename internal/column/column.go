@@ -51,7 +51,7 @@ type Stamp struct {
 type Column struct {
 	Kind       Kind
 	Recency    bool  // Dict: a code is the distance to the newest entry, 0 a new entry
-	Filtered   bool  // the values are in the page's value filter
+	Filtered   bool  // the values, or of Raw the UUIDs in them, are in the page's value filter
 	Terminated bool  // Raw, see Lengths
 	id         int32 // among the columns of the page
 	Rows       int
@@ -117,7 +117,9 @@ const (
 // Template is the common form of some rows: Pieces[0] Slots[0] Pieces[1] … Slots[n-1] Pieces[n].
 type Template struct {
 	Mode   Mode
+	chars  Charset // of the rows; see stampText
 	Rows   int
+	run    int // no row has a longer run of letters and digits
 	Pieces []string
 	Slots  []Slot
 	Fields []Field // JSON and Logfmt: in the order of the line
@@ -151,7 +153,7 @@ type Page struct {
 	Blobs   []BlobInfo
 	Columns []*Column
 	// Filter: the value filter of the page is the blobs Filter.First … Filter.First+Filter.Blobs-1. No
-	// blobs: no column is Filtered.
+	// blobs: no Int or Hex column is Filtered.
 	Filter  FilterInfo
 	columns int // number of all columns, nested ones too
 }

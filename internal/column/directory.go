@@ -46,7 +46,7 @@ import (
 // their offsets follow, and no two of them are the same bytes.
 
 const (
-	flagFiltered = 1 << 4 // Int, Hex
+	flagFiltered = 1 << 4 // Int, Hex, Raw
 	flagRecency  = 1 << 5 // Dict
 	flagNewlines = 1 << 5 // Raw: Terminated
 	flagClock    = 1 << 5 // Int

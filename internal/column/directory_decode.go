@@ -191,10 +191,16 @@ func (r *directoryReader) column(rows, depth int) *Column {
 	default:
 		d.Failf("unknown column kind %d", c.Kind)
 	}
-	if d.Err() == nil && (head != byte(c.Kind)|c.flags() || c.Filtered && (r.page.Filter.Blobs == 0 || c.Kind != Int && c.Kind != Hex)) {
+	if d.Err() == nil && (head != byte(c.Kind)|c.flags() || c.Filtered && !r.mayBeFiltered(c.Kind)) {
 		d.Failf("flags %#x of a column of kind %d", head&^15, c.Kind)
 	}
 	return c
+}
+
+// mayBeFiltered reports whether columns of the kind may say that the value filter has what is in them. What
+// Raw columns have in it may be nothing.
+func (r *directoryReader) mayBeFiltered(k Kind) bool {
+	return k == Raw || r.page.Filter.Blobs > 0 && (k == Int || k == Hex)
 }
 
 func (r *directoryReader) constant(c *Column) {

@@ -176,6 +176,13 @@ func (e *Encoder) encodeRaw(values []extent) *Column {
 		s.Chars |= chars
 		s.Run = max(s.Run, run)
 	}
+	if s.Chars&Dash != 0 && s.MaxLen >= uuidMiddleLen+2 {
+		c.Filtered = true
+		uuidMiddles(e.scratch, func(middle []byte) bool {
+			e.filter.add(middle)
+			return true
+		})
+	}
 	c.Payload = e.blobs.putString(e.scratch)
 	return c
 }

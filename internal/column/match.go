@@ -118,15 +118,21 @@ func (n needle) possible(c *Column) bool {
 	case n.op == Equal && len(n.text) < s.MinLen:
 		return false
 	}
+	return n.within(s.Chars, s.Run)
+}
+
+// within reports whether the text, which isn't wide for chars, is of chars and has no longer run of letters
+// and digits than that.
+func (n needle) within(chars Charset, longest int) bool {
 	run := 0
 	for _, b := range n.text {
-		if !n.inside(b, s.Chars) {
+		if !n.inside(b, chars) {
 			return false
 		}
 		if run++; !isAlnum(b) {
 			run = 0
 		}
-		if run > s.Run {
+		if run > longest {
 			return false
 		}
 	}
@@ -214,13 +220,7 @@ func (r *Reader) spread(c *Column, f found) found {
 	case !r.atHand(c.Payload):
 		return unknown
 	}
-	entries, rows := f.set.Bits(), block.NewBitmap(c.Rows)
-	for i, code := range r.Codes(c) {
-		if entries.Get(int(code)) {
-			rows.Set(i)
-		}
-	}
-	return found{set: SetOf(rows)}
+	return found{set: r.selectCodes(c, f.set.Bits())}
 }
 
 // scatter turns what was found of the values of a Sparse column into the rows of c.

@@ -29,12 +29,46 @@ func (r *Reader) findInt(c *Column, n needle) found {
 	if n.op == Prefix {
 		return r.findIntervals(c, prefixIntervals(c, n.text))
 	}
+	if n.op == Suffix {
+		if f, ok := r.findLastDigits(c, n.text); ok {
+			return f
+		}
+	}
 	if c.Filtered && len(n.text) == c.Stamp.MaxLen-1 {
 		if f, ok := r.findLonger(c, n); ok {
 			return f
 		}
 	}
 	return r.findPrinted(c, n)
+}
+
+// findLastDigits answers for a needle of digits at the end of plain numbers by arithmetic; ok is false where
+// they are none.
+func (r *Reader) findLastDigits(c *Column, text []byte) (f found, ok bool) {
+	if c.Int != (IntFormat{}) || c.Stamp.Min < 0 || len(text) == 0 || len(text) > maxScale {
+		return found{}, false
+	}
+	tail := int64(0)
+	for _, d := range text {
+		if d < '0' || d > '9' {
+			return found{}, true
+		}
+		tail = tail*10 + int64(d-'0')
+	}
+	if !r.numbersAtHand(c) {
+		return unknown, true
+	}
+	rows := block.NewBitmap(c.Rows)
+	modulus, least := pow10[len(text)], pow10[len(text)-1]
+	if len(text) == 1 {
+		least = 0 // of one digit are 0, too
+	}
+	for i, x := range r.Int64s(c) {
+		if x%modulus == tail && x >= least {
+			rows.Set(i)
+		}
+	}
+	return found{set: SetOf(rows)}, true
 }
 
 // findLonger answers for a needle that is one byte short of the longest value, if the filter has none of
@@ -81,6 +115,14 @@ func (r *Reader) findIntervals(c *Column, intervals []interval) found {
 	}
 	if !r.numbersAtHand(c) {
 		return unknown
+	}
+	if len(intervals) == 1 && c.Clock == nil && c.Zeros == 0 && r.of(c).ints == nil {
+		// Fast path: compared as stored.
+		rows, ok := r.selectInts(c, &block.IntTest{Min: c.Stamp.Min, Max: c.Stamp.Max, From: intervals[0].lo, To: intervals[0].hi})
+		if !ok {
+			return found{}
+		}
+		return found{set: SetOf(rows)}
 	}
 	rows := block.NewBitmap(c.Rows)
 	vals := r.Int64s(c)

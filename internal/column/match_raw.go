@@ -8,6 +8,14 @@ import (
 )
 
 func (r *Reader) findRaw(c *Column, n needle) found {
+	if c.Filtered && !n.fold {
+		switch maybe, known := r.mayHoldUUIDs(n.text); {
+		case !known:
+			return unknown
+		case !maybe:
+			return found{}
+		}
+	}
 	if !r.allAtHand(c) {
 		return unknown
 	}

@@ -48,7 +48,12 @@ func (x *textSearch) find() found {
 // template answers for template k.
 func (x *textSearch) template(k int) found {
 	t := &x.templates[k]
-	if x.none || t.answered || x.c.Templates[k].Rows == 0 {
+	tmpl := &x.c.Templates[k]
+	if x.none || t.answered || tmpl.Rows == 0 {
+		return t.answer
+	}
+	if !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run) {
+		t.answered = true // Fast path: most templates can't have an identifier.
 		return t.answer
 	}
 	e := t.expansion
@@ -116,7 +121,7 @@ func (r *Reader) cost(c *Column, n needle) int {
 	if c.Kind == Dict {
 		return r.cost(c.Values, n) // the codes are read only if an entry has the needle
 	}
-	if c.Filtered && len(n.text) == c.Stamp.MaxLen {
+	if c.Filtered && (c.Kind != Raw && len(n.text) == c.Stamp.MaxLen || c.Kind == Raw && !n.fold && hasUUID(n.text)) {
 		return 0
 	}
 	tier, size := r.weight(c)
@@ -212,14 +217,20 @@ func (r *Reader) assemble(c *Column, answers []found) found {
 }
 
 func (r *Reader) assembleRows(c *Column, answers []found) Set {
-	rows := block.NewBitmap(c.Rows)
 	whole := make([]bool, len(answers))
 	anyWhole := false
 	for k, f := range answers {
-		if f.set.IsAll() {
-			whole[k], anyWhole = true, true
-			continue
+		whole[k] = f.set.IsAll()
+		anyWhole = anyWhole || whole[k]
+	}
+	rows := block.NewBitmap(c.Rows)
+	if anyWhole {
+		var ok bool
+		if rows, ok = r.rowsOf(c, whole); !ok {
+			return None
 		}
+	}
+	for k, f := range answers {
 		bits := f.set.Bits()
 		if bits == nil || c.Templates[k].Rows == 0 {
 			continue
@@ -227,13 +238,6 @@ func (r *Reader) assembleRows(c *Column, answers []found) Set {
 		places := r.TemplateRows(c, k)
 		for j := bits.Next(0); j >= 0 && j < len(places); j = bits.Next(j + 1) {
 			rows.Set(int(places[j]))
-		}
-	}
-	if anyWhole {
-		for i, id := range r.Int64s(c.IDs) {
-			if uint64(id) < uint64(len(whole)) && whole[id] {
-				rows.Set(i)
-			}
 		}
 	}
 	return SetOf(rows)

@@ -86,10 +86,15 @@ func (r *Reader) Values(v *block.Values, c *Column, among Set) {
 		return
 	}
 	v.Ends = slices.Grow(v.Ends, n)
+	r.guarded(v, n, func() bool { return r.appendValues(v, c, among) })
+}
+
+// guarded appends n values to v by add, or, where it returns false or they are too long, n empty ones.
+func (r *Reader) guarded(v *block.Values, n int, add func() bool) {
 	defer r.giveBack()
 	before := *v
 	r.most, r.printedLen = min(len(v.Data)+r.limit, math.MaxUint32), 0
-	if r.appendValues(v, c, among) {
+	if add() {
 		if len(v.Data) <= r.most {
 			return
 		}

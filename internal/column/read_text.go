@@ -13,7 +13,7 @@ type lineSource struct {
 type slotSource struct {
 	source
 	next   *int     // the value of the next row of the template, where all rows are printed in order
-	places []uint32 // otherwise: what SlotRows returns
+	places []uint32 // otherwise: what SlotRows returns, or that of some rows
 }
 
 // appendLines appends the rows of a Text column that are in among.
@@ -27,7 +27,7 @@ func (r *Reader) appendLines(v *block.Values, c *Column, among Set) bool {
 			return false
 		}
 		for row := among.Bits().Next(0); row >= 0; row = among.Bits().Next(row + 1) {
-			t.append(v, row)
+			t.append(v, row, row)
 			if len(v.Data) > r.most {
 				break
 			}
@@ -155,19 +155,36 @@ func (r *Reader) appendSomeLines(v *block.Values, c *Column, among Set) bool {
 		}
 		rows[k].Set(int(ranks[row]))
 	}
+	var places [][][]uint32
+	few := bits.Count()*fewOfRows < c.Rows
+	if few {
+		places, few = r.placesOfSome(c, ids, bits)
+	}
 	lines := make([]*lineSource, len(c.Templates))
 	for k, set := range rows {
-		if set != nil {
-			var found bool
-			lines[k], found = r.lineSource(c, k, SetOf(set))
-			ok = ok && found
+		if set == nil {
+			continue
 		}
+		var found bool
+		if few {
+			lines[k], found = r.someSource(c, k, SetOf(set), places[k])
+		} else {
+			lines[k], found = r.lineSource(c, k, SetOf(set))
+		}
+		ok = ok && found
 	}
 	if !ok {
 		return false
 	}
+	seen := make([]int, len(c.Templates))
 	for row := bits.Next(0); row >= 0; row = bits.Next(row + 1) {
-		lines[ids[row]].append(v, int(ranks[row]))
+		k, j := ids[row], int(ranks[row])
+		at := j
+		if few {
+			at = seen[k]
+			seen[k]++
+		}
+		lines[k].append(v, j, at)
 		if len(v.Data) > r.most {
 			break
 		}
@@ -208,15 +225,15 @@ func placesOf(among Set, places []uint32, values int) Set {
 	return SetOf(b)
 }
 
-// append appends row j of the template.
-func (t *lineSource) append(v *block.Values, j int) {
+// append appends row j of the template, whose places stand at number p.
+func (t *lineSource) append(v *block.Values, j, p int) {
 	dst := v.Data
 	for i := range t.slots {
 		s := &t.slots[i]
 		dst = append(dst, t.pieces[i]...)
 		at := j
 		if s.places != nil {
-			at = int(s.places[j])
+			at = int(s.places[p])
 		}
 		dst = s.source.append(dst, at)
 	}

@@ -90,15 +90,15 @@ func (c *Column) stampHex(letters bool) {
 	s.MaxLen = s.MinLen
 }
 
-// stampText sets Chars and Run from the pieces and slots. Run is a bound: it takes each slot's longest
+// stampText sets Chars and Run, those of the templates too, from the pieces and slots. Run is a bound: it takes each slot's longest
 // run to be at its edge.
 func (c *Column) stampText() {
 	s := &c.Stamp
 	for i := range c.Templates {
 		if t := &c.Templates[i]; t.Rows > 0 {
-			chars, run := t.stamp()
-			s.Chars |= chars
-			s.Run = max(s.Run, run)
+			t.chars, t.run = t.stamp()
+			s.Chars |= t.chars
+			s.Run = max(s.Run, t.run)
 		}
 	}
 }

@@ -128,7 +128,7 @@ func (b *Block) decodeDirectory(group []byte, i int) (*pageDirectory, error) {
 	if at.off+at.len > len(group) {
 		return nil, b.corrupt("directories", offset, fmt.Errorf("%d+%d of %d bytes", at.off, at.len, len(group)))
 	}
-	d, err := decodePageDirectory(group[at.off:at.off+at.len], e.rows)
+	d, err := decodePageDirectory(group[at.off:at.off+at.len], e.rows, e.keys)
 	if err != nil {
 		return nil, b.corrupt(fmt.Sprintf("directory of page %d", i), offset, err)
 	}

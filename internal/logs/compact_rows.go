@@ -86,9 +86,7 @@ func (c *rowCursor) next(ctx context.Context) (bool, error) {
 
 func (c *rowCursor) open(ctx context.Context) (err error) {
 	c.ref, c.pages = c.pages[0], c.pages[1:]
-	if c.page, err = c.ref.set.page(ctx, c.ref.page, nil); err != nil {
-		return err
-	}
+	c.page = c.ref.set.page(c.ref.page, nil)
 	if c.ts, err = c.page.Timestamps(ctx); err != nil {
 		return err
 	}

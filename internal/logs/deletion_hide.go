@@ -152,7 +152,7 @@ func (r *rule) among(ctx context.Context, p *Page, t *tester) (column.Set, error
 	if err != nil || set.IsNone() {
 		return set, err
 	}
-	columns := p.Lines() != nil
+	columns := p.HasColumns()
 	if columns && len(r.filters) > 0 {
 		window := set
 		err := p.Ask(ctx, func(reader *column.Reader) {

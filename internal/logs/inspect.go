@@ -101,13 +101,9 @@ func (b *Block) Dump(ctx context.Context, page int, visit func(stream labels.Lab
 		return fmt.Errorf("page %d of %d", page, len(b.index.pages))
 	}
 	for ; page < len(b.index.pages); page++ {
-		p, err := b.page(ctx, page, nil)
-		if err != nil {
-			return err
-		}
 		runs := b.index.pages[page].runs
 		var stopped error
-		err = p.Each(ctx, column.All, func(run uint32, ts int64, line []byte, md []Label) bool {
+		err := b.page(page, nil).Each(ctx, column.All, func(run uint32, ts int64, line []byte, md []Label) bool {
 			stopped = visit(b.streams.at(int(runs[run].stream)), ts, line, md)
 			return stopped == nil
 		})

@@ -26,9 +26,9 @@ type Page struct {
 	// filters.
 	Among column.Set
 
-	set    *pageSet
+	set    *pageSet // nil: of a page without columns
 	number int
-	dir    *pageDirectory
+	dir    *pageDirectory // nil until open
 	reader *column.Reader
 	stats  *Stats
 	ts     []int64
@@ -45,53 +45,60 @@ type PageRun struct {
 	Oldest, Newest int64
 }
 
-// page returns page i with all rows meant.
-func (s *pageSet) page(ctx context.Context, i int, stats *Stats) (*Page, error) {
-	d, err := s.store.directory(ctx, i, stats)
-	if err != nil {
-		return nil, err
-	}
+// page returns page i with all rows meant, not yet open.
+func (s *pageSet) page(i int, stats *Stats) *Page {
 	e := &s.index.pages[i]
-	p := &Page{Rows: e.rows, Among: column.All, set: s, number: i, dir: d, reader: column.NewReader(d.page), stats: stats,
-		Runs: make([]PageRun, len(e.runs))}
+	p := &Page{Rows: e.rows, Among: column.All, set: s, number: i, stats: stats, Runs: make([]PageRun, len(e.runs))}
 	first := 0
 	for k, r := range e.runs {
 		p.Runs[k] = PageRun{uint32(k), first, int(r.rows), r.min, r.max}
 		first += int(r.rows)
 	}
-	return p, nil
+	return p
 }
 
-// Lines returns the column of the lines, or nil if the page has no columns: then Each is the way.
-func (p *Page) Lines() *column.Column {
-	if p.dir == nil {
+// HasColumns reports whether the page has columns. Else Each is the way.
+func (p *Page) HasColumns() bool { return p.set != nil }
+
+// Open reads what the columns of the page are, unless that is known, or the page has none. What needs no
+// column doesn't need it; methods with a context call it themselves.
+func (p *Page) Open(ctx context.Context) error {
+	if p.dir != nil || p.set == nil {
 		return nil
 	}
-	return p.dir.lines()
+	d, err := p.set.store.directory(ctx, p.number, p.stats)
+	if err != nil {
+		return err
+	}
+	p.dir, p.reader = d, column.NewReader(d.page)
+	return nil
 }
 
-// Metadata returns the column of a key of structured metadata. It is nil if no row has the key. If
-// inOverflow is true, some rows may have the key where only Each sees it.
-func (p *Page) Metadata(key string) (c *column.Column, inOverflow bool) {
-	if p.dir == nil {
+// Lines returns the column of the lines of an open page with columns.
+func (p *Page) Lines() *column.Column { return p.dir.lines() }
+
+// Metadata returns the column of a key of structured metadata of an open page with columns. It is nil if
+// no row has the key in a column, see MetadataKeys.
+func (p *Page) Metadata(key string) *column.Column { return p.dir.metadata(key) }
+
+// MetadataKeys returns the keys of structured metadata that have a column, ascending. If overflow is true,
+// some rows may have other keys, which only Each sees; so it is of pages without columns.
+func (p *Page) MetadataKeys() (keys []string, overflow bool) {
+	if p.set == nil {
 		return nil, true
 	}
-	return p.dir.metadata(key), p.dir.overflow
-}
-
-// MetadataKeys returns the keys that have a column, ascending.
-func (p *Page) MetadataKeys() []string {
-	if p.dir == nil {
-		return nil
-	}
-	return p.dir.names
+	k := p.set.index.pages[p.number].keys
+	return k.names, k.overflow
 }
 
 // Ask runs ask over the columns until all that it wanted has been read, and returns with ask's last run
 // done on complete data. Before that ask sees answers that are of the right shape and mean nothing, see
 // column.Reader: each run must set anew all that it leaves behind, and nothing of that may be passed on
-// before Ask returns. p must have columns, see Lines.
+// before Ask returns. p must have columns.
 func (p *Page) Ask(ctx context.Context, ask func(r *column.Reader)) error {
+	if err := p.Open(ctx); err != nil {
+		return err
+	}
 	for {
 		ask(p.reader)
 		if err := p.reader.Err(); err != nil {
@@ -220,7 +227,7 @@ func (p *Page) count(q *selection, found *foundStreams) {
 // Each rebuilds the rows of among, in the order of the page, and gives them to yield until it returns
 // false. What it gives is valid until yield returns.
 func (p *Page) Each(ctx context.Context, among column.Set, yield func(stream uint32, ts int64, line []byte, md []Label) bool) error {
-	if p.dir == nil {
+	if p.set == nil {
 		p.eachPlain(among, yield)
 		return nil
 	}

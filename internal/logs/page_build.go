@@ -143,7 +143,8 @@ func (p *pageBuilder) encode() encodedPage {
 	for _, r := range p.runs {
 		e.join(r.timeRange)
 	}
-	d := &pageDirectory{overflow: p.overflow.values.Len() > 0}
+	d := &pageDirectory{pageKeys: &pageKeys{overflow: p.overflow.values.Len() > 0}}
+	e.keys = d.pageKeys
 	p.encoder.Ints(p.ts, column.Spine)
 	p.encoder.Lines(&p.lines)
 	for _, name := range slices.Sorted(maps.Keys(p.columns)) {

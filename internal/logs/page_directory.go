@@ -15,11 +15,10 @@ import (
 //	the last one   overflow, where there is one: the metadata of keys beyond the first maxKeys, a value
 //	               for each row that has any: (string name, string value)*
 //
-// It is encoded as the names, a byte that is 1 where there is an overflow column, and the columns.
+// It is encoded as the columns; the keys stand in the index of pages.
 type pageDirectory struct {
-	names    []string
-	overflow bool
-	page     *column.Page
+	*pageKeys
+	page *column.Page
 }
 
 const (
@@ -28,40 +27,24 @@ const (
 	firstMetadataColumn
 )
 
-func (d *pageDirectory) appendTo(dst []byte) []byte {
-	dst = block.AppendStringList(dst, d.names)
-	flag := byte(0)
-	if d.overflow {
-		flag = 1
-	}
-	return column.AppendPage(append(dst, flag), d.page)
-}
+func (d *pageDirectory) appendTo(dst []byte) []byte { return column.AppendPage(dst, d.page) }
 
-// decodePageDirectory reads the directory of a page of so many rows.
-func decodePageDirectory(b []byte, rows int) (*pageDirectory, error) {
+// decodePageDirectory reads the directory of a page of so many rows with such keys.
+func decodePageDirectory(b []byte, rows int, keys *pageKeys) (*pageDirectory, error) {
 	d := block.NewDecoder(b)
-	dir := &pageDirectory{names: d.StringList()}
-	flag := d.Byte()
-	if flag > 1 {
-		d.Failf("overflow flag %d", flag)
-	}
-	dir.overflow = flag == 1
-	if d.Err() != nil {
-		return nil, d.Err()
-	}
 	page, err := column.DecodePage(d)
 	if err != nil {
 		return nil, err
 	}
-	dir.page = page
-	want := firstMetadataColumn + len(dir.names) + int(flag)
+	want := firstMetadataColumn + len(keys.names)
+	if keys.overflow {
+		want++
+	}
 	switch {
 	case len(page.Columns) != want:
 		d.Failf("%d columns, want %d", len(page.Columns), want)
 	case page.Columns[timestampColumn].Kind != column.Int && page.Columns[timestampColumn].Kind != column.Const:
 		d.Failf("timestamps are no numbers")
-	case !slices.IsSorted(dir.names):
-		d.Failf("names of metadata are not in order")
 	}
 	for i, c := range page.Columns {
 		if c.Rows != rows {
@@ -71,7 +54,7 @@ func decodePageDirectory(b []byte, rows int) (*pageDirectory, error) {
 	if err := d.Finish(); err != nil {
 		return nil, err
 	}
-	return dir, nil
+	return &pageDirectory{keys, page}, nil
 }
 
 // lines is the column of lines.
@@ -97,7 +80,7 @@ func (d *pageDirectory) overflowColumn() *column.Column {
 
 // memory is what the directory holds, about, in bytes.
 func (d *pageDirectory) memory() int {
-	n := 512 + 16*len(d.names) + 32*len(d.page.Blobs)
+	n := 512 + 32*len(d.page.Blobs)
 	for _, c := range d.page.Columns {
 		n += c.Memory()
 	}

@@ -3,6 +3,7 @@ package logs
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hune-io/hune/internal/block"
@@ -44,8 +45,53 @@ type pageEntry struct {
 	lineBytes     uint64
 	metadataBytes uint64
 	levels        levelCounts
+	keys          *pageKeys
 	runs          []pageRun
 	place         pagePlace
+}
+
+// pageKeys is which keys of structured metadata a page has. Pages of the same keys share one.
+type pageKeys struct {
+	names    []string // that have a column, ascending
+	overflow bool     // some rows have keys beyond these
+}
+
+func (k *pageKeys) equal(o *pageKeys) bool {
+	return k == o || k.overflow == o.overflow && slices.Equal(k.names, o.names)
+}
+
+func (k *pageKeys) appendTo(dst []byte) []byte {
+	dst = block.AppendStringList(dst, k.names)
+	if k.overflow {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func decodeKeys(d *block.Decoder) *pageKeys {
+	k := &pageKeys{names: d.StringList()}
+	flag := d.Byte()
+	k.overflow = flag == 1
+	switch {
+	case d.Err() != nil:
+	case flag > 1:
+		d.Failf("overflow flag %d", flag)
+	case len(k.names) > maxKeys:
+		d.Failf("%d keys of metadata with a column", len(k.names))
+	case !namesAscend(k.names):
+		d.Failf("names of metadata are not in order")
+	}
+	return k
+}
+
+// namesAscend reports whether each name is greater than the one before it.
+func namesAscend(names []string) bool {
+	for i := 1; i < len(names); i++ {
+		if names[i-1] >= names[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // pagePlace says where a page is in its block. Pages in memory have none.
@@ -63,8 +109,9 @@ type pageRun struct {
 	bytes  uint64 // of lines and metadata
 }
 
-// appendTo appends p without its time range and rows, which follow from the runs.
-func (p *pageEntry) appendTo(dst []byte) []byte {
+// appendTo appends p, whose keys have a number, without its time range and rows, which follow from the
+// runs.
+func (p *pageEntry) appendTo(dst []byte, keys int) []byte {
 	dst = binary.AppendUvarint(dst, p.lineBytes)
 	dst = binary.AppendUvarint(dst, p.metadataBytes)
 	for _, n := range p.levels {
@@ -73,6 +120,7 @@ func (p *pageEntry) appendTo(dst []byte) []byte {
 	for _, b := range p.place.bases {
 		dst = binary.AppendUvarint(dst, b)
 	}
+	dst = binary.AppendUvarint(dst, uint64(keys))
 	dst = binary.AppendUvarint(dst, uint64(p.place.group))
 	dst = binary.AppendUvarint(dst, uint64(p.place.directory.off))
 	dst = binary.AppendUvarint(dst, uint64(p.place.directory.len))
@@ -121,17 +169,37 @@ func (x *pageIndex) appendTo(dst []byte) []byte {
 	for _, r := range x.groups {
 		dst = r.AppendTo(dst)
 	}
+	keys, numbers := x.keys()
+	dst = binary.AppendUvarint(dst, uint64(len(keys)))
+	for _, k := range keys {
+		dst = k.appendTo(dst)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(x.pages)))
 	for i := range x.pages {
-		dst = x.pages[i].appendTo(dst)
+		dst = x.pages[i].appendTo(dst, numbers[i])
 	}
 	return dst
+}
+
+// keys returns the keys of the pages, each once where pages in a row have them, and which of them each
+// page has.
+func (x *pageIndex) keys() (all []*pageKeys, numbers []int) {
+	numbers = make([]int, len(x.pages))
+	for i := range x.pages {
+		k := x.pages[i].keys
+		if len(all) == 0 || !all[len(all)-1].equal(k) {
+			all = append(all, k)
+		}
+		numbers[i] = len(all) - 1
+	}
+	return all, numbers
 }
 
 // Least encoded sizes, to bound counts by the bytes that are left.
 const (
 	minRefLen  = 4
-	minPageLen = 2 + len(levels) + column.Classes + 3 + 1
+	minKeysLen = 2
+	minPageLen = 2 + len(levels) + column.Classes + 4 + 1
 	minRunLen  = 5
 )
 
@@ -142,11 +210,17 @@ func decodePages(b []byte, streams int) (pageIndex, error) {
 	for i := range x.groups {
 		x.groups[i] = d.Ref()
 	}
+	keys := make([]*pageKeys, d.Count(maxCount, minKeysLen))
+	for i := range keys {
+		if keys[i] = decodeKeys(d); d.Err() != nil {
+			return pageIndex{}, d.Err()
+		}
+	}
 	n := d.Count(maxCount, minPageLen)
 	x.pages = make([]pageEntry, 0, n)
 	for range n {
 		var p pageEntry
-		decodePage(d, &p, len(x.groups), streams)
+		decodePage(d, &p, len(x.groups), keys, streams)
 		if d.Err() != nil {
 			break
 		}
@@ -158,7 +232,7 @@ func decodePages(b []byte, streams int) (pageIndex, error) {
 	return x, nil
 }
 
-func decodePage(d *block.Decoder, p *pageEntry, groups, streams int) {
+func decodePage(d *block.Decoder, p *pageEntry, groups int, keys []*pageKeys, streams int) {
 	p.timeRange = noTime
 	p.lineBytes, p.metadataBytes = d.Uvarint(), d.Uvarint()
 	for i := range p.levels {
@@ -167,11 +241,17 @@ func decodePage(d *block.Decoder, p *pageEntry, groups, streams int) {
 	for i := range p.place.bases {
 		p.place.bases[i] = d.Uvarint()
 	}
+	k := d.Count(maxCount, 0)
 	p.place.group = d.Count(maxCount, 0)
 	p.place.directory.off, p.place.directory.len = d.Count(block.MaxBlobLen, 0), d.Count(block.MaxBlobLen, 0)
 	if p.place.group >= groups && d.Err() == nil {
 		d.Failf("page has its directory in group %d of %d", p.place.group, groups)
 	}
+	if k >= len(keys) {
+		d.Failf("page has keys %d of %d", k, len(keys))
+		return
+	}
+	p.keys = keys[k]
 	decodeRuns(d, p, streams)
 	if d.Err() == nil && (p.rows > block.MaxRows || p.lineBytes > maxLine+maxPageBytes) {
 		d.Failf("page of %d rows and %d bytes", p.rows, p.lineBytes)

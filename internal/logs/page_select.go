@@ -134,14 +134,12 @@ func (s *pageSet) timesOf(q *selection, i int, found *foundStreams) timeRange {
 	return times
 }
 
-// narrowed opens page i and finds the rows that q asks for.
+// narrowed finds the rows of page i that q asks for. It opens the page if the index doesn't tell.
 func (s *pageSet) narrowed(ctx context.Context, q *selection, i int, found *foundStreams) (*Page, error) {
-	p, err := s.page(ctx, i, q.stats)
-	if err != nil {
-		return nil, err
-	}
+	p := s.page(i, q.stats)
 	p.Streams = found.load(s.index.pages[i].runs)
-	if err := p.narrow(ctx, q, found); err != nil {
+	err := p.narrow(ctx, q, found)
+	if err != nil {
 		return nil, err
 	}
 	if q.narrow != nil && !p.Among.IsNone() {

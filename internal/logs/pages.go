@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hune-io/hune/internal/block"
-	"github.com/hune-io/hune/internal/column"
 )
 
 // pageSet is streams and their pages: what a Block and a sealed batch of a Head have in common. It
@@ -196,10 +195,8 @@ func (s *pageSet) eachRun(ctx context.Context, start, end int64, found *block.Bi
 	g.SetLimit(pagesAtOnce)
 	for k, i := range unsure {
 		g.Go(func() error {
-			p, err := s.page(gctx, i, nil)
-			if err == nil {
-				columns[k], err = p.Timestamps(gctx)
-			}
+			var err error
+			columns[k], err = s.page(i, nil).Timestamps(gctx)
 			return err
 		})
 	}
@@ -243,5 +240,3 @@ func (m memoryPages) blobs(_ context.Context, i int, d *pageDirectory, ids []int
 	}
 	return out, nil
 }
-
-var _ = column.All

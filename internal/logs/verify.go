@@ -133,13 +133,10 @@ func (v *verifier) page(ctx context.Context, i int, known bool, traces []block.I
 
 // rows rebuilds the rows of a page and compares them with what the index says.
 func (v *verifier) rows(ctx context.Context, i int, known bool, traces []block.IDHash) error {
-	p, err := v.b.page(ctx, i, nil)
-	if err != nil {
-		return err
-	}
+	p := v.b.page(i, nil)
 	got := pageEntry{runs: make([]pageRun, len(p.Runs))}
 	var ids traceCollector
-	err = p.Each(ctx, column.All, func(run uint32, ts int64, line []byte, md []Label) bool {
+	err := p.Each(ctx, column.All, func(run uint32, ts int64, line []byte, md []Label) bool {
 		size := uint64(len(line)) + uint64(metadataSize(md))
 		got.rows++
 		got.lineBytes += uint64(len(line))

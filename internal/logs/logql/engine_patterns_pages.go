@@ -67,12 +67,9 @@ func (s *patternScan) page(ctx context.Context, p *logs.Page) error {
 		return nil
 	}
 	c := newClusterer(s.step)
-	rest := p.Among
-	if lines := p.Lines(); lines != nil && lines.Kind == column.Text && !labelledLevel(p) {
-		var err error
-		if rest, err = s.templates(ctx, p, lines, c); err != nil {
-			return err
-		}
+	rest, err := s.templates(ctx, p, c)
+	if err != nil {
+		return err
 	}
 	if err := s.each(ctx, p, rest, c); err != nil {
 		return err
@@ -87,9 +84,19 @@ func labelledLevel(p *logs.Page) bool {
 }
 
 // templates counts the rows of templates and returns the others.
-func (s *patternScan) templates(ctx context.Context, p *logs.Page, lines *column.Column, c *clusterer) (rest column.Set, err error) {
-	level, overflow := p.Metadata(logs.DetectedLevel)
-	if overflow || level == nil {
+func (s *patternScan) templates(ctx context.Context, p *logs.Page, c *clusterer) (rest column.Set, err error) {
+	if !p.HasColumns() || labelledLevel(p) {
+		return p.Among, nil
+	}
+	if err := p.Open(ctx); err != nil {
+		return rest, err
+	}
+	lines := p.Lines()
+	if lines.Kind != column.Text {
+		return p.Among, nil
+	}
+	level := p.Metadata(logs.DetectedLevel)
+	if _, overflow := p.MetadataKeys(); overflow || level == nil {
 		return p.Among, nil
 	}
 	ts, err := p.Timestamps(ctx)

@@ -67,7 +67,8 @@ func (f *columnFold) read(r *column.Reader, v *pageView, pass column.Set) {
 	}
 	f.names, f.dims = f.names[:0], f.dims[:0]
 	if f.byRun {
-		for _, key := range v.page.MetadataKeys() {
+		keys, _ := v.page.MetadataKeys()
+		for _, key := range keys {
 			f.names, f.dims = append(f.names, key), append(f.dims, v.metadataCodes(r, key))
 		}
 		return
@@ -85,10 +86,9 @@ func (f *columnFold) want(r *column.Reader, v *pageView) bool {
 		ready = v.want(r, x.e.Range.Unwrap.Label)
 	}
 	if f.byRun {
-		for _, key := range v.page.MetadataKeys() {
-			if md, _ := v.page.Metadata(key); md != nil {
-				ready = r.Want(md) && ready
-			}
+		keys, _ := v.page.MetadataKeys()
+		for _, key := range keys {
+			ready = r.Want(v.page.Metadata(key)) && ready
 		}
 		return ready
 	}
@@ -128,9 +128,7 @@ func (f *columnFold) timeOf(run logs.PageRun, row int) int64 {
 // metadataCodes returns a key of the metadata, whatever labels the streams have.
 func (v *pageView) metadataCodes(r *column.Reader, key string) *pageCodes {
 	c := newCoder(v, r)
-	if md, _ := v.page.Metadata(key); md != nil {
-		c.metadata(md)
-	}
+	c.metadata(v.page.Metadata(key))
 	return c.out
 }
 

@@ -58,7 +58,7 @@ func (v *pageView) judge(r *column.Reader, exact bool) verdicts {
 		}
 	}
 	out := verdicts{pass: column.All}
-	if _, overflow := v.page.Metadata(""); overflow {
+	if _, overflow := v.page.MetadataKeys(); overflow {
 		return verdicts{unsure: among}
 	}
 	if len(v.plan.filters) > 0 || exact {
@@ -83,7 +83,7 @@ func (v *pageView) judge(r *column.Reader, exact bool) verdicts {
 // hasLabel reports whether a stream or metadata of the page have the label.
 func (v *pageView) hasLabel(name string) bool {
 	l := v.label(name)
-	_, overflow := v.page.Metadata(name)
+	_, overflow := v.page.MetadataKeys()
 	return l.runs != nil || l.metadata != nil || overflow
 }
 

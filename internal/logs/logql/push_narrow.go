@@ -17,10 +17,13 @@ func (r *run) narrow(stages []Stage, h *hints) func(context.Context, *logs.Page)
 		return nil
 	}
 	return func(ctx context.Context, p *logs.Page) (column.Set, error) {
-		if p.Lines() == nil {
+		if !p.HasColumns() {
 			return p.Among, nil
 		}
 		v := newPageView(plan, p)
+		if err := v.open(ctx); err != nil {
+			return column.None, err
+		}
 		var found verdicts
 		err := p.Ask(ctx, func(r *column.Reader) { found = v.judge(r, false) })
 		return found.pass.Or(found.unsure), err

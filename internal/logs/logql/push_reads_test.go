@@ -27,6 +27,7 @@ func TestReadShares(t *testing.T) {
 		{"json", `sum(count_over_time({app="a"} | json | status >= 500 [1h]))`, 0.12},
 		{"json", `sum(count_over_time({app="a"} |= "f00dfeed00c0ffee00c0ffee00c0ffee" [1h]))`, 0.10},
 		{"logfmt", `sum(count_over_time({app="a"}[1h]))`, 0.01},
+		{"logfmt", `sum(count_over_time({app="a"} | logfmt | status >= 500 [1h]))`, 0.12},
 		{"logfmt", `sum(count_over_time({app="a"} |= "zzqx_absent" [1h]))`, 0.01},
 		{"logfmt", `sum(count_over_time({app="a"} |= "f00dfeed00c0ffee00c0ffee00c0ffee" [1h]))`, 0.03},
 		{"hdfs", `sum(count_over_time({app="a"} |= "zzqx_absent" [1h]))`, 0.01},

@@ -267,7 +267,7 @@ func (w *pageFolder) touch(e *extracted) {
 }
 
 func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
-	if p.Lines() == nil || !w.s.columnar && !w.s.plan.narrows() {
+	if !p.HasColumns() || !w.s.columnar && !w.s.plan.narrows() {
 		return w.rows(ctx, p, p.Among)
 	}
 	v := newPageView(w.s.plan, p)
@@ -275,6 +275,9 @@ func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
 		if done, err := w.whole(ctx, v); done || err != nil {
 			return err
 		}
+	}
+	if err := v.open(ctx); err != nil {
+		return err
 	}
 	var found verdicts
 	if err := p.Ask(ctx, func(r *column.Reader) { found = v.judge(r, w.s.columnar) }); err != nil {

@@ -1,6 +1,8 @@
 package logql
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"github.com/hune-io/hune/internal/block"
@@ -12,7 +14,7 @@ import (
 type pageView struct {
 	plan   *pushPlan
 	page   *logs.Page
-	lines  *column.Column
+	lines  *column.Column // nil until open
 	labels map[string]*pageLabel
 	memo   map[memoKey]verdicts
 	set    *labelSet // scratch: a row with the label that is judged
@@ -31,8 +33,36 @@ type pageLabel struct {
 }
 
 func newPageView(plan *pushPlan, page *logs.Page) *pageView {
-	return &pageView{plan: plan, page: page, lines: page.Lines(), labels: map[string]*pageLabel{}, memo: map[memoKey]verdicts{},
-		set: newLabelSetOf(&hints{})}
+	return &pageView{plan: plan, page: page, labels: map[string]*pageLabel{}, memo: map[memoKey]verdicts{}, set: newLabelSetOf(&hints{})}
+}
+
+// open reads what the columns of the page are. Before it, only labels are known that neither the metadata nor
+// the parser may have.
+func (v *pageView) open(ctx context.Context) error {
+	if v.lines != nil {
+		return nil
+	}
+	if err := v.page.Open(ctx); err != nil {
+		return ofSource(err)
+	}
+	v.lines = v.page.Lines()
+	return nil
+}
+
+// inMetadata reports whether rows have a key of structured metadata, as far as columns tell, or may have any
+// other.
+func (v *pageView) inMetadata(key string) (found, overflow bool) {
+	keys, overflow := v.page.MetadataKeys()
+	_, found = slices.BinarySearch(keys, key)
+	return found, overflow
+}
+
+// metadata returns the column of a key, or nil.
+func (v *pageView) metadata(key string) *column.Column {
+	if found, _ := v.inMetadata(key); !found {
+		return nil
+	}
+	return v.page.Metadata(key)
 }
 
 // label finds out where the page has a label. It reads nothing.
@@ -43,13 +73,12 @@ func (v *pageView) label(name string) *pageLabel {
 	l := &pageLabel{name: name}
 	v.labels[name] = l
 	n := v.findRuns(l)
-	l.metadata, _ = v.page.Metadata(name)
+	l.metadata = v.metadata(name)
 	names := []string{name}
 	if base, ok := strings.CutSuffix(name, extractedSuffix); ok {
 		clash := pageLabel{name: base}
 		taken := v.findRuns(&clash)
-		md, _ := v.page.Metadata(base)
-		l.unclear = n > 0 || l.metadata != nil || md != nil || taken > 0 && taken < len(v.page.Runs)
+		l.unclear = n > 0 || l.metadata != nil || v.metadata(base) != nil || taken > 0 && taken < len(v.page.Runs)
 		if taken > 0 {
 			names = append(names, base)
 		}
@@ -140,26 +169,26 @@ func (v *pageView) spread(r *column.Reader, parts []templateRows) column.Set {
 	case all == v.page.Rows:
 		return column.All // Fast path: the template of a row makes no difference.
 	}
+	whole, partly := make([]bool, len(v.lines.Templates)), false
+	for _, p := range parts {
+		whole[p.template] = whole[p.template] || p.set.IsAll()
+		partly = partly || p.set.Bits() != nil
+	}
+	rows := r.RowsOfTemplates(v.lines, whole)
+	if !partly {
+		return rows
+	}
 	out := block.NewBitmap(v.page.Rows)
 	for _, p := range parts {
-		if !p.set.IsNone() {
+		if p.set.Bits() != nil {
 			v.spreadTemplate(r, out, p)
 		}
 	}
-	return column.SetOf(out)
+	return rows.Or(column.SetOf(out))
 }
 
 func (v *pageView) spreadTemplate(r *column.Reader, out *block.Bitmap, p templateRows) {
 	rows := r.TemplateRows(v.lines, p.template)
-	if p.set.IsAll() {
-		if rows == nil {
-			out.SetAll()
-		}
-		for _, row := range rows {
-			out.Set(int(row))
-		}
-		return
-	}
 	bits := p.set.Bits()
 	places := r.SlotRows(v.lines, p.template, p.slot)
 	if places == nil {
