@@ -84,7 +84,8 @@ func (st *dropKeepStep) keeps(name, value string) bool {
 }
 
 // ansiSequence matches an escape sequence of a terminal: what begins with ESC, or its form in one character, and
-// either ends with the bell or is a control code, as of colours.
+// either ends with the bell or is a control code, as of colours. The sequences are those that the ansi-regex family of
+// packages (MIT) knows, which Loki follows.
 var ansiSequence = regexp.MustCompile(`[\x{1b}\x{9b}][\[\]()#;?]*` +
 	`(?:(?:[0-9A-Za-z]*(?:;[0-9A-Za-z]*)*)?\x07|(?:[0-9]{1,4}(?:;[0-9]{0,4})*)?[0-9A-PRZcf-ntqry=><~])`)
 
