@@ -109,7 +109,7 @@ func (m *logqlMemory) SelectRows(_ context.Context, _ string, s logs.Select) ite
 			if s.Direction == logs.Backward {
 				r = &m.rows[len(m.rows)-1-i]
 			}
-			if r.entry.Timestamp < s.Start || r.entry.Timestamp >= s.End || !matchesAll(ms, r.labels) {
+			if r.entry.Timestamp < s.Start || r.entry.Timestamp >= s.End || !matchesAll(ms, r.labels) || !s.Shard.Has(r.labels) {
 				continue
 			}
 			batch.Streams = append(batch.Streams, r.labels)
@@ -137,6 +137,18 @@ func (m *logqlMemory) Extents(ctx context.Context, tenant string, start, end int
 		out[i] = logs.Extent{Labels: ls, Oldest: start, Newest: end}
 	}
 	return out, err
+}
+
+func (m *logqlMemory) Estimate(_ context.Context, _ string, s logs.Select) (logs.Estimate, error) {
+	ms := compileMatchers(s.Matchers)
+	var e logs.Estimate
+	for _, r := range m.rows {
+		if r.entry.Timestamp >= s.Start && r.entry.Timestamp < s.End && matchesAll(ms, r.labels) && s.Shard.Has(r.labels) {
+			e.Rows++
+			e.Bytes += int64(len(r.entry.Line))
+		}
+	}
+	return e, nil
 }
 
 func (m *logqlMemory) Series(_ context.Context, _ string, start, end int64, sets [][]logs.Matcher) ([]labels.Labels, error) {

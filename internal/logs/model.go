@@ -84,6 +84,8 @@ type Select struct {
 	// Levels are matchers on the detected level that every wanted row passes: permission to leave out what
 	// holds no such row.
 	Levels []Matcher
+	// Shard leaves only a share of the streams. It is duty.
+	Shard Shard
 	// TraceID, where set, leaves only the rows that name this trace, by 32 hexadecimal digits, as the value
 	// of one of the usual keys in structured metadata or in the line. It is duty, and cheap: an index leads
 	// to the few blocks and pages with such rows, so the time range may be all of time.
@@ -126,6 +128,8 @@ type Source interface {
 	// Extents returns, for each stream that matches and has entries in [start, end), bounds of the times
 	// of its entries. It may count in entries outside of the range, and reads next to nothing.
 	Extents(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]Extent, error)
+	// Estimate says how much SelectRows and Scan would look at for s, at most. It reads no rows.
+	Estimate(ctx context.Context, tenant string, s Select) (Estimate, error)
 }
 
 // Extent bounds the times of the entries of a stream: nanoseconds, both inclusive.
