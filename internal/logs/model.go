@@ -180,6 +180,19 @@ type Query struct {
 	Match        []string // SeriesKind: selectors, joined by or
 	TargetLabels []string // VolumeKind
 	ByLabels     bool     // VolumeKind: aggregateBy=labels instead of series
+	// Explain asks for the plan and an estimate of its cost instead of an answer: Result.Plan.
+	Explain bool
+	// Estimate asks what there is to look at instead: Result.Estimates.
+	Estimate bool
+
+	// The rest is of jobs that a query was cut into.
+
+	// Partial asks for Result.Partial, to be merged with that of other jobs.
+	Partial bool
+	// Shard leaves only a share of the streams.
+	Shard Shard
+	// RowsStart and RowsEnd leave only rows of these times [start, end); an end of 0 leaves all.
+	RowsStart, RowsEnd int64
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -195,6 +208,9 @@ type Result struct {
 	Fields      []DetectedField
 	Pattern     []PatternSeries
 	Stats       QueryStats
+	Partial     *Partial
+	Estimates   []Estimate // by log query and range aggregation, as they stand in the query
+	Plan        *Plan
 	Ordered     bool // Vector is in the order that the query asked for (sort, topk)
 }
 
@@ -254,7 +270,25 @@ type QueryStats struct {
 	RangeReads       int64 // requests to the bucket
 	LinesProcessed   int64
 	BytesProcessed   int64 // of lines, uncompressed; of rows that stand in pages, with their metadata
+	PostFilterLines  int64 // lines that all stages let pass
 	EntriesReturned  int64
 	ExecNanoseconds  int64
-	QueueNanoseconds int64
+	QueueNanoseconds int64 // of all jobs together
+	// Jobs, Pieces and Shards say how the query was cut: Pieces of time, of which each was done in so many
+	// Shards of streams. All are 0 where it was not.
+	Jobs, Pieces, Shards int64
+	MemoryBytes          int64 // held at once for the answer and while computing, at most
+}
+
+// Add adds what another part of the query cost.
+func (s *QueryStats) Add(o QueryStats) {
+	s.Blocks += o.Blocks
+	s.Pages += o.Pages
+	s.BytesRead += o.BytesRead
+	s.RangeReads += o.RangeReads
+	s.LinesProcessed += o.LinesProcessed
+	s.BytesProcessed += o.BytesProcessed
+	s.PostFilterLines += o.PostFilterLines
+	s.QueueNanoseconds += o.QueueNanoseconds
+	s.MemoryBytes = max(s.MemoryBytes, o.MemoryBytes)
 }

@@ -279,6 +279,15 @@ func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {
 	return out
 }
 
+// size returns the memory of b.
+func (b buckets) size() int64 {
+	n := int64(len(b)) * bucketBytes
+	for i := range b {
+		n += int64(len(b[i].acc.values)) * sampleBytes
+	}
+	return n
+}
+
 // before reports whether b belongs to earlier evaluation times than c.
 func (b *bucket) before(c *bucket) bool { return b.lo < c.lo || b.lo == c.lo && b.hi < c.hi }
 
