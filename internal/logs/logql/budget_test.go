@@ -19,6 +19,7 @@ import (
 type flood struct {
 	memory
 	rows   int64
+	batch  int64 // rows at a time
 	line   func(i int64, buf []byte) []byte
 	given  atomic.Int64
 	ended  atomic.Bool
@@ -28,7 +29,7 @@ type flood struct {
 func (f *flood) SelectRows(ctx context.Context, _ string, s logs.Select) iter.Seq2[*logs.Rows, error] {
 	return func(yield func(*logs.Rows, error) bool) {
 		defer f.ended.Store(true)
-		rows := &logs.Rows{Streams: []labels.Labels{labels.FromStrings("app", "a")}, Stream: []uint32{0}, Timestamps: []int64{0}, Lines: [][]byte{nil}}
+		rows := &logs.Rows{Streams: []labels.Labels{labels.FromStrings("app", "a")}}
 		for i := range f.rows {
 			if f.noting != nil {
 				f.noting(i)
@@ -36,15 +37,19 @@ func (f *flood) SelectRows(ctx context.Context, _ string, s logs.Select) iter.Se
 			if ctx.Err() != nil {
 				return
 			}
-			rows.Timestamps[0] = s.Start + i
+			ts := s.Start + i
 			if s.Direction == logs.Backward {
-				rows.Timestamps[0] = s.End - 1 - i
+				ts = s.End - 1 - i
 			}
-			rows.Lines[0] = f.line(i, rows.Lines[0][:0])
-			f.given.Add(1)
+			rows.Stream, rows.Timestamps = append(rows.Stream, 0), append(rows.Timestamps, ts)
+			rows.Lines = append(rows.Lines, f.line(i, nil))
+			if f.given.Add(1)%max(f.batch, 1) != 0 {
+				continue
+			}
 			if !yield(rows, nil) {
 				return
 			}
+			rows.Stream, rows.Timestamps, rows.Lines = rows.Stream[:0], rows.Timestamps[:0], rows.Lines[:0]
 		}
 	}
 }
@@ -75,7 +80,7 @@ func TestHugeAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			memory := NewMemory(0)
 			e := NewEngine(Options{Memory: memory, Limits: func(string) Limits { return Limits{MaxMemory: most, MaxEntries: 1 << 30} }})
-			src := &flood{rows: c.rows, line: c.line}
+			src := &flood{rows: c.rows, batch: max(1, min(500, c.rows/10_000)), line: c.line}
 			q := c.query
 			q.Kind, q.End = logs.Range, 1e9
 			split := Split{}
