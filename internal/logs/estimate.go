@@ -13,6 +13,10 @@ type Estimate struct {
 	Rows          int64
 	Bytes         int64 // of lines and metadata, uncompressed
 	StoredBytes   int64 // of the pages, as they stand in the bucket: all columns
+	// Runs and PageSeconds say what cutting costs: a page is opened by each share of the streams that has one
+	// of its runs (rows of one stream), and by each piece of time that it reaches into.
+	Runs        int64
+	PageSeconds float64 // how long pages are in the range of time, all together
 }
 
 // Add adds what another part has.
@@ -23,6 +27,8 @@ func (e *Estimate) Add(o Estimate) {
 	e.Rows += o.Rows
 	e.Bytes += o.Bytes
 	e.StoredBytes += o.StoredBytes
+	e.Runs += o.Runs
+	e.PageSeconds += o.PageSeconds
 }
 
 // estimate sums over the parts.
@@ -58,6 +64,7 @@ func (s *pageSet) Estimate(ctx context.Context, sel Select) (Estimate, error) {
 		}
 		p := &s.index.pages[i]
 		e.Pages++
+		e.PageSeconds += p.seconds(q.start, q.end)
 		whole += p.lineBytes
 		for k := range p.runs {
 			r := &p.runs[k]
@@ -65,6 +72,7 @@ func (s *pageSet) Estimate(ctx context.Context, sel Select) (Estimate, error) {
 				continue
 			}
 			has[r.stream] = struct{}{}
+			e.Runs++
 			part := r.share(q.start, q.end)
 			e.Rows += int64(math.Ceil(float64(r.rows) * part))
 			e.Bytes += int64(math.Ceil(float64(r.bytes) * part))
@@ -87,6 +95,11 @@ func (r timeRange) share(start, end int64) float64 {
 	return (float64(hi-lo) + 1) / (float64(r.max-r.min) + 1)
 }
 
+// seconds returns how much of r, which overlaps [start, end), lies in it.
+func (r timeRange) seconds(start, end int64) float64 {
+	return float64(min(r.max, end-1)-max(r.min, start)) / 1e9
+}
+
 // Estimate implements Part.
 func (h *buffer) Estimate(ctx context.Context, sel Select) (Estimate, error) {
 	q, err := compileSelect(ctx, sel)
@@ -100,6 +113,8 @@ func (h *buffer) Estimate(ctx context.Context, sel Select) (Estimate, error) {
 		views[i].chunks(q.start, q.end, func(_ int, c *headChunk) {
 			part := c.share(q.start, q.end)
 			e.Pages++
+			e.Runs++
+			e.PageSeconds += c.seconds(q.start, q.end)
 			e.Rows += int64(math.Ceil(float64(len(c.ts)) * part))
 			e.Bytes += int64(math.Ceil(float64(int64(len(c.lines))+c.metadataSize) * part))
 		})

@@ -45,8 +45,8 @@ func TestExplain(t *testing.T) {
 
 	cut, err := e.Coordinate(t.Context(), "t", q, Split{JobBytes: 6000, MaxShards: 4, MaxJobs: 4}, asking(e, src))
 	require.NoError(t, err)
-	require.Contains(t, cut.Plan.Text, "└ merge jobs=4 pieces=4 shards=1")
-	require.EqualValues(t, 4, cut.Plan.Estimate.Jobs)
+	require.Contains(t, cut.Plan.Text, "└ merge jobs=2 pieces=2 shards=1")
+	require.EqualValues(t, 2, cut.Plan.Estimate.Jobs)
 	require.Equal(t, "aggregate", cut.Plan.Tree.Op)
 	require.Equal(t, "count_over_time", cut.Plan.Tree.Inputs[0].Op)
 	require.Equal(t, "by (pod)", cut.Plan.Tree.Inputs[0].Args["grouped"])

@@ -2,6 +2,7 @@ package logql
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/hune-io/hune/internal/logs"
@@ -19,35 +20,61 @@ type Split struct {
 // Ask runs a job. It is called from several goroutines at once.
 type Ask func(ctx context.Context, q *logs.Query) (*logs.Result, error)
 
-// What bounds the number of pieces of time: how many there may be, and how short one may be.
+// What bounds how a query is cut: how many pieces of time there may be, how short one may be, and how much of
+// the work may be done twice. A page at the border of two pieces is opened for both.
 const (
-	maxPieces  = 128
-	leastPiece = 60_000_000_000 // nanoseconds
+	maxPieces   = 128
+	leastPiece  = 60_000_000_000 // nanoseconds
+	maxOverhead = 0.15
 )
 
 // fixed reports whether numbers of pieces and shards are given.
 func (s Split) fixed() bool { return s.Pieces > 0 && s.Shards > 0 }
 
-// numbers returns into how many pieces and shards rows of the times [from, to) are cut.
+// numbers returns into how many pieces and shards rows of the times [from, to) are cut: into as many jobs as
+// their bytes are worth, in the way that has least work done twice; into fewer where that is too much.
 func (s Split) numbers(e logs.Estimate, from, to int64, byStream bool) (pieces, shards int) {
-	shards = 1
 	switch {
+	case s.fixed() && byStream:
+		return s.Pieces, s.Shards
 	case s.fixed():
-		pieces = s.Pieces
-		if byStream {
-			shards = s.Shards
-		}
-		return pieces, shards
+		return s.Pieces, 1
 	case s.JobBytes <= 0 || e.Bytes <= s.JobBytes:
 		return 1, 1
 	}
-	jobs := (e.Bytes + s.JobBytes - 1) / s.JobBytes
-	// Time first: pieces of time read different pages, while streams share them.
-	pieces = int(min(jobs, maxPieces, max((to-from)/leastPiece, 1)))
-	if byStream && jobs > int64(pieces) {
-		shards = int(max(1, min((jobs+int64(pieces)-1)/int64(pieces), int64(s.MaxShards), e.Streams)))
+	mostPieces := int(min(maxPieces, max((to-from)/leastPiece, 1)))
+	mostShards := 1
+	if byStream {
+		mostShards = int(max(1, min(int64(s.MaxShards), e.Streams)))
 	}
-	return pieces, shards
+	for jobs := (e.Bytes + s.JobBytes - 1) / s.JobBytes; jobs > 1; jobs = jobs * 3 / 4 {
+		pieces, shards = 1, 1
+		best := math.Inf(1)
+		for n := 1; n <= mostShards; n++ {
+			p := int(min((jobs+int64(n)-1)/int64(n), int64(mostPieces)))
+			// Jobs that are larger or smaller than they should be count, too.
+			off := float64(jobs) / float64(p*n)
+			cost := twice(e, from, to, p, n)
+			if sum := cost + max(off, 1/off); cost <= maxOverhead && sum < best {
+				best, pieces, shards = sum, p, n
+			}
+		}
+		if pieces*shards > 1 {
+			return pieces, shards
+		}
+	}
+	return 1, 1
+}
+
+// twice returns how much is done more than once, as a share of all: pages at the borders of pieces of time,
+// and pages with streams of several shards.
+func twice(e logs.Estimate, from, to int64, pieces, shards int) float64 {
+	if e.Pages == 0 {
+		return 0
+	}
+	pages := float64(e.Pages)
+	openAtOnce := min(e.PageSeconds/(float64(to-from)/1e9), pages)
+	return float64(pieces-1)*openAtOnce/pages + min(float64(shards), max(float64(e.Runs)/pages, 1)) - 1
 }
 
 // cutTime cuts [from, to) into n pieces, or as many as there are nanoseconds. Where a step is given, they are
@@ -131,7 +158,8 @@ func (r *run) cutEntries(n *limitNode, s Split, estimates []logs.Estimate) planN
 	if len(estimates) > 0 {
 		e = estimates[0]
 	}
-	pieces, shards := s.numbers(e, sel.Start, sel.End, true)
+	// Pieces of time let a query stop when it has enough; shards only help where pieces can't be short enough.
+	pieces, shards := s.numbers(e, sel.Start, sel.End, s.fixed() || sel.End-sel.Start < 2*leastPiece)
 	if pieces*shards == 1 && !s.fixed() {
 		return n
 	}

@@ -55,23 +55,33 @@ func TestSplit(t *testing.T) {
 
 func TestSplitNumbers(t *testing.T) {
 	const hour = int64(time.Hour)
+	// Pages that are short and of one stream: nothing is done twice.
+	ideal := func(bytes, streams int64) logs.Estimate {
+		return logs.Estimate{Bytes: bytes, Streams: streams, Pages: 1000, Runs: 1000}
+	}
 	for _, c := range []struct {
-		bytes, streams, length int64
-		byStream               bool
-		pieces, shards         int
+		what           string
+		e              logs.Estimate
+		length         int64
+		byStream       bool
+		pieces, shards int
 	}{
-		{0, 0, hour, true, 1, 1},
-		{100, 9, hour, true, 1, 1},
-		{101, 9, hour, true, 2, 1},
-		{1000, 9, hour, true, 10, 1},
-		{100_000, 9, hour, false, 60, 1}, // no piece is shorter than a minute
-		{100_000, 900, hour, true, 60, 16},
-		{100_000, 9, hour, true, 60, 9}, // no shard without a stream
-		{1 << 60, 1 << 40, 1000 * hour, true, maxPieces, 16},
-		{1000, 9, 1, true, 1, 9},
+		{"nothing", logs.Estimate{}, hour, true, 1, 1},
+		{"what a job is worth", ideal(100, 9), hour, true, 1, 1},
+		{"a little more", ideal(101, 9), hour, true, 2, 1},
+		{"ten times as much", ideal(1000, 9), hour, true, 10, 1},
+		{"no piece is shorter than a minute", ideal(100_000, 9), hour, false, 60, 1},
+		{"many streams", ideal(100_000, 900), hour, true, 60, 16},
+		{"no shard without a stream", ideal(100_000, 9), hour, true, 60, 9},
+		{"more than there can be", ideal(1<<60, 1<<40), 1000 * hour, true, maxPieces, 16},
+		{"a short time", ideal(1000, 9), 1, true, 1, 9},
+		{"pages as long as all of it are cut by no time", logs.Estimate{Bytes: 1000, Streams: 10, Pages: 100, Runs: 100, PageSeconds: 100 * 3600}, hour, true, 1, 10},
+		{"pages of all streams are cut by no stream", logs.Estimate{Bytes: 1000, Streams: 10, Pages: 100, Runs: 1000, PageSeconds: 36}, hour, true, 10, 1},
+		{"and such pages not at all", logs.Estimate{Bytes: 1000, Streams: 10, Pages: 100, Runs: 1000, PageSeconds: 100 * 3600}, hour, true, 1, 1},
+		{"ten pages open at a time: a tenth is done twice with each cut", logs.Estimate{Bytes: 1000, Streams: 10, Pages: 100, Runs: 1000, PageSeconds: 10 * 3600}, hour, true, 2, 1},
 	} {
-		pieces, shards := Split{JobBytes: 100, MaxShards: 16}.numbers(logs.Estimate{Bytes: c.bytes, Streams: c.streams}, 0, c.length, c.byStream)
-		require.Equal(t, [2]int{c.pieces, c.shards}, [2]int{pieces, shards}, "%+v", c)
+		pieces, shards := Split{JobBytes: 100, MaxShards: 16}.numbers(c.e, 0, c.length, c.byStream)
+		require.Equal(t, [2]int{c.pieces, c.shards}, [2]int{pieces, shards}, c.what)
 	}
 }
 
@@ -202,7 +212,7 @@ func TestSplitByEstimate(t *testing.T) {
 	for i := range 1000 {
 		rows = append(rows, row{labels: labels.FromStrings("app", "a"), ts: int64(i) * 60e9, line: fmt.Sprintf("n=%04d", i)})
 	}
-	src := sourceOf(fill(logs.HeadOptions{}, rows))
+	src := sourceOf(blockOf(t, t.TempDir(), fill(logs.HeadOptions{Block: logs.BlockOptions{PageRows: 25}}, rows)))
 	e := NewEngine(Options{})
 	for _, c := range []struct {
 		expr     string
