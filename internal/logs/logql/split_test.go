@@ -1,11 +1,13 @@
 package logql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -234,4 +236,26 @@ func TestSplitByEstimate(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, answerText(want), answerText(res))
 	}
+}
+
+// TestBucketsSort: by time, stable, and by an order where one is given.
+func TestBucketsSort(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b buckets
+		for i := range rapid.IntRange(1, 60).Draw(t, "n") {
+			lo := rapid.IntRange(0, 9).Draw(t, "lo")
+			b = append(b, bucket{lo: lo, hi: lo + rapid.IntRange(-1, 3).Draw(t, "length"), acc: acc{n: float64(rapid.IntRange(0, 3).Draw(t, "count")), sum: float64(i)}})
+		}
+		for _, order := range []func(a, b *acc) int{nil, compareAccs} {
+			want := slices.Clone(b)
+			slices.SortStableFunc(want, func(x, y bucket) int {
+				c := cmp.Or(cmp.Compare(x.lo, y.lo), cmp.Compare(x.hi, y.hi))
+				if c == 0 && order != nil {
+					c = order(&x.acc, &y.acc)
+				}
+				return c
+			})
+			require.Equal(t, want, slices.Clone(b).sorted(order))
+		}
+	})
 }
