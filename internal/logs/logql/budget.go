@@ -1,6 +1,7 @@
 package logql
 
 import (
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -100,14 +101,21 @@ func (b *budget) close() { b.release(0, b.bytes.Load()) }
 // checkRead compares what was looked at with the limits, in Loki's words where it has the limit.
 func (b *budget) checkRead(lines, bytes int64) error {
 	if max := b.limits.MaxBytes; max > 0 && bytes > max {
-		return fault.Errorf(fault.Unprocessable, "the query would read too many bytes (query: %s, limit: %s); consider adding more specific stream selectors or reduce the time range of the query",
+		return overRead("the query would read too many bytes (query: %s, limit: %s); consider adding more specific stream selectors or reduce the time range of the query",
 			sizeText(bytes), sizeText(max))
 	}
 	if max := b.limits.MaxLines; max > 0 && lines > max {
-		return fault.Errorf(fault.Unprocessable, "the query would read too many lines (query: %d, limit: %d); consider adding more specific stream selectors or reduce the time range of the query",
+		return overRead("the query would read too many lines (query: %d, limit: %d); consider adding more specific stream selectors or reduce the time range of the query",
 			lines, max)
 	}
 	return nil
+}
+
+// readLimit is the reason of errors of checkRead.
+const readLimit = "query_read_limit"
+
+func overRead(format string, args ...any) error {
+	return &fault.Error{Class: fault.Invalid, Reason: readLimit, Err: fmt.Errorf(format, args...)}
 }
 
 // sizeText prints a size as Loki does in the texts of its limits, such as 1.0GiB.

@@ -159,7 +159,7 @@ func TestLinesAndBytesAreBounded(t *testing.T) {
 		for _, expr := range []string{`sum(count_over_time({app="a"} | json [1m]))`, `{app="a"} | json | x = "y"`} {
 			for _, s := range []Split{{}, {Pieces: 10, Shards: 1, MaxJobs: 1}} {
 				_, err := e.Coordinate(t.Context(), "t", &logs.Query{Kind: logs.Range, Expr: expr, End: 1000e9, Step: 60e9, Limit: 10}, s, asking(e, src))
-				require.Equal(t, fault.Unprocessable, fault.ClassOf(err), "%v", err)
+				require.Equal(t, fault.Invalid, fault.ClassOf(err), "%v", err)
 				require.ErrorContains(t, err, c.text)
 			}
 		}

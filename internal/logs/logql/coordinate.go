@@ -2,6 +2,7 @@ package logql
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -110,7 +111,7 @@ func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take
 	}
 	ask := func(ctx context.Context, i int) (*logs.Result, error) {
 		res, err := r.ask(ctx, query(i, m.shards))
-		if err != nil && m.shards > 1 && fault.ClassOf(err) == fault.Invalid {
+		if err != nil && m.shards > 1 && dependsOnRows(err) {
 			if _, whole := r.ask(ctx, query(i, 1)); whole != nil {
 				err = whole
 			}
@@ -125,6 +126,12 @@ func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take
 		}
 		return take(i/m.shards, res)
 	})
+}
+
+// dependsOnRows reports whether err is of a row that a query came upon.
+func dependsOnRows(err error) bool {
+	var e *fault.Error
+	return fault.ClassOf(err) == fault.Invalid && !(errors.As(err, &e) && e.Reason == readLimit)
 }
 
 // answered is what became of a job.

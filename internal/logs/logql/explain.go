@@ -1,12 +1,49 @@
 package logql
 
 import (
+	"slices"
+
 	"github.com/hune-io/hune/internal/logs"
 )
 
-// bytesPerSecond is how many bytes of lines a query gets through, about: a filter on columns in a single job
-// on two cores. It is only for the estimate that explain shows; see docs/operations.md for how it was measured.
-const bytesPerSecond = 1e9
+// How many bytes of lines a processor gets through in a second, about: where columns tell, and where lines are
+// rebuilt and go through the stages. For the estimate that explain shows only. Measured on the json and logfmt
+// sets by go run ./bench/logs -part dashboards: counts and quantiles of fields, and bytes_over_time.
+const (
+	columnBytesPerSecond = 1e9
+	lineBytesPerSecond   = 250e6
+)
+
+// seconds returns how long what an estimate is of may take, one job after the other on one processor.
+func seconds(p planNode, estimates []logs.Estimate) float64 {
+	speeds := []float64{lineBytesPerSecond}
+	if n, ok := p.(*limitNode); ok {
+		if newPushPlan(stagesOf(n.in), pushScope{hints: logHints(nil)}).narrows() || len(scanOf(n).filters) > 0 {
+			speeds[0] = columnBytesPerSecond // few rows are left
+		}
+	} else {
+		speeds = speeds[:0]
+		for _, n := range leavesOf[*rangeNode](p) {
+			speeds = append(speeds, n.bytesPerSecond())
+		}
+	}
+	sum := 0.0
+	for i, e := range estimates {
+		sum += float64(e.Bytes) / speeds[min(i, len(speeds)-1)]
+	}
+	return sum
+}
+
+func (n *rangeNode) bytesPerSecond() float64 {
+	x, err := newExtractor(nil, n)
+	if err != nil || !slices.Contains(anyOrder, n.agg.Op) || n.doubled || n.agg.Op == OpBytes || n.agg.Op == OpBytesRate {
+		return lineBytesPerSecond
+	}
+	if p := newPushPlan(stagesOf(n.in), pushScope{hints: x.set.hints}); !p.exact || !x.grouped() && p.parser != nil {
+		return lineBytesPerSecond
+	}
+	return columnBytesPerSecond
+}
 
 // estimate answers what the query would look at, for each of its log queries and range aggregations.
 func (r *run) estimate(p planNode) error {
@@ -73,5 +110,5 @@ func explained(p planNode, estimates []logs.Estimate) *logs.Plan {
 		}
 	}
 	return &logs.Plan{Text: planText(p), Tree: planTree(p), Estimate: logs.PlanEstimate{Blocks: sum.Blocks, Pages: sum.Pages, Streams: streams,
-		Lines: sum.Rows, Bytes: sum.Bytes, StoredBytes: sum.StoredBytes, Jobs: jobs, Seconds: float64(sum.Bytes) / bytesPerSecond}}
+		Lines: sum.Rows, Bytes: sum.Bytes, StoredBytes: sum.StoredBytes, Jobs: jobs, Seconds: seconds(p, estimates)}}
 }
