@@ -36,7 +36,7 @@ type Config struct {
 // LogsConfig says into how many jobs logs queries are cut.
 type LogsConfig struct {
 	// JobSize is how many bytes of lines a job is to look at, about, as far as the index tells. A query of less
-	// is one job. Default 512MiB; 0 cuts no query.
+	// is one job. Default 1GiB; 0 cuts no query.
 	JobSize units.Base2Bytes `yaml:"job_size"`
 	// MaxShards bounds by how many shares of the streams a piece of time is divided, where pieces of time alone
 	// are too few. Default 16.
@@ -47,7 +47,7 @@ type LogsConfig struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: 512 * units.MiB, MaxShards: 16, MaxJobs: 16}}
+	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16}}
 }
 
 // Validate reports what is wrong with c.

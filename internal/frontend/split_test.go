@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
@@ -19,6 +20,9 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
 )
+
+// Libraries of object stores start goroutines as they are loaded; everything else must end.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
 // stored is a head with a line a minute for 1000 minutes of 20 streams, as a source.
 func stored() logs.Source {

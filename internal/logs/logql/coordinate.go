@@ -116,11 +116,17 @@ func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take
 				err = whole
 			}
 		}
+		if err == nil && res.Partial != nil {
+			err = r.hold(0, partialSize(res.Partial)) // until it is merged
+		}
 		return res, err
 	}
 	return inTurn(r.ctx, len(m.pieces)*m.shards, atOnce, ask, func(i int, res *logs.Result) (bool, error) {
 		r.res.Stats.Add(res.Stats)
 		r.res.Stats.Jobs++
+		if res.Partial != nil {
+			r.release(0, partialSize(res.Partial))
+		}
 		if err := r.checkRead(r.res.Stats.LinesProcessed, r.res.Stats.BytesProcessed); err != nil {
 			return false, err
 		}

@@ -213,3 +213,19 @@ func (t *entryMerger) stream(ls labels.Labels) int {
 	}
 	return i
 }
+
+// partialSize returns the memory of a partial answer.
+func partialSize(p *logs.Partial) int64 {
+	n := int64(len(p.Entries)) * entryBytes
+	for i := range p.Entries {
+		n += int64(len(p.Entries[i].Entry.Line))
+	}
+	n += int64(len(p.Series)) * seriesBytes
+	for i := range p.Series {
+		n += int64(len(p.Series[i].Buckets)) * bucketBytes
+		for k := range p.Series[i].Buckets {
+			n += int64(len(p.Series[i].Buckets[k].Fold.Values)) * sampleBytes
+		}
+	}
+	return n
+}
