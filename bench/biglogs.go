@@ -101,6 +101,9 @@ func (b *bench) bigLogs(work, stored string, env []string) error {
 	if err := s.askBig(now); err != nil {
 		return errors.Join(err, s.kill())
 	}
+	if err := s.askMany(now, int(manyStreams*min(b.scale, 1))); err != nil {
+		return errors.Join(err, s.kill())
+	}
 	return s.stop()
 }
 
@@ -245,8 +248,65 @@ func (s *server) askBig(now time.Time) error {
 		logs("lines with a word over time", `sum by (pod) (count_over_time({app="json"} |= "completed" [5m]))`, "step", "300"),
 		logs("mean of a field over time", `sum(sum_over_time({app="json"} | json | unwrap latency_ms [5m]))`, "step", "300"),
 		logs("levels over time, everything", `sum by (detected_level) (count_over_time({env="big"}[5m]))`, "step", "300"),
+		logs("newest 100 of a filter", `{app="json"} | json | status >= 500`),
+		logs("oldest 100 of a filter", `{app="json"} | json | status >= 500`, "direction", "forward"),
+		logs("newest 100 of a rare word", `{env="big"} |= "duplicate key" | json`),
+		logs("dashboard: errors by level", `sum by (detected_level) (count_over_time({app="json"} |= "error" [1m]))`, "step", "60"),
+		logs("dashboard: quantile of a JSON field", `quantile_over_time(0.95, {app="json"} | json | __error__="" | unwrap latency_ms [5m]) by (pod)`, "step", "300"),
+		logs("dashboard: topk of a logfmt field", `topk(5, sum by (component) (count_over_time({app="logfmt"} | logfmt [5m])))`, "step", "300"),
+		logs("dashboard: share of errors", `sum(rate({app="json"} | json | status >= 500 [5m])) / sum(rate({app="json"}[5m]))`, "step", "300"),
+		logs("explain of a dashboard", `sum by (detected_level) (count_over_time({env="big"} |= "error" [1m]))`, "step", "60", "explain", "true"),
 	} {
 		if err := ask(s, q, bucketReads); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// manyStreams is how many streams the questions about labels are asked of.
+const manyStreams = 100_000
+
+// askMany sends two lines of each of n streams, and asks for labels and series: of recent streams, and of those
+// in the bucket.
+func (s *server) askMany(now time.Time, n int) error {
+	const batch = 5000
+	for from := 0; from < n; from += batch {
+		var req push.PushRequest
+		for i := from; i < min(from+batch, n); i++ {
+			at := now.Add(time.Duration(i-n) * time.Millisecond)
+			req.Streams = append(req.Streams, push.Stream{Labels: fmt.Sprintf(`{app="app-%d", env="many", namespace="ns-%d", pod="pod-%d"}`, i%1000, i%10, i),
+				Entries: []push.Entry{{Timestamp: at, Line: "started"}, {Timestamp: at.Add(time.Microsecond), Line: "ready"}}})
+		}
+		if err := s.post("/loki/api/v1/push", protobufType, snappy.Encode(nil, must(req.Marshal()))); err != nil {
+			return err
+		}
+	}
+	for _, place := range []string{"recent", "in the bucket"} {
+		fmt.Printf("\n%d streams, %s\n\n", n, place)
+		fmt.Println("| question | first ms | median of 5 ms | server CPU ms |")
+		fmt.Println("|---|---|---|---|")
+		times := url.Values{"start": {strconv.FormatInt(now.Add(-bigLength).UnixNano(), 10)}, "end": {strconv.FormatInt(now.Add(time.Minute).UnixNano(), 10)}}
+		get := func(name, path string, more ...string) question {
+			v := url.Values{}
+			for i := 0; i+1 < len(more); i += 2 {
+				v.Set(more[i], more[i+1])
+			}
+			return question{name, "/loki/api/v1/" + path + "?" + times.Encode() + "&" + v.Encode()}
+		}
+		for _, q := range []question{
+			get("label names", "labels"),
+			get("values of namespace", "label/namespace/values"),
+			get("values of pod of a namespace", "label/pod/values", "query", `{namespace="ns-3"}`),
+			get("series of an app", "series", "match[]", `{app="app-77"}`),
+			get("statistics of a namespace", "index/stats", "query", `{namespace="ns-3"}`),
+			get("explain of a count", "query_range", "query", `sum(count_over_time({namespace="ns-3"}[1m]))`, "explain", "true"),
+		} {
+			if err := ask(s, q); err != nil {
+				return err
+			}
+		}
+		if err := s.post("/flush", "", nil); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"log/slog"
 	"math"
 	"net/http"
 	"os"
@@ -13,11 +14,14 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/api/loki"
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/tenant"
@@ -109,7 +113,7 @@ func (m *logqlMemory) SelectRows(_ context.Context, _ string, s logs.Select) ite
 			if s.Direction == logs.Backward {
 				r = &m.rows[len(m.rows)-1-i]
 			}
-			if r.entry.Timestamp < s.Start || r.entry.Timestamp >= s.End || !matchesAll(ms, r.labels) {
+			if r.entry.Timestamp < s.Start || r.entry.Timestamp >= s.End || !matchesAll(ms, r.labels) || !s.Shard.Has(r.labels) {
 				continue
 			}
 			batch.Streams = append(batch.Streams, r.labels)
@@ -137,6 +141,18 @@ func (m *logqlMemory) Extents(ctx context.Context, tenant string, start, end int
 		out[i] = logs.Extent{Labels: ls, Oldest: start, Newest: end}
 	}
 	return out, err
+}
+
+func (m *logqlMemory) Estimate(_ context.Context, _ string, s logs.Select) (logs.Estimate, error) {
+	ms := compileMatchers(s.Matchers)
+	var e logs.Estimate
+	for _, r := range m.rows {
+		if r.entry.Timestamp >= s.Start && r.entry.Timestamp < s.End && matchesAll(ms, r.labels) && s.Shard.Has(r.labels) {
+			e.Rows++
+			e.Bytes += int64(len(r.entry.Line))
+		}
+	}
+	return e, nil
 }
 
 func (m *logqlMemory) Series(_ context.Context, _ string, start, end int64, sets [][]logs.Matcher) ([]labels.Labels, error) {
@@ -200,12 +216,34 @@ func (r logqlRunner) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	return job.Result{Logs: res}, err
 }
 
-// logqlServer is the API over source, with the limits of the recorded server.
-func logqlServer(source logs.Source, pusher loki.Pusher) http.Handler {
+// fixedSplit cuts every query that can be cut into the same number of jobs.
+type fixedSplit struct {
+	*logql.Engine
+	split logql.Split
+}
+
+func (f fixedSplit) Coordinate(ctx context.Context, tenant string, q *logs.Query, _ logql.Split, ask logql.Ask) (*logs.Result, error) {
+	return f.Engine.Coordinate(ctx, tenant, q, f.split, ask)
+}
+
+// logqlServer is the API over source, with the limits of the recorded server. With a split queries go through a
+// frontend.
+func logqlServer(t testing.TB, source logs.Source, pusher loki.Pusher, split logql.Split) http.Handler {
 	engine := logql.NewEngine(logql.Options{Limits: func(string) logql.Limits {
 		return logql.Limits{MaxLength: 721 * time.Hour}
 	}})
-	h := loki.New(loki.Options{Runner: logqlRunner{engine, source}, Pusher: pusher})
+	var runner job.Runner = logqlRunner{engine, source}
+	if split.MaxJobs > 0 {
+		l := limits.DefaultConfig()
+		l.Queries.Timeout = 0
+		overrides, err := limits.New(l, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runner = frontend.New(frontend.Options{Config: frontend.DefaultConfig(), Next: runner, Logs: fixedSplit{engine, split}, Limits: overrides,
+			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now})
+	}
+	h := loki.New(loki.Options{Runner: runner, Pusher: pusher})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous)))
 	})
@@ -267,20 +305,25 @@ func logqlBlock(t *testing.T, h *logs.Head) *logs.Block {
 	return b
 }
 
-// TestLogQLStored replays the corpus over a head, a block, and blocks with a head.
+// TestLogQLStored replays the corpus over a head, a block, and blocks with a head, and through a frontend that
+// cuts queries by time and by streams.
 func TestLogQLStored(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		every  int
 		blocks func(n int) int // how many of n heads become blocks
+		split  logql.Split
 	}{
-		{"head", math.MaxInt, func(int) int { return 0 }},
-		{"block", math.MaxInt, func(int) int { return 1 }},
-		{"blocks and head", 9000, func(n int) int { return n - 1 }},
+		{"head", math.MaxInt, func(int) int { return 0 }, logql.Split{}},
+		{"block", math.MaxInt, func(int) int { return 1 }, logql.Split{}},
+		{"blocks and head", 9000, func(n int) int { return n - 1 }, logql.Split{}},
+		{"head, frontend, 1 shard", math.MaxInt, func(int) int { return 0 }, logql.Split{Pieces: 1, Shards: 1, MaxJobs: 4}},
+		{"block, frontend, 5 pieces of 7 shards", math.MaxInt, func(int) int { return 1 }, logql.Split{Pieces: 5, Shards: 7, MaxJobs: 4}},
+		{"blocks and head, frontend, 7 shards", 9000, func(n int) int { return n - 1 }, logql.Split{Pieces: 1, Shards: 7, MaxJobs: 4}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			heads := &logqlHeads{enricher: logs.NewEnricher(logs.DefaultEnrichOptions()), every: c.every}
-			target := Handler(logqlServer(heads.source(), heads))
+			target := Handler(logqlServer(t, heads.source(), heads, c.split))
 			if err := LogQLLoad(target); err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +343,7 @@ func TestLogQLStored(t *testing.T) {
 // TestLogQL replays what Loki answered against the engine over a plain list of rows.
 func TestLogQL(t *testing.T) {
 	memory := newLogQLMemory()
-	target := Handler(logqlServer(memory, memory))
+	target := Handler(logqlServer(t, memory, memory, logql.Split{}))
 	if err := LogQLLoad(target); err != nil {
 		t.Fatal(err)
 	}

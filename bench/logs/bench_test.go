@@ -94,3 +94,8 @@ func TestIngest(t *testing.T) {
 		})
 	}
 }
+
+// Dashboard queries are compared with the plain evaluator: an error says which differs.
+func TestDashboards(t *testing.T) {
+	require.NoError(t, dashboardsPart(t.Context(), smallBench(t, "json", "logfmt")))
+}

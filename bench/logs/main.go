@@ -2,7 +2,7 @@
 // fast they are written and rebuilt, how quickly they answer, and what the whole ingest path costs. It
 // prints tables for docs/benchmarks.md, with what was asked for and was missed.
 //
-//	go run ./bench/logs [-size 32MB] [-sets hdfs,json] [-part columns,ratio,encode,search,ingest]
+//	go run ./bench/logs [-size 32MB] [-sets hdfs,json] [-part columns,ratio,encode,search,ingest,dashboards,index]
 //
 // Speed is per second of processor time of this process, collector of garbage included, not of the
 // clock: other work on the machine disturbs it less. Compare figures of one run with each other.
@@ -35,6 +35,8 @@ var parts = []part{
 	{"encode", encodePart},
 	{"search", searchPart},
 	{"ingest", ingestPart},
+	{"dashboards", dashboardsPart},
+	{"index", indexPart},
 }
 
 // bench is what the parts share.
@@ -48,7 +50,7 @@ type bench struct {
 func main() {
 	size := flag.String("size", "32MB", "bytes of lines in a set")
 	names := flag.String("sets", "all", "data sets, by name")
-	which := flag.String("part", "columns,ratio,encode,search,ingest", "what to measure")
+	which := flag.String("part", "columns,ratio,encode,search,ingest,dashboards,index", "what to measure")
 	seed := flag.Uint64("seed", 1, "of the generator")
 	dir := flag.String("dir", os.TempDir(), "folder for blocks")
 	flag.Parse()

@@ -220,7 +220,8 @@ func (r absent) Run(context.Context, job.Job) (job.Result, error) {
 // logLimits are a tenant's limits as the LogQL engine wants them.
 func (a *App) logLimits(id string) logql.Limits {
 	q := a.overrides.For(id).Queries
-	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLogsLength), MaxBytes: int64(q.MaxBytes)}
+	return logql.Limits{MaxSeries: q.MaxSeries, MaxEntries: q.MaxEntries, MaxPoints: q.MaxPoints, MaxLength: time.Duration(q.MaxLogsLength), MaxBytes: int64(q.MaxBytes),
+		MaxLines: q.MaxLines, MaxSamples: q.MaxSamples, MaxMemory: int64(q.MaxMemory)}
 }
 
 // lokiLimits are a tenant's limits under Loki's names.

@@ -80,6 +80,7 @@ type App struct {
 	scheduler   *scheduler.Scheduler
 	frontend    *frontend.Frontend
 	logEngine   *logql.Engine
+	logMemory   *logql.Memory // of all engines
 	scraper     *scraper.Scraper
 	collector   *collector.Collector
 	grpc        *grpc.Server

@@ -11,6 +11,8 @@ import (
 
 	"github.com/grafana/dskit/services"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/bucket"
@@ -89,6 +91,9 @@ func wantedRoles(asked []string) ([]string, error) {
 }
 
 func (a *App) makeLimits(context.Context) (_ services.Service, err error) {
+	a.logMemory = logql.NewMemory(int64(a.cfg.Querier.LogsMemory))
+	promauto.With(a.registry).NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_logs_query_memory_bytes",
+		Help: "What logs queries hold for their answers and while they compute."}, func() float64 { now, _ := a.logMemory.Held(); return float64(now) })
 	a.overrides, err = limits.New(a.cfg.Limits, a.cfg.Overrides)
 	return nil, err
 }
@@ -156,7 +161,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 }
 
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
-	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits})
+	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
 	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
 		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active,
 		Damaged: func(object string) {
@@ -169,7 +174,8 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 }
 
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
-	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler, Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
+		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	return nil, nil
 }
 

@@ -1,16 +1,20 @@
 // Package frontend is the query frontend role: what every read goes through before it becomes jobs.
-// It applies the tenant's limits of time and range, counts and logs the query, and hands it to the scheduler. Splitting by time and
-// shard and caching of results stand here too when the engines can use them: the callers see no
-// difference.
+// It applies the tenant's limits of time and range, counts and logs the query, and hands it to the scheduler.
+//
+// A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
+// merged here (split.go); how is the engine's business. Queries of the other signals are one job each, for
+// now. Caching of results will stand here, too: the callers see no difference.
 package frontend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"time"
 
+	"github.com/alecthomas/units"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/common/model"
@@ -25,17 +29,34 @@ import (
 type Config struct {
 	// SlowQuery logs queries that took at least this long, with what they read. Default 10s; 0 logs none.
 	SlowQuery model.Duration `yaml:"slow_query"`
+	// Logs says into how many jobs logs queries are cut.
+	Logs LogsConfig `yaml:"logs"`
+}
+
+// LogsConfig says into how many jobs logs queries are cut.
+type LogsConfig struct {
+	// JobSize is how many bytes of lines a job is to look at, about, as far as the index tells. A query of less
+	// is one job. Default 1GiB; 0 cuts no query.
+	JobSize units.Base2Bytes `yaml:"job_size"`
+	// MaxShards bounds by how many shares of the streams a piece of time is divided, where pieces of time alone
+	// are too few. Default 16.
+	MaxShards int `yaml:"max_shards"`
+	// MaxJobs is how many jobs of one query run at once. Default 16.
+	MaxJobs int `yaml:"max_jobs"`
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{SlowQuery: model.Duration(10 * time.Second)}
+	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16}}
 }
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
 	if c.SlowQuery < 0 {
 		return fmt.Errorf("slow_query: %s must not be negative", c.SlowQuery)
+	}
+	if c.Logs.JobSize < 0 || c.Logs.MaxShards <= 0 || c.Logs.MaxJobs <= 0 {
+		return errors.New("logs: job_size must not be negative, max_shards and max_jobs must be positive")
 	}
 	return nil
 }
@@ -44,16 +65,20 @@ func (c Config) Validate() error {
 type Frontend struct {
 	cfg      Config
 	next     job.Runner
+	logs     LogsCoordinator
+	slots    slots
 	limits   *limits.Overrides
 	logger   *slog.Logger
 	now      func() time.Time
 	duration *prometheus.HistogramVec
+	retries  prometheus.Counter
 }
 
 // Options are what the program gives a frontend; all are required.
 type Options struct {
 	Config     Config
 	Next       job.Runner // takes the jobs: the scheduler
+	Logs       LogsCoordinator
 	Limits     *limits.Overrides
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -62,8 +87,10 @@ type Options struct {
 
 // New returns a frontend.
 func New(o Options) *Frontend {
-	return &Frontend{cfg: o.Config, next: o.Next, limits: o.Limits, logger: o.Logger, now: o.Now,
-		duration: promauto.With(o.Registerer).NewHistogramVec(prometheus.HistogramOpts{
+	factory := promauto.With(o.Registerer)
+	return &Frontend{cfg: o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
+		retries: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_retries_total", Help: "Query jobs that failed and were done once more."}),
+		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"signal", "kind", "outcome"})}
@@ -81,12 +108,11 @@ func (f *Frontend) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	}
 	if limits.Timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(limits.Timeout),
-			fault.Errorf(fault.Timeout, "the query took longer than the limit of %s", limits.Timeout))
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(limits.Timeout), tookTooLong(d.signal, limits.Timeout))
 		defer cancel()
 	}
 	started := time.Now()
-	r, err := f.next.Run(ctx, j)
+	r, err := f.run(ctx, j)
 	took := time.Since(started)
 	if err != nil && ctx.Err() != nil {
 		// Say why the context ended rather than how the deepest layer noticed.
@@ -98,6 +124,15 @@ func (f *Frontend) Run(ctx context.Context, j job.Job) (job.Result, error) {
 			"start", d.start, "end", d.end, "tags", d.tags, "duration", took, "err", err)
 	}
 	return r, err
+}
+
+// tookTooLong is why the time budget of a query ended it; for logs in Loki's words.
+func tookTooLong(s signal.Signal, limit model.Duration) error {
+	if s == signal.Logs {
+		return fault.Errorf(fault.Timeout, "Request timed out, decrease the duration of the request or add more label matchers (prefer exact match over regex match) "+
+			"to reduce the amount of data processed. The query took longer than the limit of %s.", limit)
+	}
+	return fault.Errorf(fault.Timeout, "the query took longer than the limit of %s", limit)
 }
 
 type description struct {

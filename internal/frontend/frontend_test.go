@@ -16,6 +16,7 @@ import (
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -32,7 +33,7 @@ func newFrontend(t *testing.T, change func(*limits.QueryLimits), next runnerFunc
 	}
 	overrides, err := limits.New(l, nil)
 	require.NoError(t, err)
-	return New(Options{Config: DefaultConfig(), Next: next, Limits: overrides, Logger: slog.New(slog.DiscardHandler),
+	return New(Options{Config: DefaultConfig(), Next: next, Logs: logql.NewEngine(logql.Options{}), Limits: overrides, Logger: slog.New(slog.DiscardHandler),
 		Registerer: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(10_000, 0) }})
 }
 
@@ -42,8 +43,9 @@ func TestTimeoutNamesTheLimit(t *testing.T) {
 			<-ctx.Done()
 			return job.Result{}, errors.New("some layer noticed")
 		})
-		_, err := f.Run(t.Context(), job.Job{Tenant: "a", Logs: &logs.Query{Kind: logs.Range}})
+		_, err := f.Run(t.Context(), job.Job{Tenant: "a", Logs: &logs.Query{Kind: logs.Range, Expr: `{app="a"}`}})
 		require.Equal(t, fault.Timeout, fault.ClassOf(err))
+		require.ErrorContains(t, err, "Request timed out, decrease the duration of the request")
 		require.ErrorContains(t, err, "limit of 1m")
 	})
 }

@@ -152,6 +152,11 @@ func (i *Ingester) Extents(ctx context.Context, tenant string, start, end int64,
 	return i.logSrc.Extents(ctx, tenant, start, end, matchers)
 }
 
+// Estimate implements logs.Source.
+func (i *Ingester) Estimate(ctx context.Context, tenant string, s logs.Select) (logs.Estimate, error) {
+	return i.logSrc.Estimate(ctx, tenant, s)
+}
+
 // TraceByID implements traces.Source.
 func (i *Ingester) TraceByID(ctx context.Context, tenant string, id traces.ID, start, end uint64) (*traces.Trace, error) {
 	return i.traceSrc.TraceByID(ctx, tenant, id, start, end)

@@ -150,6 +150,14 @@ type QueryLimits struct {
 	MaxLookback model.Duration `yaml:"max_query_lookback"`
 	// MaxBytes bounds the log lines that one logs query may look at, in bytes. Default 0: no bound.
 	MaxBytes units.Base2Bytes `yaml:"max_query_bytes"`
+	// MaxLines bounds the log lines that one logs query may look at. Default 0: no bound.
+	MaxLines int64 `yaml:"max_query_lines"`
+	// MaxSamples bounds the samples that one logs query may hold while it computes, of all series together.
+	// Default 50000000, which 0 also means.
+	MaxSamples int `yaml:"max_query_samples"`
+	// MaxMemory bounds what one logs query may hold for its answer and while it computes, in bytes. Default 1GiB,
+	// which 0 also means.
+	MaxMemory units.Base2Bytes `yaml:"max_query_memory"`
 	// MaxSeries bounds the series of a logs metric query's answer. Default 500.
 	MaxSeries int `yaml:"max_query_series"`
 	// MaxEntries bounds the limit that a logs query may ask for. Default 5000.
@@ -178,7 +186,7 @@ func DefaultConfig() Limits {
 		},
 		Queries: QueryLimits{
 			Timeout: model.Duration(2 * time.Minute), MaxLogsLength: model.Duration(721 * time.Hour), MaxSeries: 500, MaxEntries: 5000,
-			MaxPoints: 11_000,
+			MaxPoints: 11_000, MaxSamples: 50_000_000, MaxMemory: units.GiB,
 		},
 	}
 }
@@ -236,6 +244,9 @@ func (l *Limits) Validate() error {
 	check("queries.max_logs_query_length", q.MaxLogsLength < 0)
 	check("queries.max_query_lookback", q.MaxLookback < 0)
 	check("queries.max_query_bytes", q.MaxBytes < 0)
+	check("queries.max_query_lines", q.MaxLines < 0)
+	check("queries.max_query_samples", q.MaxSamples < 0)
+	check("queries.max_query_memory", q.MaxMemory < 0)
 	check("queries.max_query_series", q.MaxSeries < 0)
 	check("queries.max_entries_limit_per_query", q.MaxEntries < 0)
 	check("queries.max_points_per_series", q.MaxPoints < 0)

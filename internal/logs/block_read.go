@@ -37,7 +37,7 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) 
 		return nil, fmt.Errorf("open logs block %s: %w: logs blocks of version 1 can't be read", r.Name(), block.ErrVersion)
 	}
 	b := &Block{r: r, cache: cache}
-	b.pageSet = pageSet{name: r.Name(), store: b, find: b.findStreams}
+	b.pageSet = pageSet{name: r.Name(), store: b, stored: r.Size(), find: b.findStreams}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open logs block: %w", err)
 	}

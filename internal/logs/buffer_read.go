@@ -140,6 +140,7 @@ func (h *buffer) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, erro
 			return
 		}
 		views, names := h.views([]matcherSet{q.matchers}, q.start, q.end)
+		views = q.shard.views(views)
 		streams := make([]labels.Labels, len(views))
 		var pieces []piece
 		for i := range views {

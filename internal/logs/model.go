@@ -92,6 +92,8 @@ type Select struct {
 	// Levels are matchers on the detected level that every wanted row passes: permission to leave out what
 	// holds no such row.
 	Levels []Matcher
+	// Shard leaves only a share of the streams. It is duty.
+	Shard Shard
 	// TraceID, where set, leaves only the rows that name this trace, by 32 hexadecimal digits, as the value
 	// of one of the usual keys in structured metadata or in the line. It is duty, and cheap: an index leads
 	// to the few blocks and pages with such rows, so the time range may be all of time.
@@ -134,6 +136,8 @@ type Source interface {
 	// Extents returns, for each stream that matches and has entries in [start, end), bounds of the times
 	// of its entries. It may count in entries outside of the range, and reads next to nothing.
 	Extents(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]Extent, error)
+	// Estimate says how much SelectRows and Scan would look at for s, at most. It reads no rows.
+	Estimate(ctx context.Context, tenant string, s Select) (Estimate, error)
 }
 
 // Extent bounds the times of the entries of a stream: nanoseconds, both inclusive.
@@ -190,6 +194,20 @@ type Query struct {
 	// TraceID, where set, leaves only the entries that name this trace, as Select.TraceID does. A Range keeps
 	// its time range; TraceRows is a log query over any, with an Expr that may be empty.
 	TraceID string
+
+	// Explain asks for the plan and an estimate of its cost instead of an answer: Result.Plan.
+	Explain bool
+	// Estimate asks what there is to look at instead: Result.Estimates.
+	Estimate bool
+
+	// The rest is of jobs that a query was cut into.
+
+	// Partial asks for Result.Partial, to be merged with that of other jobs.
+	Partial bool
+	// Shard leaves only a share of the streams.
+	Shard Shard
+	// RowsStart and RowsEnd leave only rows of these times [start, end); an end of 0 leaves all.
+	RowsStart, RowsEnd int64
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -205,6 +223,9 @@ type Result struct {
 	Fields      []DetectedField
 	Pattern     []PatternSeries
 	Stats       QueryStats
+	Partial     *Partial
+	Estimates   []Estimate // by log query and range aggregation, as they stand in the query
+	Plan        *Plan
 	Ordered     bool // Vector is in the order that the query asked for (sort, topk)
 }
 
@@ -264,7 +285,25 @@ type QueryStats struct {
 	RangeReads       int64 // requests to the bucket
 	LinesProcessed   int64
 	BytesProcessed   int64 // of lines, uncompressed; of rows that stand in pages, with their metadata
+	PostFilterLines  int64 // lines that all stages let pass
 	EntriesReturned  int64
 	ExecNanoseconds  int64
-	QueueNanoseconds int64
+	QueueNanoseconds int64 // of all jobs together
+	// Jobs, Pieces and Shards say how the query was cut: Pieces of time, of which each was done in so many
+	// Shards of streams. All are 0 where it was not.
+	Jobs, Pieces, Shards int64
+	MemoryBytes          int64 // held at once for the answer and while computing, at most
+}
+
+// Add adds what another part of the query cost.
+func (s *QueryStats) Add(o QueryStats) {
+	s.Blocks += o.Blocks
+	s.Pages += o.Pages
+	s.BytesRead += o.BytesRead
+	s.RangeReads += o.RangeReads
+	s.LinesProcessed += o.LinesProcessed
+	s.BytesProcessed += o.BytesProcessed
+	s.PostFilterLines += o.PostFilterLines
+	s.QueueNanoseconds += o.QueueNanoseconds
+	s.MemoryBytes = max(s.MemoryBytes, o.MemoryBytes)
 }

@@ -132,6 +132,7 @@ func (h *buffer) Scan(ctx context.Context, s Select, visit func(context.Context,
 		return err
 	}
 	views, names := h.views([]matcherSet{q.matchers}, q.start, q.end)
+	views = q.shard.views(views)
 	for i := range views {
 		v := &views[i]
 		var failed error

@@ -50,7 +50,7 @@ func (s *pageSet) begin(ctx context.Context, q *selection) (*foundStreams, error
 	if q.trace != nil && found.Next(0) >= 0 {
 		q.tracePages, err = s.store.traceID(ctx, q.trace.hash, q.stats)
 	}
-	return newFoundStreams(s.streams, found), err
+	return newFoundStreams(s.streams, q.shard.among(s.streams, found)), err
 }
 
 // selectSlice yields the rows of one slice of time and reports whether to go on.

@@ -18,6 +18,7 @@ type pageSet struct {
 	streams streamList
 	index   pageIndex
 	store   pageStore
+	stored  int64 // size of the block in the bucket; 0 where pages are in memory
 	// find returns the streams that match all of the matchers.
 	find func(matcherSet) (*block.Bitmap, error)
 }

@@ -23,6 +23,7 @@ type Part interface {
 	Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error)
 	Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error
 	Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error)
+	Estimate(ctx context.Context, s Select) (Estimate, error)
 }
 
 // timeRange is an inclusive range of timestamps.

@@ -62,6 +62,7 @@ func (m *model) selectRows(s Select) []modelRow {
 	var out []modelRow
 	for _, r := range m.rows {
 		ok := r.Timestamp >= s.Start && r.Timestamp < s.End && modelMatches(s.Matchers, r.stream)
+		ok = ok && s.Shard.Has(r.stream)
 		for _, f := range s.Filters {
 			hit := slices.ContainsFunc(f.Match, func(n string) bool {
 				if f.Regexp {
@@ -192,6 +193,9 @@ func genSelect(t *rapid.T) Select {
 		Matchers:  genMatchers(t),
 	}
 	s.End = s.Start + rapid.Int64Range(0, 45).Draw(t, "length")
+	if of := rapid.SampledFrom([]int{0, 0, 1, 2, 7}).Draw(t, "shards"); of > 0 {
+		s.Shard = Shard{rapid.IntRange(0, of-1).Draw(t, "shard"), of}
+	}
 	for range rapid.IntRange(0, 2).Draw(t, "filters") {
 		f := LineFilter{Negate: rapid.Bool().Draw(t, "negate"), Regexp: rapid.Bool().Draw(t, "regexp")}
 		f.Match = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"", "error", "o", "long", "rror o", "^e", "a|b"}), 1, 2, rapid.ID).Draw(t, "match")
@@ -222,6 +226,7 @@ func checkPart(t *rapid.T, name string, want *model, got Source) {
 			g = g[:s.Limit] // a merge goes on as long as its caller wants
 		}
 		require.Equal(t, printRows(w), printRows(g), "%s: %+v", name, s)
+		checkEstimate(t, name, s, w, got)
 	}
 	checkScan(t, name, want, got)
 	sets := [][]Matcher{genMatchers(t), genMatchers(t)}[:rapid.IntRange(0, 2).Draw(t, "sets")]

@@ -25,6 +25,7 @@ type selection struct {
 	trace      *traceQuery   // nil: any
 	tracePages block.IDPages // that may have rows of trace
 	narrow     func(context.Context, *Page) (column.Set, error)
+	shard      Shard
 	stats      *Stats
 }
 
@@ -46,7 +47,7 @@ func compileSelect(ctx context.Context, s Select) (*selection, error) {
 		return nil, err
 	}
 	return &selection{matchers: ms, trace: trace, filters: filters, levels: levels, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit,
-		narrow: s.Narrow, stats: StatsFrom(ctx)}, nil
+		narrow: s.Narrow, shard: s.Shard, stats: StatsFrom(ctx)}, nil
 }
 
 // metadataReader gives the metadata of a row: it appends it to dst.

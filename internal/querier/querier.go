@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/alecthomas/units"
 	"github.com/grafana/dskit/services"
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,15 +38,18 @@ type Config struct {
 	Concurrency int `yaml:"concurrency"`
 	// MaxOpenBlocks is how many blocks of each signal keep their index in memory. Default 512.
 	MaxOpenBlocks int `yaml:"max_open_blocks"`
+	// LogsMemory bounds what all logs queries of the process hold together for their answers and while they
+	// compute, in bytes. A query that would go beyond it is answered 503. Default 2GiB; 0 is no bound.
+	LogsMemory units.Base2Bytes `yaml:"logs_memory"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{MaxOpenBlocks: 512} }
+func DefaultConfig() Config { return Config{MaxOpenBlocks: 512, LogsMemory: 2 * units.GiB} }
 
 // Validate reports what is wrong with c.
 func (c Config) Validate() error {
-	if c.Concurrency < 0 || c.MaxOpenBlocks <= 0 {
-		return errors.New("concurrency must not be negative and max_open_blocks must be positive")
+	if c.Concurrency < 0 || c.LogsMemory < 0 || c.MaxOpenBlocks <= 0 {
+		return errors.New("concurrency and logs_memory must not be negative and max_open_blocks must be positive")
 	}
 	return nil
 }

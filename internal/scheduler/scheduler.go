@@ -61,7 +61,8 @@ type waiting struct {
 	ctx    context.Context
 	job    job.Job
 	since  time.Time
-	answer chan answer // capacity 1: Finish never blocks
+	waited time.Duration // until a querier took it
+	answer chan answer   // capacity 1: Finish never blocks
 }
 
 type answer struct {
@@ -149,7 +150,8 @@ func (s *Scheduler) signal() {
 func (s *Scheduler) Take(ctx context.Context) (context.Context, job.Ticket, error) {
 	for {
 		if w := s.next(); w != nil {
-			s.waited.Observe(time.Since(w.since).Seconds())
+			w.waited = time.Since(w.since)
+			s.waited.Observe(w.waited.Seconds())
 			s.inFlight.Inc()
 			return w.ctx, job.Ticket{ID: w.id, Job: w.job}, nil
 		}
@@ -193,6 +195,9 @@ func (s *Scheduler) Finish(id uint64, r job.Result, err error) {
 	s.mu.Unlock()
 	s.inFlight.Dec()
 	if w != nil {
+		if r.Logs != nil {
+			r.Logs.Stats.QueueNanoseconds += w.waited.Nanoseconds()
+		}
 		w.answer <- answer{r, err}
 	}
 }

@@ -335,21 +335,31 @@ func (e *encoder) stats(s *logs.QueryStats) {
 	e.buf = strconv.AppendFloat(e.buf, seconds, 'f', -1, 64)
 	e.raw(`,"queueTime":`)
 	e.buf = strconv.AppendFloat(e.buf, time.Duration(s.QueueNanoseconds).Seconds(), 'f', -1, 64)
-	e.raw(`,"subqueries":0,`)
+	e.raw(",")
+	field("subqueries", s.Jobs)
 	field("totalEntriesReturned", s.EntriesReturned)
-	e.raw(`"splits":0,"shards":0,"totalPostFilterLines":0,"totalStructuredMetadataBytesProcessed":0},"querier":{"store":{`)
+	field("splits", s.Pieces)
+	field("shards", s.Shards)
+	field("totalPostFilterLines", s.PostFilterLines)
+	e.raw(`"totalStructuredMetadataBytesProcessed":0},"querier":{"store":{`)
 	field("totalChunksRef", s.Pages)
 	field("totalChunksDownloaded", s.RangeReads)
 	e.raw(`"chunksDownloadTime":0,"queryReferencedStructuredMetadata":false,"chunk":{"headChunkBytes":0,"headChunkLines":0,`)
 	field("decompressedBytes", s.BytesProcessed)
 	field("decompressedLines", s.LinesProcessed)
 	field("compressedBytes", s.BytesRead)
-	e.raw(`"totalDuplicates":0,"postFilterLines":0,"headChunkStructuredMetadataBytes":0,"decompressedStructuredMetadataBytes":0},` +
+	field("postFilterLines", s.PostFilterLines)
+	e.raw(`"totalDuplicates":0,"headChunkStructuredMetadataBytes":0,"decompressedStructuredMetadataBytes":0},` +
 		`"chunkRefsFetchTime":0,"congestionControlLatency":0,"pipelineWrapperFilteredLines":0}},` +
 		`"ingester":{"totalReached":0,"totalChunksMatched":0,"totalBatches":0,"totalLinesSent":0,"store":{"totalChunksRef":0,` +
 		`"totalChunksDownloaded":0,"chunksDownloadTime":0,"queryReferencedStructuredMetadata":false,"chunk":{"headChunkBytes":0,` +
 		`"headChunkLines":0,"decompressedBytes":0,"decompressedLines":0,"compressedBytes":0,"totalDuplicates":0,"postFilterLines":0,` +
 		`"headChunkStructuredMetadataBytes":0,"decompressedStructuredMetadataBytes":0},"chunkRefsFetchTime":0,` +
 		`"congestionControlLatency":0,"pipelineWrapperFilteredLines":0}},"cache":{},"index":{"totalChunks":0,"postFilterChunks":0,` +
-		`"shardsDuration":0,"usedBloomFilters":false}}`)
+		`"shardsDuration":0,"usedBloomFilters":false},"hune":{`)
+	field("blocks", s.Blocks)
+	field("jobs", s.Jobs)
+	e.raw(`"memoryBytes":`)
+	e.int(s.MemoryBytes)
+	e.raw("}}")
 }

@@ -84,6 +84,7 @@ func (h *Handler) instantQuery(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *logs.Query) error {
+	explains := p.explains()
 	if p.err != nil {
 		return p.err
 	}
@@ -91,6 +92,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *l
 	expr, err := logql.Parse(q.Expr)
 	if err != nil {
 		return err
+	}
+	if explains {
+		return h.explain(w, r, q)
 	}
 	_, isLog := expr.(*logql.LogQuery)
 	return h.encoded(w, r, q, isLog)

@@ -73,6 +73,10 @@ func (s *repeater) Extents(context.Context, string, int64, int64, []logs.Matcher
 	return nil, nil
 }
 
+func (s *repeater) Estimate(context.Context, string, logs.Select) (logs.Estimate, error) {
+	return logs.Estimate{}, nil
+}
+
 // BenchmarkEngine measures lines a second through the whole engine: a row is decoded, filtered,
 // parsed and folded.
 func BenchmarkEngine(b *testing.B) {

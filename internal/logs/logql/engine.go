@@ -12,7 +12,7 @@ import (
 )
 
 // Limits bound what one query of a tenant may cost. Zero means no limit, but for MaxSeries,
-// MaxEntries and MaxPoints, which take their defaults then.
+// MaxEntries, MaxPoints, MaxSamples and MaxMemory, which take their defaults then.
 type Limits struct {
 	MaxSeries  int           // series of an answer; default 500
 	MaxEntries int           // entries of an answer; default 5000
@@ -20,6 +20,8 @@ type Limits struct {
 	MaxSamples int           // samples held while computing, of all series together; default 50 million
 	MaxLength  time.Duration // end - start
 	MaxBytes   int64         // of lines looked at
+	MaxLines   int64         // looked at
+	MaxMemory  int64         // bytes held for the answer and while computing; default 1 GiB
 }
 
 func (l Limits) orDefault() Limits {
@@ -35,6 +37,9 @@ func (l Limits) orDefault() Limits {
 	if l.MaxSamples <= 0 {
 		l.MaxSamples = 50_000_000
 	}
+	if l.MaxMemory <= 0 {
+		l.MaxMemory = 1 << 30
+	}
 	return l
 }
 
@@ -45,19 +50,25 @@ type Options struct {
 	// NoPushdown has every row that the source's filters leave go through the stages one by one, as if no page
 	// had columns. The answers are the same; it's there to compare with.
 	NoPushdown bool
+	// Memory counts and bounds what all queries hold together. Nil: they are counted alone, without bound.
+	Memory *Memory
 }
 
 // Engine answers queries. It is stateless and safe for concurrent use.
 type Engine struct {
 	limits     func(tenant string) Limits
 	noPushdown bool
+	memory     *Memory
 }
 
 // NewEngine returns an engine.
 func NewEngine(o Options) *Engine {
-	e := &Engine{limits: o.Limits, noPushdown: o.NoPushdown}
+	e := &Engine{limits: o.Limits, noPushdown: o.NoPushdown, memory: o.Memory}
 	if e.limits == nil {
 		e.limits = func(string) Limits { return Limits{} }
+	}
+	if e.memory == nil {
+		e.memory = NewMemory(0)
 	}
 	return e
 }
@@ -68,8 +79,9 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs
 	started := time.Now()
 	caller := logs.StatsFrom(ctx)
 	ctx, stats := logs.WithStats(ctx)
-	r := &run{ctx: ctx, tenant: tenant, q: q, src: classedSource{ofTrace(src, q.TraceID)}, limits: e.limits(tenant).orDefault(), res: &logs.Result{},
-		stats: stats, noPushdown: e.noPushdown}
+	r := e.newRun(ctx, tenant, q)
+	r.src, r.stats = classedSource{ofTrace(src, q.TraceID)}, stats
+	defer r.close()
 	err := r.answer()
 	caller.Add(stats.Snapshot())
 	if err != nil {
@@ -77,20 +89,29 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *logs.Query, src logs
 	}
 	r.countReads()
 	r.res.Stats.ExecNanoseconds = time.Since(started).Nanoseconds()
+	r.res.Stats.MemoryBytes = r.peak.Load()
 	return r.res, nil
+}
+
+func (e *Engine) newRun(ctx context.Context, tenant string, q *logs.Query) *run {
+	r := &run{ctx: ctx, tenant: tenant, q: q, limits: e.limits(tenant).orDefault(), res: &logs.Result{}, noPushdown: e.noPushdown}
+	r.budget = &budget{limits: r.limits, pool: e.memory}
+	return r
 }
 
 // run is one query on its way.
 type run struct {
-	ctx     context.Context
-	tenant  string
-	q       *logs.Query
-	src     logs.Source
-	limits  Limits
-	res     *logs.Result
-	samples int // held
+	ctx    context.Context
+	tenant string
+	q      *logs.Query
+	src    logs.Source
+	limits Limits
+	res    *logs.Result
+	*budget
 
 	stats      *logs.Stats // what the source counts
+	ask        Ask         // of who has jobs do the work; src is nil then
+	split      Split
 	noPushdown bool
 }
 
@@ -101,14 +122,6 @@ func (r *run) countReads() {
 	s.Blocks, s.Pages, s.BytesRead, s.RangeReads = read.Blocks, read.Pages, read.BytesRead, read.RangeReads
 	s.LinesProcessed = max(s.LinesProcessed, read.LinesProcessed)
 	s.BytesProcessed = max(s.BytesProcessed, read.BytesProcessed)
-}
-
-// checkBytes compares what was looked at with the limit.
-func (r *run) checkBytes(bytes int64) error {
-	if r.limits.MaxBytes > 0 && bytes > r.limits.MaxBytes {
-		return fault.Errorf(fault.Unprocessable, "the query would read more than the limit of %d bytes; consider adding more specific stream selectors or reduce the time range of the query", r.limits.MaxBytes)
-	}
-	return nil
 }
 
 func (r *run) answer() error {
@@ -148,24 +161,65 @@ func (r *run) checkLength() error {
 const instantLogText = "log queries are not supported as an instant query type, please change your query to a range query type"
 
 func (r *run) query() error {
-	expr, err := Parse(r.q.Expr)
+	expr, err := r.parse()
 	if err != nil {
 		return err
 	}
-	if r.q.AutoFields {
-		expr = WithAutoFields(expr)
-	}
-	lq, isLog := expr.(*LogQuery)
+	p := r.plan(expr)
 	switch {
-	case !isLog:
-		return r.sampleQuery(expr)
+	case r.q.Explain && !r.q.Estimate:
+		return r.explain(p)
+	case r.q.Estimate:
+		return r.estimate(p)
+	}
+	if n, ok := p.(*limitNode); ok {
+		return r.logQuery(n)
+	}
+	return r.sampleQuery(expr, p)
+}
+
+// parse reads the query, and refuses one that there is no answer to. What is not written and yet meant is put in, but
+// what a job is asked for has that already.
+func (r *run) parse() (Expr, error) {
+	expr, err := Parse(r.q.Expr)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.check(expr); err != nil {
+		return nil, err
+	}
+	_, isLog := expr.(*LogQuery)
+	if r.q.AutoFields {
+		expr = autoFields(expr, r.q.Partial && !isLog)
+	}
+	if !r.q.Partial {
+		expr = dividedAverages(expr)
+	}
+	return expr, nil
+}
+
+// check refuses queries that there is no answer to.
+func (r *run) check(expr Expr) error {
+	if _, isLog := expr.(*LogQuery); !isLog {
+		return nil
+	}
+	switch {
 	case r.q.Kind == logs.Instant:
 		return errorString(instantLogText)
 	case r.q.Limit > r.limits.MaxEntries:
 		return fmt.Errorf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)",
 			r.q.Limit, r.limits.MaxEntries)
 	}
-	return r.logQuery(lq)
+	return nil
+}
+
+// plan returns the plan of the query.
+func (r *run) plan(expr Expr) planNode {
+	limit := r.q.Limit
+	if limit <= 0 {
+		limit = min(defaultLimit, r.limits.MaxEntries)
+	}
+	return optimized(newPlan(expr, r.q, limit))
 }
 
 // anyStream reports whether a stream matches in the time of sel. A stage that does not compile is
@@ -222,7 +276,7 @@ func (rr *rowReader) each(sel logs.Select, yield func(base *stream, ts int64, li
 				return err
 			}
 		}
-		if err := rr.r.checkBytes(stats.BytesProcessed); err != nil {
+		if err := rr.r.checkRead(stats.LinesProcessed, stats.BytesProcessed); err != nil {
 			return err
 		}
 	}

@@ -71,12 +71,13 @@ func (e *BinOp) combine(l, r, kept float64) float64 {
 	return arithmetic(e.Op, l, r)
 }
 
-func (ev *evaluator) binOp(e *BinOp) (value, error) {
-	l, err := ev.eval(e.Left, nil)
+func (ev *evaluator) binOp(n *binaryNode) (value, error) {
+	e := n.op
+	l, err := ev.eval(n.left)
 	if err != nil {
 		return value{}, err
 	}
-	r, err := ev.eval(e.Right, nil)
+	r, err := ev.eval(n.right)
 	if err != nil {
 		return value{}, err
 	}

@@ -24,13 +24,12 @@ type value struct {
 
 // evaluator computes sample expressions over a grid, a whole series at a time.
 type evaluator struct {
-	r       *run
-	grid    grid
-	doubled bool // inside variants
+	r    *run
+	grid grid
 }
 
 // sampleQuery answers with samples.
-func (r *run) sampleQuery(expr Expr) error {
+func (r *run) sampleQuery(expr Expr, p planNode) error {
 	g, err := r.gridOf()
 	if err != nil {
 		return err
@@ -39,7 +38,10 @@ func (r *run) sampleQuery(expr Expr) error {
 		return fault.New(fault.Internal, errors.New("count min sketches are only supported on instant queries"))
 	}
 	ev := &evaluator{r: r, grid: g}
-	v, err := ev.eval(dividedAverages(expr), nil)
+	if r.q.Partial {
+		return ev.partial(p)
+	}
+	v, err := ev.eval(p)
 	if err != nil {
 		return err
 	}
@@ -188,48 +190,38 @@ func contains(e Expr, is func(Expr) bool) bool {
 	return false
 }
 
-// eval computes e. override is the grouping of a sum directly around it.
-func (ev *evaluator) eval(e Expr, override *Grouping) (value, error) {
-	switch e := e.(type) {
-	case *Literal:
-		return value{scalar: true, number: e.Value}, nil
-	case *Vector:
+// eval computes a node.
+func (ev *evaluator) eval(n planNode) (value, error) {
+	switch n := n.(type) {
+	case *numberNode:
+		return value{scalar: true, number: n.value}, nil
+	case *constantNode:
 		s, err := ev.r.newSeries(labels.EmptyLabels(), ev.grid.n)
 		if err != nil {
 			return value{}, err
 		}
 		for i := range s.values {
-			s.values[i] = e.Value
+			s.values[i] = n.value
 		}
 		return value{series: []*series{s}}, nil
-	case *RangeAgg:
-		s, err := ev.rangeAgg(e, override)
+	case *rangeNode:
+		s, err := ev.rangeAgg(n)
 		return value{series: s}, err
-	case *VectorAgg:
-		return ev.vectorAgg(e)
-	case *BinOp:
-		return ev.binOp(e)
-	case *LabelReplace:
-		return ev.labelReplace(e)
-	case *Variants:
-		return ev.variants(e)
+	case *vectorNode:
+		return ev.vectorAgg(n)
+	case *binaryNode:
+		return ev.binOp(n)
+	case *replaceNode:
+		return ev.labelReplace(n)
+	case *variantsNode:
+		return ev.variants(n)
 	}
-	return value{}, fault.Errorf(fault.NotYet, "%T is not supported yet", e)
+	return value{}, fault.Errorf(fault.NotYet, "%T is not supported yet", n)
 }
 
-// sumsAway are the range operations whose series a sum may group already while rows are read.
-var sumsAway = []string{OpBytes, OpBytesRate, OpSum, OpRate, OpCount}
-
-func (ev *evaluator) vectorAgg(e *VectorAgg) (value, error) {
-	grouping := e.Grouping
-	if grouping == nil {
-		grouping = &Grouping{}
-	}
-	var override *Grouping
-	if inner, ok := e.Expr.(*RangeAgg); ok && e.Op == AggSum && slices.Contains(sumsAway, inner.Op) {
-		override = grouping
-	}
-	in, err := ev.eval(e.Expr, override)
+func (ev *evaluator) vectorAgg(n *vectorNode) (value, error) {
+	e, grouping := n.agg, groupingOf(n.agg)
+	in, err := ev.eval(n.in)
 	if err != nil {
 		return value{}, err
 	}
@@ -364,8 +356,9 @@ func compareK(a, b float64, smallest bool) int {
 	return 1
 }
 
-func (ev *evaluator) labelReplace(e *LabelReplace) (value, error) {
-	in, err := ev.eval(e.Expr, nil)
+func (ev *evaluator) labelReplace(n *replaceNode) (value, error) {
+	e := n.replace
+	in, err := ev.eval(n.in)
 	if err != nil || in.scalar {
 		return in, err
 	}
@@ -388,13 +381,11 @@ func (ev *evaluator) labelReplace(e *LabelReplace) (value, error) {
 }
 
 // variants evaluates each variant over the common range and tells its series apart by a label.
-func (ev *evaluator) variants(e *Variants) (value, error) {
-	inner := *ev
-	inner.doubled = true
+func (ev *evaluator) variants(n *variantsNode) (value, error) {
 	var out value
 	b := labels.NewBuilder(labels.EmptyLabels())
-	for i, v := range e.Variants {
-		got, err := inner.eval(withRange(v, e.Of), nil)
+	for i, v := range n.variants {
+		got, err := ev.eval(v)
 		if err != nil {
 			return value{}, err
 		}

@@ -47,7 +47,8 @@ var patternLevels = [...]string{"info", "unknown", "error", "warn", "debug", "tr
 func (r *run) scanPatterns(sel logs.Select, step int64) (*clusterer, error) {
 	s := &patternScan{step: step, all: newClusterer(step)}
 	err := r.src.Scan(r.ctx, r.tenant, sel, func(ctx context.Context, p *logs.Page) error {
-		if err := r.checkBytes(r.stats.Snapshot().BytesProcessed); err != nil {
+		read := r.stats.Snapshot()
+		if err := r.checkRead(read.LinesProcessed, read.BytesProcessed); err != nil {
 			return err
 		}
 		return s.page(ctx, p)

@@ -28,22 +28,8 @@ const absentBits = 0x7ff0000000000bad
 func absentValue() float64    { return math.Float64frombits(absentBits) }
 func isAbsent(v float64) bool { return math.Float64bits(v) == absentBits }
 
-// seriesWeight is what a series weighs beside the samples it holds, in samples.
-const seriesWeight = 16
-
-// hold counts samples against the limit.
-func (r *run) hold(n int) error {
-	r.samples += n
-	if r.samples > r.limits.MaxSamples {
-		return fault.Errorf(fault.Unprocessable,
-			"the query would hold more than %d samples in memory; consider a larger step, a shorter time range or aggregating by fewer labels",
-			r.limits.MaxSamples)
-	}
-	return nil
-}
-
 func (r *run) newSeries(ls labels.Labels, n int) (*series, error) {
-	if err := r.hold(n); err != nil {
+	if err := r.hold(n, int64(n)*sampleBytes+seriesBytes); err != nil {
 		return nil, err
 	}
 	s := &series{labels: ls, values: make([]float64, n)}
@@ -53,58 +39,80 @@ func (r *run) newSeries(ls labels.Labels, n int) (*series, error) {
 	return s, nil
 }
 
-// rangeAgg evaluates a range aggregation. override is the grouping of a sum around it, which decides
-// what parsers have to find.
-func (ev *evaluator) rangeAgg(e *RangeAgg, override *Grouping) ([]*series, error) {
-	g := ev.grid
-	g.window = e.Range.Interval.Nanoseconds()
-	offset := e.Range.Offset.Nanoseconds()
-	sel := logs.Select{
-		Matchers: e.Range.Query.Matchers, Direction: logs.Forward, Filters: pushdown(e.Range.Query.Stages),
-		Start: g.start - g.window - offset + 1, End: g.start + int64(g.n-1)*g.step - offset + 1,
-	}
-	x, err := newExtractor(ev, e, override)
+// rangeAgg evaluates a range aggregation.
+func (ev *evaluator) rangeAgg(n *rangeNode) ([]*series, error) {
+	found, err := ev.samples(n)
 	if err != nil {
-		if any, serr := ev.r.anyStream(sel); any || serr != nil {
-			return nil, firstError(serr, err)
-		}
-		x = nil
+		return nil, err
 	}
-	var found []*extracted
-	f := foldOf(e)
-	if x != nil {
-		x.grid, x.offset, x.fold = g, offset, &f
-		if found, err = ev.extract(x, sel, override); err != nil {
-			return nil, err
-		}
-	}
+	e, f := n.agg, foldOf(n.agg)
 	if e.Op == OpAbsent {
 		return ev.absent(e, found)
 	}
 	out := make([]*series, 0, len(found))
 	for _, s := range found {
-		one, err := ev.r.newSeries(s.labels, g.n)
+		one, err := ev.r.newSeries(s.labels, ev.grid.n)
 		if err != nil {
 			return nil, err
 		}
-		s.buckets.windows(&f, g.n, func(step int, v float64) { one.values[step] = v })
+		s.buckets.windows(&f, ev.grid.n, func(step int, v float64) { one.values[step] = v })
+		ev.r.release(0, s.buckets.size())
 		s.buckets = nil
 		out = append(out, one)
 	}
 	return out, nil
 }
 
+// samples makes the samples of a range aggregation's rows, or has jobs make them.
+func (ev *evaluator) samples(n *rangeNode) ([]*extracted, error) {
+	if m, ok := n.in.(*mergeNode); ok {
+		return ev.merge(n, m)
+	}
+	sel := ev.selectOf(n)
+	x, err := newExtractor(ev.r, n)
+	if err != nil {
+		if any, serr := ev.r.anyStream(sel); any || serr != nil {
+			return nil, firstError(serr, err)
+		}
+		return nil, nil
+	}
+	f := foldOf(n.agg)
+	x.grid, x.offset, x.fold = ev.window(n), n.agg.Range.Offset.Nanoseconds(), &f
+	found, err := ev.extract(x, sel)
+	for _, s := range found {
+		for i := range s.buckets {
+			ev.r.res.Stats.PostFilterLines += int64(s.buckets[i].acc.n)
+		}
+	}
+	return found, err
+}
+
+// window is the grid with the window of n.
+func (ev *evaluator) window(n *rangeNode) grid {
+	g := ev.grid
+	g.window = n.agg.Range.Interval.Nanoseconds()
+	return g
+}
+
+// selectOf is what a range aggregation asks of the source.
+func (ev *evaluator) selectOf(n *rangeNode) logs.Select {
+	scan, g := scanOf(n), ev.window(n)
+	offset := scan.offset.Nanoseconds()
+	return ev.r.within(logs.Select{Matchers: scan.matchers, Direction: logs.Forward, Filters: scan.filters, Shard: ev.r.q.Shard,
+		Start: g.start - g.window - offset + 1, End: g.start + int64(g.n-1)*g.step - offset + 1})
+}
+
 // extract makes the samples of the rows of sel: from pages where the order of rows makes no difference.
-func (ev *evaluator) extract(x *extractor, sel logs.Select, override *Grouping) ([]*extracted, error) {
-	if ev.scans(x.e) {
-		held := ev.r.samples
-		found, err := ev.scan(x, sel, override)
+func (ev *evaluator) extract(x *extractor, sel logs.Select) ([]*extracted, error) {
+	if ev.scans(x.node) {
+		undo := ev.r.mark()
+		found, err := ev.scan(x, sel)
 		if !errors.Is(err, errRowByRow) {
 			return found, err
 		}
-		ev.r.samples = held
+		undo()
 	}
-	if !ev.doubled {
+	if !x.doubled {
 		sel.Narrow = ev.r.narrow(x.e.Range.Query.Stages, x.set.hints)
 	}
 	err := newRowReader(ev.r).each(sel, x.row)
@@ -149,15 +157,17 @@ type extracted struct {
 	labels  labels.Labels
 	buckets buckets
 
-	// What follows is for scans of pages.
-	first  place       // of the first row of the page at hand
+	// What follows says which series comes first, for topk and the like.
+	first  place       // of the first row: of the page at hand, where pages are scanned
 	merged *scanSeries // the series that this is a part of; nil: not known yet
 }
 
 // extractor makes samples of rows.
 type extractor struct {
 	r       *run
+	node    *rangeNode
 	e       *RangeAgg
+	rows    int // seen so far
 	p       *pipeline
 	set     *labelSet
 	unwrap  func(string) (float64, error)
@@ -180,15 +190,16 @@ type extractor struct {
 	touched func(*extracted) // scans of pages: told of the series of each row; it counts what is held
 }
 
-func newExtractor(ev *evaluator, e *RangeAgg, override *Grouping) (*extractor, error) {
-	p, err := compile(e.Range.Query.Stages)
+func newExtractor(r *run, n *rangeNode) (*extractor, error) {
+	e := n.agg
+	p, err := compile(stagesOf(n.in))
 	if err != nil {
 		return nil, err
 	}
-	x := &extractor{r: ev.r, e: e, p: p, series: map[string]*extracted{}, byRow: map[string]*extracted{}, doubled: ev.doubled}
+	x := &extractor{r: r, node: n, e: e, p: p, series: map[string]*extracted{}, byRow: map[string]*extracted{}, doubled: n.doubled}
 	x.grouping = e.Grouping
-	if override != nil {
-		x.grouping = override
+	if n.around != nil {
+		x.grouping = n.around
 	}
 	if e.Op == OpAbsent {
 		x.grouping = &Grouping{}
@@ -271,14 +282,22 @@ func (x *extractor) row(base *stream, ts int64, line []byte, md []logs.Label) (b
 		return true, nil
 	}
 	s.buckets.add(x.fold, lo, hi, ts, v)
-	held := 0
+	x.rows++
+	held, bytes := 0, int64(0)
 	if created {
-		held += seriesWeight
+		s.first = place{ts, base.labels, x.rows}
+		held, bytes = held+seriesWeight, bytes+seriesBytes+int64(len(x.key))
 	}
-	if len(s.buckets) > before || x.e.Op == OpQuantile {
-		held++
+	switch {
+	case len(s.buckets) > before:
+		held, bytes = held+1, bytes+bucketBytes
+	case x.e.Op == OpQuantile:
+		held, bytes = held+1, bytes+sampleBytes
 	}
-	return true, x.r.hold(held)
+	if held == 0 {
+		return true, nil
+	}
+	return true, x.r.hold(held, bytes)
 }
 
 // value is the sample of the row at hand.

@@ -23,7 +23,7 @@ func (r *run) traceRows() error {
 	if r.q.Limit > r.limits.MaxEntries {
 		return fmt.Errorf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", r.q.Limit, r.limits.MaxEntries)
 	}
-	return r.logQuery(lq)
+	return r.logQuery(r.plan(lq).(*limitNode))
 }
 
 // traceSource leaves of a source the rows that name one trace. What it says about streams as a whole is

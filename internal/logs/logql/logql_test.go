@@ -22,6 +22,8 @@ import (
 //	clear, load              fill the store (see memory.load)
 //	eval [range=0s..1m] [step=10s] [at=1m] [limit=n] [direction=forward] [interval=10s] [auto]
 //	                         runs the query; at= makes it an instant query, auto knows fields without a parser
+//	plan [range=…] [step=…] [at=…] [limit=…] [direction=…] [interval=…] [pieces=n] [shards=n]
+//	                         prints the plan, cut into so many parts
 func TestLanguage(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		if !strings.HasSuffix(path, ".test") {
@@ -50,6 +52,8 @@ func TestLanguage(t *testing.T) {
 				return ""
 			case "eval":
 				return evaluate(t, m, d)
+			case "plan":
+				return plan(t, d)
 			}
 			return "unknown command\n"
 		})
@@ -72,7 +76,50 @@ func parsed(t *testing.T, q string) string {
 	return e.String()
 }
 
+// plan prints the plan of a query.
+func plan(t *testing.T, d *datadriven.TestData) string {
+	var s Split
+	args := d.CmdArgs
+	d.CmdArgs = nil
+	for _, a := range args {
+		switch a.Key {
+		case "pieces":
+			s.Pieces, _ = strconv.Atoi(a.Vals[0])
+		case "shards":
+			s.Shards, _ = strconv.Atoi(a.Vals[0])
+		default:
+			d.CmdArgs = append(d.CmdArgs, a)
+		}
+	}
+	r := NewEngine(Options{}).newRun(t.Context(), "t", queryOf(t, d))
+	expr, err := Parse(r.q.Expr)
+	if err == nil {
+		err = r.check(expr)
+	}
+	if err != nil {
+		return "error: " + err.Error() + "\n"
+	}
+	p := r.plan(expr)
+	if s.fixed() {
+		g, err := r.gridFor(p)
+		if err != nil {
+			return "error: " + err.Error() + "\n"
+		}
+		p = r.cut(p, s, g, nil)
+	}
+	return planText(p)
+}
+
 func evaluate(t *testing.T, m *memory, d *datadriven.TestData) string {
+	res, err := NewEngine(Options{}).Run(context.Background(), "t", queryOf(t, d), m)
+	if err != nil {
+		return "error: " + strings.TrimRight(err.Error(), "\n") + "\n"
+	}
+	return printResult(res)
+}
+
+// queryOf reads the arguments of a command.
+func queryOf(t *testing.T, d *datadriven.TestData) *logs.Query {
 	q := &logs.Query{Kind: logs.Range, Expr: d.Input, Limit: 100, Direction: logs.Forward, End: int64(time.Hour)}
 	for _, a := range d.CmdArgs {
 		v := ""
@@ -102,11 +149,7 @@ func evaluate(t *testing.T, m *memory, d *datadriven.TestData) string {
 			t.Fatalf("unknown argument %s", a.Key)
 		}
 	}
-	res, err := NewEngine(Options{}).Run(context.Background(), "t", q, m)
-	if err != nil {
-		return "error: " + strings.TrimRight(err.Error(), "\n") + "\n"
-	}
-	return printResult(res)
+	return q
 }
 
 func printResult(res *logs.Result) string {

@@ -71,7 +71,7 @@ func (m *memory) SelectRows(_ context.Context, _ string, s logs.Select) iter.Seq
 		}
 		for i := range rows {
 			r := &rows[i]
-			if !m.match(r, s.Start, s.End, s.Matchers) {
+			if !m.match(r, s.Start, s.End, s.Matchers) || !s.Shard.Has(r.labels) {
 				continue
 			}
 			m.limit++
@@ -132,6 +132,10 @@ func (m *memory) Scan(ctx context.Context, tenant string, s logs.Select, visit f
 
 func (m *memory) Extents(context.Context, string, int64, int64, []logs.Matcher) ([]logs.Extent, error) {
 	return nil, errors.ErrUnsupported
+}
+
+func (m *memory) Estimate(context.Context, string, logs.Select) (logs.Estimate, error) {
+	return logs.Estimate{}, errors.ErrUnsupported
 }
 
 // load reads lines of the form

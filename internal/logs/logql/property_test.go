@@ -132,7 +132,7 @@ func TestLimits(t *testing.T) {
 		{Limits{MaxSamples: 50}, logs.Query{Expr: `rate({app="a"}[1m])`, Step: 1e9}, fault.Unprocessable, "hold more than 50 samples"},
 		{Limits{MaxLength: 1e9}, logs.Query{Expr: `{app="a"}`}, fault.Invalid, "the query time range exceeds the limit"},
 		{Limits{MaxPoints: 10}, logs.Query{Expr: `rate({app="a"}[1m])`, Step: 1e9}, fault.Invalid, "exceeded maximum resolution"},
-		{Limits{MaxBytes: 10}, logs.Query{Expr: `{app="a"} |= "x"`}, fault.Unprocessable, "would read more than the limit"},
+		{Limits{MaxBytes: 10}, logs.Query{Expr: `{app="a"} |= "x"`}, fault.Invalid, "would read too many bytes (query: 20B, limit: 10B)"},
 	} {
 		err := run(c.limits, c.query)
 		if err == nil || fault.ClassOf(err) != c.class || !strings.Contains(err.Error(), c.text) {

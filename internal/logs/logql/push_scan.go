@@ -24,10 +24,10 @@ var anyOrder = []string{
 	OpRate, OpCount, OpBytes, OpBytesRate, OpAvg, OpSum, OpMin, OpMax, OpStdvar, OpStddev, OpQuantile, OpAbsent,
 }
 
-// scans reports whether e may be computed page by page.
-func (ev *evaluator) scans(e *RangeAgg) bool {
-	return !ev.r.noPushdown && !ev.doubled && slices.Contains(anyOrder, e.Op) &&
-		!slices.ContainsFunc(e.Range.Query.Stages, func(st Stage) bool { _, ok := st.(*Distinct); return ok })
+// scans reports whether n may be computed page by page.
+func (ev *evaluator) scans(n *rangeNode) bool {
+	return !ev.r.noPushdown && !n.doubled && slices.Contains(anyOrder, n.agg.Op) &&
+		!slices.ContainsFunc(stagesOf(n.in), func(st Stage) bool { _, ok := st.(*Distinct); return ok })
 }
 
 // scanner computes a range aggregation page by page, several at once.
@@ -36,7 +36,6 @@ func (ev *evaluator) scans(e *RangeAgg) bool {
 // order of its rows; sums of different pages are added in an order of their own, see scanSeries.
 type scanner struct {
 	ev       *evaluator
-	override *Grouping
 	first    *extractor
 	plan     *pushPlan
 	columnar bool // samples come from columns where the plan is certain
@@ -73,21 +72,15 @@ func (p *place) compare(q *place) int {
 }
 
 // scan computes the samples of the rows of sel, as x does row by row.
-func (ev *evaluator) scan(x *extractor, sel logs.Select, override *Grouping) ([]*extracted, error) {
-	s := &scanner{ev: ev, override: override, first: x, series: map[string]*scanSeries{}}
+func (ev *evaluator) scan(x *extractor, sel logs.Select) ([]*extracted, error) {
+	s := &scanner{ev: ev, first: x, series: map[string]*scanSeries{}}
 	scope := pushScope{hints: x.set.hints}
 	if u := x.e.Range.Unwrap; u != nil {
 		scope.after = u.Filters
 	}
 	s.plan = newPushPlan(x.e.Range.Query.Stages, scope)
 	s.columnar = s.plan.exact && x.e.Op != OpBytes && x.e.Op != OpBytesRate && (x.grouped() || s.plan.parser == nil)
-	switch x.e.Op {
-	case OpSum, OpAvg, OpStddev, OpStdvar:
-	case OpRate:
-		s.exactSum = x.unwrap == nil
-	default:
-		s.exactSum = true
-	}
+	s.exactSum = x.node.exact()
 	err := ev.r.src.Scan(ev.r.ctx, ev.r.tenant, sel, s.visit)
 	ev.r.res.Stats.LinesProcessed += s.lines.Load()
 	ev.r.res.Stats.BytesProcessed += s.bytes.Load()
@@ -98,6 +91,17 @@ func (ev *evaluator) scan(x *extractor, sel logs.Select, override *Grouping) ([]
 		return nil, err
 	}
 	return s.result(), nil
+}
+
+// exact reports whether samples fold to the same in any order, to the last bit.
+func (n *rangeNode) exact() bool {
+	switch n.agg.Op {
+	case OpSum, OpAvg, OpStddev, OpStdvar:
+		return false
+	case OpRate:
+		return n.agg.Range.Unwrap == nil
+	}
+	return true
 }
 
 // grouped reports whether series go by named labels only.
@@ -114,7 +118,8 @@ func (s *scanner) visit(ctx context.Context, p *logs.Page) error {
 	}
 	s.lines.Add(w.lines)
 	s.bytes.Add(w.bytes)
-	if err := s.ev.r.checkBytes(max(s.ev.r.stats.Snapshot().BytesProcessed, s.bytes.Load())); err != nil {
+	read := s.ev.r.stats.Snapshot()
+	if err := s.ev.r.checkRead(max(read.LinesProcessed, s.lines.Load()), max(read.BytesProcessed, s.bytes.Load())); err != nil {
 		return err
 	}
 	return s.give(w)
@@ -129,7 +134,7 @@ func (s *scanner) take() (*pageFolder, error) {
 		s.idle = s.idle[:n-1]
 		return w, nil
 	}
-	x, err := newExtractor(s.ev, s.first.e, s.override)
+	x, err := newExtractor(s.ev.r, s.first.node)
 	if err != nil {
 		return nil, err
 	}
@@ -157,14 +162,14 @@ func (s *scanner) give(w *pageFolder) error {
 // add takes over the samples of a series. s.mu must be held.
 func (s *scanner) add(e *extracted) error {
 	m := e.merged
-	held := 0
+	held, bytes := 0, int64(0)
 	if m == nil {
 		s.key = e.labels.Bytes(s.key[:0])
 		if m = s.series[string(s.key)]; m == nil {
 			m = &scanSeries{labels: e.labels, first: e.first}
 			m.first.stream = m.first.stream.Copy()
 			s.series[string(s.key)] = m
-			held += seriesWeight
+			held, bytes = held+seriesWeight, bytes+seriesBytes+2*int64(len(s.key))
 		}
 		e.merged = m
 	}
@@ -172,14 +177,14 @@ func (s *scanner) add(e *extracted) error {
 		m.first = e.first
 		m.first.stream = m.first.stream.Copy()
 	}
-	held += m.add(e.buckets, s)
-	if s.first.e.Op == OpQuantile {
-		for i := range e.buckets {
-			held += len(e.buckets[i].acc.values)
-		}
+	grown := m.add(e.buckets, s.first.fold, s.exactSum)
+	held, bytes = held+grown, bytes+int64(grown)*bucketBytes
+	for i := range e.buckets {
+		n := len(e.buckets[i].acc.values)
+		held, bytes = held+n, bytes+int64(n)*sampleBytes
 	}
 	e.buckets = nil
-	return s.ev.r.hold(held)
+	return s.ev.r.hold(held, bytes)
 }
 
 // add returns by how much the number of buckets grew.
@@ -187,28 +192,32 @@ func (s *scanner) add(e *extracted) error {
 // Where the fold gives the same in any order, buckets of the same times are merged when there are enough
 // of them. Sums of floats wait for the end, where all are there and can be put in order; they are at most
 // as many as pages that reach into a bucket.
-func (m *scanSeries) add(b buckets, s *scanner) int {
+func (m *scanSeries) add(b buckets, f *fold, exact bool) int {
 	before := len(m.buckets)
 	m.buckets = append(m.buckets, b...)
-	if s.exactSum && len(m.buckets) > 2*m.joined+64 {
-		m.buckets = m.buckets.joined(s.first.fold, nil)
+	if exact && len(m.buckets) > 2*m.joined+64 {
+		m.buckets = m.buckets.joined(f, nil)
 		m.joined = len(m.buckets)
 	}
 	return len(m.buckets) - before
 }
 
-// result returns the series in the order of their first rows, as the rows in order would.
 func (s *scanner) result() []*extracted {
 	all := make([]*scanSeries, 0, len(s.series))
 	for _, m := range s.series {
 		all = append(all, m)
 	}
+	return inOrder(all, s.first.fold)
+}
+
+// inOrder returns series in the order of their first rows, as the rows in order would.
+func inOrder(all []*scanSeries, f *fold) []*extracted {
 	slices.SortFunc(all, func(a, b *scanSeries) int {
 		return cmp.Or(a.first.compare(&b.first), labels.Compare(a.labels, b.labels))
 	})
 	out := make([]*extracted, len(all))
 	for i, m := range all {
-		out[i] = &extracted{labels: m.labels, buckets: m.buckets.joined(s.first.fold, compareAccs)}
+		out[i] = &extracted{labels: m.labels, first: m.first, buckets: m.buckets.joined(f, compareAccs)}
 	}
 	return out
 }

@@ -206,8 +206,8 @@ func TestScanLimits(t *testing.T) {
 	}
 	const each = `sum by (k) (count_over_time({app="a"} | json [1s]))`
 	_, err := run(t.Context(), Limits{MaxBytes: 1000}, `sum(count_over_time({app="a"}[1s]))`)
-	require.Equal(t, fault.Unprocessable, fault.ClassOf(err))
-	require.ErrorContains(t, err, "would read more than the limit of 1000 bytes")
+	require.Equal(t, fault.Invalid, fault.ClassOf(err))
+	require.ErrorContains(t, err, "limit: 1000B); consider adding more specific stream selectors")
 	_, err = run(t.Context(), Limits{MaxSamples: 2000}, each)
 	require.ErrorContains(t, err, "hold more than 2000 samples")
 	_, err = run(t.Context(), Limits{MaxSeries: 10}, each)

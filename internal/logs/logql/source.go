@@ -72,3 +72,8 @@ func (s classedSource) Extents(ctx context.Context, tenant string, start, end in
 	found, err := s.src.Extents(ctx, tenant, start, end, matchers)
 	return found, ofSource(err)
 }
+
+func (s classedSource) Estimate(ctx context.Context, tenant string, sel logs.Select) (logs.Estimate, error) {
+	e, err := s.src.Estimate(ctx, tenant, sel)
+	return e, ofSource(err)
+}

@@ -37,6 +37,10 @@ func (s brokenSource) Extents(context.Context, string, int64, int64, []logs.Matc
 	return nil, s.err
 }
 
+func (s brokenSource) Estimate(context.Context, string, logs.Select) (logs.Estimate, error) {
+	return logs.Estimate{}, s.err
+}
+
 // A broken disk is not the user's fault: clients retry a 500 and give up at a 400.
 func TestErrorsOfTheSourceKeepTheirClass(t *testing.T) {
 	for _, c := range []struct {

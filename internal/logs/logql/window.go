@@ -260,13 +260,7 @@ func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {
 	if ordered {
 		return b // Fast path: they came in order of time.
 	}
-	slices.SortStableFunc(b, func(x, y bucket) int {
-		c := cmp.Or(cmp.Compare(x.lo, y.lo), cmp.Compare(x.hi, y.hi))
-		if c == 0 && order != nil {
-			c = order(&x.acc, &y.acc)
-		}
-		return c
-	})
+	b = b.sorted(order)
 	out := b[:1]
 	for i := 1; i < len(b); i++ {
 		if last := &out[len(out)-1]; last.before(&b[i]) {
@@ -277,6 +271,57 @@ func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {
 	}
 	clear(b[len(out):])
 	return out
+}
+
+// sorted returns b by time, equal ones in the order that they had or, where it is given, in order. Buckets are
+// large, and mostly a few ascending runs: they are moved once to where those of their first evaluation time begin.
+func (b buckets) sorted(order func(a, b *acc) int) buckets {
+	first, last := b[0].lo, b[0].lo
+	for i := range b {
+		first, last = min(first, b[i].lo), max(last, b[i].lo)
+	}
+	at := make([]int, last-first+2)
+	for i := range b {
+		at[b[i].lo-first+1]++
+	}
+	for k := 1; k < len(at); k++ {
+		at[k] += at[k-1]
+	}
+	out := make(buckets, len(b))
+	for i := range b {
+		k := b[i].lo - first
+		out[at[k]] = b[i]
+		at[k]++
+	}
+	from := 0
+	for _, to := range at[:len(at)-1] { // where each time's buckets end, by now
+		out[from:to].sortEqual(order)
+		from = to
+	}
+	return out
+}
+
+// sortEqual sorts buckets of one first evaluation time.
+func (b buckets) sortEqual(order func(a, b *acc) int) {
+	compare := func(x, y bucket) int {
+		c := cmp.Compare(x.hi, y.hi)
+		if c == 0 && order != nil {
+			c = order(&x.acc, &y.acc)
+		}
+		return c
+	}
+	if len(b) > 1 && !slices.IsSortedFunc(b, compare) {
+		slices.SortStableFunc(b, compare)
+	}
+}
+
+// size returns the memory of b.
+func (b buckets) size() int64 {
+	n := int64(len(b)) * bucketBytes
+	for i := range b {
+		n += int64(len(b[i].acc.values)) * sampleBytes
+	}
+	return n
 }
 
 // before reports whether b belongs to earlier evaluation times than c.
