@@ -1,24 +1,27 @@
 package traceql
 
-// key names a stored attribute.
+// key names a stored attribute, of the span or of its parent.
 type key struct {
-	scope Scope
-	name  string
+	scope  Scope
+	name   string
+	parent bool
 }
+
+func keyOf(a *Attribute) key { return key{a.Scope, a.Name, a.Parent} }
 
 // openedKeys says which kinds of numbers the filters of a query ask of an attribute. A comparison
 // with an integer meets integers only, unless another comparison of the same key asks for floats.
 type openedKeys map[key]struct{ ints, floats bool }
 
 func (o openedKeys) open(a *Attribute, ints, floats bool) {
-	k := key{a.Scope, a.Name}
+	k := keyOf(a)
 	was := o[k]
 	was.ints, was.floats = was.ints || ints, was.floats || floats
 	o[k] = was
 }
 
 func (o openedKeys) allows(a *Attribute, literal Kind) (ints, floats bool) {
-	was := o[key{a.Scope, a.Name}]
+	was := o[keyOf(a)]
 	switch literal {
 	case KindInt:
 		return true, was.floats
