@@ -18,6 +18,8 @@ import (
 //	metrics range=A..B [step=S] a metrics query; without a step an instant one
 //	values tag=T     distinct values of an attribute, with the input as filter
 //	select           a query: what is asked of the source
+//	complete         a query with § at the cursor: what may stand there
+//	faults           a query: what is wrong with it, with the bytes at fault and a hint
 func TestData(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var source *memory
@@ -28,6 +30,10 @@ func TestData(t *testing.T) {
 			switch d.Cmd {
 			case "parse":
 				return parseAndPrint(t, d.Input)
+			case "complete":
+				return printCompletion(d.Input)
+			case "faults":
+				return printFaults(d.Input)
 			case "load":
 				source = loadTraces(t, d.Input)
 				return ""
