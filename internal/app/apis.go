@@ -88,7 +88,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 		lokiOptions.Deleter = a.deletes
 	}
 	loki.New(lokiOptions).Register(a.mux)
-	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
+	tempoAPI := tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time})
+	tempoAPI.Register(a.mux)
+	tempoAPI.RegisterGRPC(a.grpc)
 
 	external, err := a.externalURL()
 	if err != nil {

@@ -8,7 +8,6 @@
 // # Caveats
 //
 // A search or tags request without a range looks at any time; the reference looks at recent data.
-// The streaming gRPC API is not here.
 package tempo
 
 import (
@@ -106,12 +105,12 @@ func (a *API) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // run asks the runner for the answer to q, for the tenant of the request.
-func (a *API) run(r *http.Request, q *traces.Query) (*traces.Result, error) {
-	id, err := tenant.FromContext(r.Context())
+func (a *API) run(ctx context.Context, q *traces.Query) (*traces.Result, error) {
+	id, err := tenant.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.opts.Runner.Run(r.Context(), job.Job{Tenant: id, Traces: q})
+	res, err := a.opts.Runner.Run(ctx, job.Job{Tenant: id, Traces: q})
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func (a *API) traceByID(r *http.Request) (*traces.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.run(r, &traces.Query{Kind: traces.ByID, ID: id, Start: t.start, End: t.end})
+	return a.run(r.Context(), &traces.Query{Kind: traces.ByID, ID: id, Start: t.start, End: t.end})
 }
 
 // wantsProtobuf reports whether the client prefers protobuf to JSON.
