@@ -71,12 +71,9 @@ func New(o Options) *API {
 // every request.
 func (a *API) Register(mux *http.ServeMux) {
 	get := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				a.fail(w, r, err)
-			}
-		})
+		mux.HandleFunc("GET "+path, a.handle(h))
 	}
+	mux.HandleFunc("POST /api/v2/traces/diff", a.handle(a.diff))
 	get("/api/traces/{id}", a.traceV1)
 	get("/api/v2/traces/{id}", a.traceV2)
 	get("/api/search", a.search)
@@ -88,6 +85,14 @@ func (a *API) Register(mux *http.ServeMux) {
 	get("/api/metrics/query", a.metricsInstant)
 	get("/api/echo", a.echo)
 	get("/api/status/buildinfo", a.buildInfo)
+}
+
+func (a *API) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	}
 }
 
 func (a *API) echo(w http.ResponseWriter, _ *http.Request) error {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -145,4 +146,26 @@ func TestParseAttribute(t *testing.T) {
 	f("service.name", "failed to parse identifier service.name: parse error at line 1, col 2: unknown identifier: service")
 	f("span.a = 1", "failed to parse identifier span.a = 1: parse error at line 1, col 9: syntax error: unexpected =, expecting }")
 	f("", "failed to parse identifier : parse error at line 1, col 2: syntax error: unexpected }")
+}
+
+func TestMatchSpans(t *testing.T) {
+	tr := loadTraces(t, fuzzTraces).list[0]
+	f := func(filter string, want ...string) {
+		t.Helper()
+		spans, err := MatchSpans(filter, tr)
+		require.NoError(t, err)
+		var names []string
+		for _, s := range spans {
+			names = append(names, s.Name)
+		}
+		require.Equal(t, want, names)
+	}
+	f("{ }", "GET", "SEL")
+	f("{ status = error }", "SEL")
+	f("{ traceDuration > 1s }")
+	f(`{ parent.span.b = "x" }`, "SEL")
+	for _, text := range []string{"{", "{ } > { }", "{ } | count() > 1", "{ } | rate()", "{ 1 / 0 > 1 }"} {
+		_, err := MatchSpans(text, tr)
+		require.Error(t, err, text)
+	}
 }
