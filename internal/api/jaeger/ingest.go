@@ -79,30 +79,24 @@ func (i *Ingest) thrift(r *http.Request) error {
 	return i.push(r.Context(), func() (ptrace.Traces, error) { return translator.ThriftToTraces(batch) })
 }
 
-// decodeThrift reads a Batch. The generated reader makes room for as many elements as a list claims
-// to have; so the message is walked once before, which finds lies without believing them.
+// decodeThrift reads a Batch.
 func decodeThrift(ctx context.Context, data []byte) (batch *thriftjaeger.Batch, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			batch, err = nil, fault.Invalidf("malformed Jaeger Thrift: not a batch of spans")
 		}
 	}()
-	open := func() thrift.TProtocol {
-		t := thrift.NewTMemoryBufferLen(0)
-		_, _ = t.Write(data) // memory takes everything
-		return thrift.NewTBinaryProtocolConf(t, &thrift.TConfiguration{MaxMessageSize: int32(min(len(data)+1, math.MaxInt32))})
-	}
 	wrap := func(err error) error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return fault.Invalidf("malformed Jaeger Thrift: %w", err)
 	}
-	if err := thrift.SkipDefaultDepth(ctx, open(), thrift.STRUCT); err != nil {
+	if err := body.CheckThrift(ctx, data, thrift.STRUCT); err != nil {
 		return nil, wrap(err)
 	}
 	batch = thriftjaeger.NewBatch()
-	if err := batch.Read(ctx, open()); err != nil {
+	if err := batch.Read(ctx, body.Thrift(data)); err != nil {
 		return nil, wrap(err)
 	}
 	if batch.Process == nil {

@@ -243,6 +243,8 @@ func Name(s string) string {
 // are asked of these.
 func Tag(key, value string) string {
 	switch key {
+	case "":
+		return "false" // nothing is called so, and TraceQL has no way to say it
 	case "error":
 		switch value {
 		case "true":
@@ -290,4 +292,13 @@ func All(conditions []string) string {
 		return "{ }"
 	}
 	return "{ " + strings.Join(conditions, " && ") + " }"
+}
+
+// Keys returns the names of span attributes, sorted.
+func (r Reader) Keys(ctx context.Context) ([]string, error) {
+	res, err := r.run(ctx, &traces.Query{Kind: traces.Tags, Scope: "span"})
+	if err != nil {
+		return nil, err
+	}
+	return append([]string{}, res.Tags["span"]...), nil
 }
