@@ -308,6 +308,30 @@ func TestJaegerSession(t *testing.T) {
 	require.Len(t, answers, 1)
 }
 
+// TestOverridesOfATenant: settings live in the bucket, apart by tenant, through flushes and restarts.
+func TestOverridesOfATenant(t *testing.T) {
+	dir := t.TempDir()
+	env := append([]string{"HUNE_MULTITENANCY=true"}, quiet...)
+	p := start(t, dir, env)
+	as := func(id string) map[string]string { return map[string]string{"X-Scope-OrgID": id} }
+	code, body := p.post("/api/overrides", jsonType, []byte(`{"metrics_generator":{"processors":["span-metrics"]}}`), map[string]string{"X-Scope-OrgID": "a", "If-Match": "0"})
+	require.Equal(t, http.StatusOK, code, body)
+	code, body = p.get("/api/overrides", nil, as("b"))
+	require.Equal(t, http.StatusNotFound, code, body)
+	data, err := otlpTraces(1, "shop", "op", time.Now()).MarshalProto()
+	require.NoError(t, err)
+	code, body = p.post("/v1/traces", protobuf, data, as("a"))
+	require.Equal(t, http.StatusOK, code, body)
+	p.flush()
+	p.stop()
+
+	p = start(t, dir, env)
+	code, body = p.get("/api/overrides", nil, as("a"))
+	require.Equal(t, http.StatusOK, code, body)
+	require.JSONEq(t, `{"metrics_generator":{"processors":["span-metrics"]}}`, body)
+	require.Len(t, p.spanNames("1", as("a")), 2)
+}
+
 func TestZipkinSession(t *testing.T) {
 	p := start(t, t.TempDir(), quiet)
 	now := time.Now().Truncate(time.Second)

@@ -32,6 +32,7 @@ import (
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/overrides"
 	ui "github.com/hune-io/hune/web/ui"
 
 	"github.com/thanos-io/objstore"
@@ -90,7 +91,11 @@ func (a *App) mountAPIs(limits body.Limits) error {
 		lokiOptions.Deleter = a.deletes
 	}
 	loki.New(lokiOptions).Register(a.mux)
-	tempoAPI := tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time})
+	tempoOptions := tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}
+	if a.bucket != nil {
+		tempoOptions.Overrides = overrides.New(a.bucket, time.Now)
+	}
+	tempoAPI := tempo.New(tempoOptions)
 	tempoAPI.Register(a.mux)
 	tempoAPI.RegisterGRPC(a.grpc)
 	jaegerAPI := jaeger.New(jaeger.Options{Runner: runner, Logger: a.logger})

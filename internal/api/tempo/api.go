@@ -30,8 +30,10 @@ import (
 // Options are what the handlers need. Zero limits mean the default.
 type Options struct {
 	Runner job.Runner // answers queries; required
-	Logger *slog.Logger
-	Now    func() time.Time // default time.Now
+	// Overrides keeps tenants' own settings; without one /api/overrides is not there.
+	Overrides Overrides
+	Logger    *slog.Logger
+	Now       func() time.Time // default time.Now
 
 	Version, Revision, Branch, BuildDate string // for /api/status/buildinfo
 
@@ -83,6 +85,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	get("/api/v2/search/tag/{tag}/values", a.tagValuesV2)
 	get("/api/metrics/query_range", a.metricsRange)
 	get("/api/metrics/query", a.metricsInstant)
+	if a.opts.Overrides != nil {
+		a.registerOverrides(mux)
+	}
 	get("/api/echo", a.echo)
 	get("/api/status/buildinfo", a.buildInfo)
 }
