@@ -67,7 +67,7 @@ func (q *Query) CheckMetrics() error {
 	}
 	for _, s := range q.Second {
 		if (s.Op == "topk" || s.Op == "bottomk") && s.N <= 0 {
-			return fmt.Errorf("%s() limit must be greater than 0: %d", s.Op, s.N)
+			return errors.New("limit must be greater than 0")
 		}
 	}
 	return nil
