@@ -9,9 +9,11 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
@@ -21,7 +23,17 @@ import (
 type Range struct{ Start, End uint64 }
 
 // Reader asks questions of the tenant in the context. Safe for concurrent use.
-type Reader struct{ Runner job.Runner }
+type Reader struct {
+	Runner   job.Runner
+	MaxSpans int64 // of the traces of one answer together; default 500,000
+}
+
+func (r Reader) maxSpans() int64 {
+	if r.MaxSpans > 0 {
+		return r.MaxSpans
+	}
+	return maxSpans
+}
 
 func (r Reader) run(ctx context.Context, q *traces.Query) (*traces.Result, error) {
 	id, err := tenant.FromContext(ctx)
@@ -47,18 +59,26 @@ func (r Reader) Trace(ctx context.Context, id traces.ID, in Range) (*traces.Trac
 	return res.Trace, nil
 }
 
-// fetchConcurrency is how many traces are read at once for one answer.
-const fetchConcurrency = 4
+const (
+	fetchConcurrency = 4       // how many traces are read at once for one answer
+	maxSpans         = 500_000 // how many spans the traces of one answer may have together
+)
 
 // Traces returns those of the traces that are there, in the order of ids.
 func (r Reader) Traces(ctx context.Context, ids []traces.ID, in Range) ([]*traces.Trace, error) {
 	list := make([]*traces.Trace, len(ids))
+	var spans atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fetchConcurrency)
 	for i, id := range ids {
 		g.Go(func() (err error) {
-			list[i], err = r.Trace(ctx, id, in)
-			return err
+			if list[i], err = r.Trace(ctx, id, in); err != nil || list[i] == nil {
+				return err
+			}
+			if spans.Add(int64(len(list[i].Spans))) > r.maxSpans() {
+				return fault.Errorf(fault.Unprocessable, "the traces have more than %d spans together: ask for fewer", r.maxSpans())
+			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {

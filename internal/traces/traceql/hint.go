@@ -10,7 +10,7 @@ func (l *lexer) hint(t token) string {
 	}
 	before := strings.TrimRight(l.src[:t.off], " \t\r\n")
 	switch {
-	case t.kind == tokEOF && t.text == "" && strings.HasPrefix(l.src[t.off:], `"`), t.kind == tokEOF && strings.HasPrefix(l.src[t.off:], "`"):
+	case t.kind == tokEOF && strings.ContainsRune("\"`", rune(l.src[t.off])): // the lexer gave up on it
 		return "the text is not closed"
 	case strings.HasPrefix(t.text, "'"):
 		return "texts stand in double quotes or back quotes"
