@@ -72,7 +72,9 @@ func (s *shown) mention(u usage, groups map[key]*shownGroup) {
 	a := u.attr
 	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone {
 		for _, scope := range []Scope{ScopeSpan, ScopeResource} {
-			s.mention(usage{&Attribute{Scope: scope, Name: a.Name, Parent: a.Parent}, u.op, u.value, scope == ScopeResource}, groups)
+			scoped := u
+			scoped.attr, scoped.second = &Attribute{Scope: scope, Name: a.Name, Parent: a.Parent}, scope == ScopeResource
+			s.mention(scoped, groups)
 		}
 		return
 	}
@@ -125,23 +127,37 @@ func (g *shownGroup) ask(u usage) {
 	case u.op == "", u.op == "!=" && u.value.Kind == KindNil:
 		g.all = true
 	case u.value.Kind == KindNil:
-	case u.op == "=~", u.op == "!~":
-		re, err := compileRegex(u.value.s)
-		if err != nil {
-			return
-		}
-		want := u.op == "=~"
-		g.tests = append(g.tests, func(v Value) bool { return v.Kind == KindString && re.MatchString(v.s) == want })
 	default:
-		value, op := u.value, u.op
-		if u.attr.Intrinsic == IntrinsicLinkTraceID {
-			value = stringValue(trimID(value.s))
+		tests := []evalTest{u.test(u.value)}
+		for _, v := range u.also {
+			tests = append(tests, u.test(v))
 		}
-		intrinsic := u.attr.Intrinsic != IntrinsicNone
 		g.tests = append(g.tests, func(v Value) bool {
-			return (intrinsic || v.Kind == value.Kind) && compare(op, v, value)
+			for _, t := range tests {
+				if !t(v) {
+					return false
+				}
+			}
+			return true
 		})
 	}
+}
+
+// test returns the comparison of u with one value.
+func (u usage) test(value Value) evalTest {
+	if u.op == "=~" || u.op == "!~" {
+		re, err := compileRegex(value.s)
+		if err != nil {
+			return func(Value) bool { return false }
+		}
+		want := u.op == "=~"
+		return func(v Value) bool { return v.Kind == KindString && re.MatchString(v.s) == want }
+	}
+	if u.attr.Intrinsic == IntrinsicLinkTraceID {
+		value = stringValue(trimID(value.s))
+	}
+	op, intrinsic := u.op, u.attr.Intrinsic != IntrinsicNone
+	return func(v Value) bool { return (intrinsic || v.Kind == value.Kind) && compare(op, v, value) }
 }
 
 // found describes the span in e for an answer.

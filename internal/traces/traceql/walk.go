@@ -37,7 +37,8 @@ type usage struct {
 	attr   *Attribute
 	op     string
 	value  Value
-	second bool // the second scope of an unscoped attribute
+	second bool    // the second scope of an unscoped attribute
+	also   []Value // of a chain of exclusions, see noneNode: the other values
 }
 
 // usages calls visit for every attribute in e.
@@ -52,9 +53,23 @@ func usages(e Expr, visit func(usage)) {
 			visit(u)
 			return
 		}
+		if a, _, _ := exclusion(e); a != nil {
+			visit(excluded(e))
+			return
+		}
 		usages(e.L, visit)
 		usages(e.R, visit)
 	}
+}
+
+// excluded joins a chain of exclusions, for which exclusion returned an attribute.
+func excluded(b *Binary) usage {
+	if u, ok := comparison(b); ok {
+		return u
+	}
+	l, r := excluded(b.L.(*Binary)), excluded(b.R.(*Binary))
+	l.also = append(append(l.also, r.value), r.also...)
+	return l
 }
 
 // comparison returns the usage that b is, if it compares an attribute with a constant.
