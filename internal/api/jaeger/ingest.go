@@ -40,8 +40,12 @@ type Ingest struct {
 // NewIngest returns an Ingest. Zero limits are the defaults of package body.
 func NewIngest(p Pusher, l body.Limits) *Ingest { return &Ingest{p, l} }
 
-// Register adds POST /api/traces.
-func (i *Ingest) Register(mux *http.ServeMux) { mux.HandleFunc("POST /api/traces", i.serveThrift) }
+// Register adds POST /api/traces. To read, the path does not exist: Jaeger's search is elsewhere, and
+// clients of Tempo, whose path it resembles, know 404.
+func (i *Ingest) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /api/traces", i.serveThrift)
+	mux.HandleFunc("GET /api/traces", http.NotFound)
+}
 
 // RegisterGRPC adds jaeger.api_v2.CollectorService.
 func (i *Ingest) RegisterGRPC(r grpc.ServiceRegistrar) {

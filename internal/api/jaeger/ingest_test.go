@@ -65,6 +65,10 @@ func TestThrift(t *testing.T) {
 	require.Equal(t, traces.StatusError, sp.Status)
 	require.Equal(t, traces.SpanID{7: 9}, sp.ParentID)
 
+	mux := http.NewServeMux()
+	NewIngest(s, body.Limits{}).Register(mux)
+	require.Equal(t, http.StatusNotFound, get(mux, "/api/traces").Code)
+
 	for name, tc := range map[string]struct {
 		contentType, data string
 		status            int
