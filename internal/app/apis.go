@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hune-io/hune/internal/api/body"
+	"github.com/hune-io/hune/internal/api/jaeger"
 	"github.com/hune-io/hune/internal/api/loki"
 	"github.com/hune-io/hune/internal/api/otlp"
 	"github.com/hune-io/hune/internal/api/prometheus"
@@ -32,6 +33,7 @@ import (
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/overrides"
 	ui "github.com/hune-io/hune/web/ui"
 
 	"github.com/thanos-io/objstore"
@@ -65,9 +67,10 @@ func (a *App) mountWrites(limits body.Limits) {
 		}
 	}
 	a.otlp.RegisterGRPC(a.grpc)
-	for path, h := range zipkin.New(zipkin.Options{Pusher: a.distributor, Limits: limits}).Routes() {
-		a.mux.Handle(path, h)
-	}
+	zipkin.New(zipkin.Options{Pusher: a.distributor, Limits: limits}).Register(a.mux)
+	jaegerIngest := jaeger.NewIngest(a.distributor, limits)
+	jaegerIngest.Register(a.mux)
+	jaegerIngest.RegisterGRPC(a.grpc)
 }
 
 func (a *App) mountAPIs(limits body.Limits) error {
@@ -94,7 +97,17 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	lokiAPI := loki.New(lokiOptions)
 	lokiAPI.Register(a.mux)
 	a.server.onStop = append(a.server.onStop, lokiAPI.Stop)
-	tempo.New(tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}).Register(a.mux)
+	tempoOptions := tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}
+	if a.bucket != nil {
+		tempoOptions.Overrides = overrides.New(a.bucket, time.Now)
+	}
+	tempoAPI := tempo.New(tempoOptions)
+	tempoAPI.Register(a.mux)
+	tempoAPI.RegisterGRPC(a.grpc)
+	jaegerAPI := jaeger.New(jaeger.Options{Runner: runner, Logger: a.logger})
+	jaegerAPI.Register(a.mux, "/jaeger")
+	jaegerAPI.RegisterGRPC(a.grpc)
+	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
 
 	external, err := a.externalURL()
 	if err != nil {

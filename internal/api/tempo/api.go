@@ -8,7 +8,6 @@
 // # Caveats
 //
 // A search or tags request without a range looks at any time; the reference looks at recent data.
-// The streaming gRPC API is not here.
 package tempo
 
 import (
@@ -31,8 +30,10 @@ import (
 // Options are what the handlers need. Zero limits mean the default.
 type Options struct {
 	Runner job.Runner // answers queries; required
-	Logger *slog.Logger
-	Now    func() time.Time // default time.Now
+	// Overrides keeps tenants' own settings; without one /api/overrides is not there.
+	Overrides Overrides
+	Logger    *slog.Logger
+	Now       func() time.Time // default time.Now
 
 	Version, Revision, Branch, BuildDate string // for /api/status/buildinfo
 
@@ -72,12 +73,9 @@ func New(o Options) *API {
 // every request.
 func (a *API) Register(mux *http.ServeMux) {
 	get := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				a.fail(w, r, err)
-			}
-		})
+		mux.HandleFunc("GET "+path, a.handle(h))
 	}
+	mux.HandleFunc("POST /api/v2/traces/diff", a.handle(a.diff))
 	get("/api/traces/{id}", a.traceV1)
 	get("/api/v2/traces/{id}", a.traceV2)
 	get("/api/search", a.search)
@@ -87,8 +85,19 @@ func (a *API) Register(mux *http.ServeMux) {
 	get("/api/v2/search/tag/{tag}/values", a.tagValuesV2)
 	get("/api/metrics/query_range", a.metricsRange)
 	get("/api/metrics/query", a.metricsInstant)
+	if a.opts.Overrides != nil {
+		a.registerOverrides(mux)
+	}
 	get("/api/echo", a.echo)
 	get("/api/status/buildinfo", a.buildInfo)
+}
+
+func (a *API) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	}
 }
 
 func (a *API) echo(w http.ResponseWriter, _ *http.Request) error {
@@ -106,12 +115,12 @@ func (a *API) buildInfo(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // run asks the runner for the answer to q, for the tenant of the request.
-func (a *API) run(r *http.Request, q *traces.Query) (*traces.Result, error) {
-	id, err := tenant.FromContext(r.Context())
+func (a *API) run(ctx context.Context, q *traces.Query) (*traces.Result, error) {
+	id, err := tenant.FromContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	res, err := a.opts.Runner.Run(r.Context(), job.Job{Tenant: id, Traces: q})
+	res, err := a.opts.Runner.Run(ctx, job.Job{Tenant: id, Traces: q})
 	if err != nil {
 		return nil, err
 	}

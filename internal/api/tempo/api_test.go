@@ -222,9 +222,6 @@ func TestErrors(t *testing.T) {
 	f(&fault.Error{Class: fault.Unavailable, RetryAfter: 1500 * time.Millisecond, Err: errors.New("full")}, 503, "full")
 	require.Equal(t, "2", get(h, "/api/search").Header().Get("Retry-After"))
 	r.err = nil
-	w := get(h, "/api/search?q="+url.QueryEscape("{ parent.a = 1 }"))
-	require.Equal(t, 501, w.Code)
-	require.Contains(t, w.Body.String(), "parent.a")
 }
 
 // TestDefaults: what a request doesn't say.

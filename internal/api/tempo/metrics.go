@@ -129,7 +129,7 @@ func (a *API) metricsInstant(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) answerMetrics(w http.ResponseWriter, r *http.Request, q *traces.Query) error {
-	res, err := a.run(r, q)
+	res, err := a.run(r.Context(), q)
 	if err != nil {
 		return err
 	}

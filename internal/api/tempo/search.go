@@ -20,7 +20,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := a.run(r, q)
+	res, err := a.run(r.Context(), q)
 	if err != nil {
 		return err
 	}

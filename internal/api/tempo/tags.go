@@ -1,6 +1,7 @@
 package tempo
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -37,13 +38,25 @@ func (a *API) tagsQuery(v url.Values, kind traces.QueryKind) (*traces.Query, err
 
 // tagsV1 lists keys without their scopes; intrinsics only if they are asked for.
 func (a *API) tagsV1(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.tagsQuery(r.URL.Query(), traces.Tags)
+	names, res, err := a.tagNames(r.Context(), r.URL.Query())
 	if err != nil {
 		return err
 	}
-	res, err := a.run(r, q)
+	o := open(nil)
+	o.field("tagNames")
+	o.b = appendStrings(o.b, names)
+	appendSearchMetrics(&o, &res.Inspected)
+	return writeJSON(w, o.close())
+}
+
+func (a *API) tagNames(ctx context.Context, v url.Values) ([]string, *traces.Result, error) {
+	q, err := a.tagsQuery(v, traces.Tags)
 	if err != nil {
-		return err
+		return nil, nil, err
+	}
+	res, err := a.run(ctx, q)
+	if err != nil {
+		return nil, nil, err
 	}
 	var names []string
 	for scope, keys := range res.Tags {
@@ -52,12 +65,7 @@ func (a *API) tagsV1(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	sort.Strings(names)
-	names = slices.Compact(names)
-	o := open(nil)
-	o.field("tagNames")
-	o.b = appendStrings(o.b, names)
-	appendSearchMetrics(&o, &res.Inspected)
-	return writeJSON(w, o.close())
+	return slices.Compact(names), res, nil
 }
 
 func appendStrings(b []byte, list []string) []byte {
@@ -72,11 +80,7 @@ func appendStrings(b []byte, list []string) []byte {
 }
 
 func (a *API) tagsV2(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.tagsQuery(r.URL.Query(), traces.Tags)
-	if err != nil {
-		return err
-	}
-	res, err := a.run(r, q)
+	res, err := a.tagScopes(r.Context(), r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -104,42 +108,55 @@ func (a *API) tagsV2(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, o.close())
 }
 
-func (a *API) tagValues(r *http.Request, v1 bool) (*traces.Result, error) {
-	q, err := a.tagsQuery(r.URL.Query(), traces.TagValues)
+func (a *API) tagScopes(ctx context.Context, v url.Values) (*traces.Result, error) {
+	q, err := a.tagsQuery(v, traces.Tags)
 	if err != nil {
 		return nil, err
 	}
-	q.Tag, q.TagV1, q.Scope = r.PathValue("tag"), v1, ""
+	return a.run(ctx, q)
+}
+
+func (a *API) tagValues(ctx context.Context, v url.Values, tag string, v1 bool) (*traces.Result, error) {
+	q, err := a.tagsQuery(v, traces.TagValues)
+	if err != nil {
+		return nil, err
+	}
+	q.Tag, q.TagV1, q.Scope = tag, v1, ""
 	if v1 {
 		q.Expr = ""
 	} else if _, err := traceql.ParseAttribute(q.Tag); err != nil {
 		return nil, prefixed("please provide a valid tagName: ", err)
 	}
-	return a.run(r, q)
+	return a.run(ctx, q)
 }
 
 // tagValuesV1 lists values as text.
 func (a *API) tagValuesV1(w http.ResponseWriter, r *http.Request) error {
-	res, err := a.tagValues(r, true)
+	res, err := a.tagValues(r.Context(), r.URL.Query(), r.PathValue("tag"), true)
 	if err != nil {
 		return err
 	}
+	o := open(nil)
+	o.field("tagValues")
+	o.b = appendStrings(o.b, valueTexts(res))
+	appendSearchMetrics(&o, &res.Inspected)
+	return writeJSON(w, o.close())
+}
+
+// valueTexts returns the distinct values as text.
+func valueTexts(res *traces.Result) []string {
 	var list []string
 	for i := range res.Values {
 		_, text := typedValue(&res.Values[i])
 		list = append(list, text)
 	}
 	sort.Strings(list)
-	o := open(nil)
-	o.field("tagValues")
-	o.b = appendStrings(o.b, slices.Compact(list))
-	appendSearchMetrics(&o, &res.Inspected)
-	return writeJSON(w, o.close())
+	return slices.Compact(list)
 }
 
 // tagValuesV2 lists values with their types.
 func (a *API) tagValuesV2(w http.ResponseWriter, r *http.Request) error {
-	res, err := a.tagValues(r, false)
+	res, err := a.tagValues(r.Context(), r.URL.Query(), r.PathValue("tag"), false)
 	if err != nil {
 		return err
 	}

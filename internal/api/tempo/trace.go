@@ -5,8 +5,7 @@ import (
 	"sort"
 	"strings"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
+	"github.com/hune-io/hune/internal/api/rpc"
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -31,7 +30,7 @@ func (a *API) traceByID(r *http.Request) (*traces.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.run(r, &traces.Query{Kind: traces.ByID, ID: id, Start: t.start, End: t.end})
+	return a.run(r.Context(), &traces.Query{Kind: traces.ByID, ID: id, Start: t.start, End: t.end})
 }
 
 // wantsProtobuf reports whether the client prefers protobuf to JSON.
@@ -61,26 +60,49 @@ func (a *API) traceV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	part, partial, err := partOf(r.URL.Query(), res.Trace)
+	if err != nil {
+		return err
+	}
 	if wantsProtobuf(r) {
-		var otlp []byte
-		if res.Trace != nil {
-			otlp = traces.ToOTLP(res.Trace)
-		}
-		b := protowire.AppendTag(nil, 1, protowire.BytesType) // TraceByIDResponse.trace
-		return write(w, "application/protobuf", protowire.AppendBytes(b, otlp))
+		return write(w, "application/protobuf", protoTrace(part, partial))
 	}
 	o := open(nil)
 	o.field("trace")
-	if res.Trace == nil || len(res.Trace.Spans) == 0 {
+	if part == nil || len(part.Spans) == 0 {
 		o.b = append(o.b, "{}"...)
 	} else {
-		o.b = appendTrace(o.b, "resourceSpans", res.Trace)
+		o.b = appendTrace(o.b, "resourceSpans", part)
+	}
+	if partial {
+		o.text("status", "PARTIAL")
+		o.text("message", partialMessage)
+	}
+	if r.URL.Query().Get("hune_analysis") == "true" && res.Trace != nil {
+		o.field("hune")
+		o.b = appendAnalysis(o.b, res.Trace)
 	}
 	o.field("metrics")
 	m := open(o.b)
 	m.long("inspectedBytes", uint64(res.Inspected.Bytes))
 	o.b = m.close()
 	return writeJSON(w, o.close())
+}
+
+// partialMessage explains the status PARTIAL, which tells clients that there is more of the trace.
+const partialMessage = "the trace has more spans than the query asks for"
+
+// protoTrace is a TraceByIDResponse message.
+func protoTrace(t *traces.Trace, partial bool) []byte {
+	var otlp []byte
+	if t != nil && len(t.Spans) > 0 {
+		otlp = traces.ToOTLP(t)
+	}
+	b := rpc.AppendMessage(nil, 1, otlp)
+	if partial {
+		b = rpc.AppendString(rpc.AppendUint(b, 3, 1), 4, partialMessage)
+	}
+	return b
 }
 
 // appendTrace appends {name:[…]} with the spans by resource and scope, in order of arrival.

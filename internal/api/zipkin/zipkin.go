@@ -1,4 +1,6 @@
-// Package zipkin receives spans in Zipkin's v2 format, JSON and protobuf, at POST /api/v2/spans.
+// Package zipkin receives spans in Zipkin's formats, version 2 in JSON and protobuf at POST
+// /api/v2/spans and version 1 in JSON and Thrift at POST /api/v1/spans, and answers Zipkin's query
+// API over Hune's traces.
 //
 // Spans become OTLP by the collector's own translation, so that a span reads the same whether it
 // came through a collector's Zipkin receiver or directly. Zipkin has no partial answer: 202 means
@@ -39,19 +41,21 @@ type Handler struct {
 // New returns a Handler.
 func New(o Options) *Handler { return &Handler{pusher: o.Pusher, limits: o.Limits} }
 
-// Routes returns the handlers by path. They answer methods other than POST themselves.
-func (h *Handler) Routes() map[string]http.Handler {
-	return map[string]http.Handler{"/api/v2/spans": http.HandlerFunc(h.ServeSpans)}
+// Register adds the paths that take spans.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /api/v2/spans", h.serve(h.receive))
+	mux.HandleFunc("POST /api/v1/spans", h.serve(h.receiveV1))
 }
 
-// ServeSpans takes a list of spans.
-func (h *Handler) ServeSpans(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "spans are sent with POST", http.StatusMethodNotAllowed)
-		return
+// serve answers for what takes a list of spans.
+func (h *Handler) serve(receive func(*http.Request) (note string, err error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		note, err := receive(r)
+		answer(w, note, err)
 	}
-	note, err := h.receive(r)
+}
+
+func answer(w http.ResponseWriter, note string, err error) {
 	if err != nil {
 		if after := fault.RetryAfter(err); after > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
@@ -85,9 +89,14 @@ func (h *Handler) receive(r *http.Request) (note string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return h.push(r.Context(), otlp, sent, bad)
+}
+
+// push stores spans in OTLP. The note names bad and what was rejected.
+func (h *Handler) push(ctx context.Context, otlp []byte, sent int, bad []error) (note string, err error) {
 	var result traces.PushResult
 	if sent > 0 {
-		if result, err = h.pusher.PushTraces(r.Context(), &traces.Batch{OTLP: otlp, Spans: sent}); err != nil {
+		if result, err = h.pusher.PushTraces(ctx, &traces.Batch{OTLP: otlp, Spans: sent}); err != nil {
 			return "", err
 		}
 	}

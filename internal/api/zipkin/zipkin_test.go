@@ -56,7 +56,9 @@ func post(t *testing.T, p *pushed, contentType string, data []byte, edit ...func
 		f(r)
 	}
 	w := httptest.NewRecorder()
-	New(Options{Pusher: p, Limits: body.Limits{Decompressed: 1 << 20}}).Routes()["/api/v2/spans"].ServeHTTP(w, r)
+	mux := http.NewServeMux()
+	New(Options{Pusher: p, Limits: body.Limits{Decompressed: 1 << 20}}).Register(mux)
+	mux.ServeHTTP(w, r)
 	return w
 }
 

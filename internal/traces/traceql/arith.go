@@ -50,6 +50,9 @@ func intArithmetic(op string, l, r int64) (int64, error) {
 		return l * r, nil
 	case "/", "%":
 		if r == 0 {
+			if op == "%" {
+				return 0, errModuloByZero
+			}
 			return 0, errDivisionByZero
 		}
 		if r == -1 { // the smallest integer has no positive twin; hardware traps on it

@@ -117,7 +117,7 @@ type Attribute struct {
 	Intrinsic Intrinsic // IntrinsicNone for stored attributes
 	Scope     Scope
 	Name      string
-	Parent    bool // of the span's parent
+	Parent    bool // of the span's parent, nil where the trace has none
 }
 
 func (*Binary) expr()    {}
@@ -210,7 +210,7 @@ var intrinsics = [...]struct {
 	IntrinsicKind:                   {"kind", KindSpanKind},
 	IntrinsicDuration:               {"duration", KindDuration},
 	IntrinsicChildCount:             {"span:childCount", KindInt},
-	IntrinsicParent:                 {"parent", KindNil},
+	IntrinsicParent:                 {"parent", KindString},
 	IntrinsicTraceDuration:          {"traceDuration", KindDuration},
 	IntrinsicRootName:               {"rootName", KindString},
 	IntrinsicRootService:            {"rootServiceName", KindString},

@@ -7,10 +7,31 @@ func compileAttribute(a *Attribute) evalNode {
 	if a.Intrinsic != IntrinsicNone {
 		return intrinsicNode(a.Intrinsic)
 	}
+	if a.Parent {
+		own := *a
+		own.Parent = false
+		return &parentNode{compileAttribute(&own)}
+	}
 	if a.isServiceName() {
 		return serviceNode{}
 	}
 	return &attrNode{a.Scope, a.Name}
+}
+
+// parentNode reads an attribute of the span's parent. There is none if the span is a root or its
+// parent has not arrived.
+type parentNode struct{ own evalNode }
+
+func (n *parentNode) eval(e *spanEnv) Value {
+	i := e.i
+	up := e.view.getTree().up[i]
+	if up < 0 {
+		return Value{}
+	}
+	e.set(e.view, int(up))
+	v := n.own.eval(e)
+	e.set(e.view, i)
+	return v
 }
 
 // serviceNode is resource.service.name: empty, not nil, where it is missing.
@@ -129,6 +150,11 @@ func (n intrinsicNode) eval(e *spanEnv) Value {
 	case IntrinsicSpanID:
 		return stringValue(s.ID.String())
 	case IntrinsicParentID:
+		return stringValue(s.ParentID.String())
+	case IntrinsicParent:
+		if s.ParentID == (traces.SpanID{}) {
+			return Value{}
+		}
 		return stringValue(s.ParentID.String())
 	case IntrinsicInstrumentationName:
 		if s.Scope == nil {

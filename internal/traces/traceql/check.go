@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/grafana/regexp"
-
-	"github.com/hune-io/hune/internal/fault"
 )
 
 // TypeError is a query that can be read but makes no sense: operands whose types never meet, an
@@ -22,7 +20,7 @@ func typeErrorf(format string, args ...any) error {
 // kindAny is the type of stored attributes, which is known only at run time.
 const kindAny Kind = 255
 
-// Check reports whether the types in q fit. Errors are *TypeError; what Hune lacks is fault.NotYet.
+// Check reports whether the types in q fit. Errors are *TypeError.
 func Check(q *Query) error {
 	if err := checkPipeline(q.Pipeline); err != nil {
 		return err
@@ -61,16 +59,28 @@ func (q *Query) CheckMetrics() error {
 			return errors.New("`compare()` cannot be used with second stage functions")
 		}
 		if q.Metrics.Top <= 0 || q.Metrics.Top > maxCompareTop {
-			return fmt.Errorf("compare() top number of values must be between 1 and %d: %d", maxCompareTop, q.Metrics.Top)
+			return fmt.Errorf("compare() top number of values must be an integer between 1 and %d", maxCompareTop)
 		}
-		if q.Metrics.Start > q.Metrics.End {
-			return fmt.Errorf("compare() start must be before end: %d, %d", q.Metrics.Start, q.Metrics.End)
+		if err := checkCompareTimes(q.Metrics.Start, q.Metrics.End); err != nil {
+			return err
 		}
 	}
 	for _, s := range q.Second {
 		if (s.Op == "topk" || s.Op == "bottomk") && s.N <= 0 {
-			return fmt.Errorf("%s() limit must be greater than 0: %d", s.Op, s.N)
+			return errors.New("limit must be greater than 0")
 		}
+	}
+	return nil
+}
+
+func checkCompareTimes(start, end int64) error {
+	switch {
+	case start == 0 && end == 0:
+		return nil
+	case start <= 0 || end <= 0:
+		return errors.New("compare() timestamps must be positive integer unix nanoseconds")
+	case end <= start:
+		return errors.New("compare() end timestamp must be greater than start timestamp")
 	}
 	return nil
 }
@@ -200,9 +210,6 @@ func typeOf(e Expr) (Kind, error) {
 	case *Literal:
 		return e.Value.Kind, nil
 	case *Attribute:
-		if e.Parent || e.Intrinsic == IntrinsicParent {
-			return 0, fault.Errorf(fault.NotYet, "the parent scope is not supported yet: %s", e)
-		}
 		if e.Intrinsic != IntrinsicNone {
 			return intrinsics[e.Intrinsic].kind, nil
 		}
@@ -268,6 +275,9 @@ func checkNil(b *Binary, lt, rt Kind) error {
 		}
 	}
 	if b.Op != "=" && b.Op != "!=" {
+		return nil
+	}
+	if a.Intrinsic == IntrinsicParent { // a root has none
 		return nil
 	}
 	if a.Intrinsic != IntrinsicNone {

@@ -47,7 +47,7 @@ func newComparison(p *program, w window) (accumulator, error) {
 func (c *comparisonRun) add(e *spanEnv, step int) error {
 	side := 0
 	i, view := e.i, e.view
-	if c.start == 0 && c.end == 0 || int64(e.span.Start) >= c.start && int64(e.span.Start) <= c.end {
+	if c.start == 0 && c.end == 0 || int64(e.span.Start) > c.start && int64(e.span.Start) <= c.end {
 		if len(c.selection.run(e, []spanSet{{spans: []int{i}}})) > 0 {
 			side = 1
 		}

@@ -20,7 +20,9 @@
 //     comparisons of one key with both forms open the key for both; arithmetic always mixes.
 //   - A comparison needs a value: `!=` and `!~` are false for a missing attribute. Only `= nil`
 //     matches it.
-//   - On arrays, events and links a comparison asks for any element.
+//   - On arrays, events and links a comparison asks for any element. Exclusions of one attribute
+//     joined by && (`.a != 1 && .a != 2`) ask for one element that is none of the values.
+//   - parent.a is nil for roots and where the parent has not arrived, and so is parent.service.name.
 //   - && and || have the same precedence and group from the left.
 //
 // # Not the reference's

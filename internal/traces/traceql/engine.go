@@ -140,7 +140,7 @@ func scanOne(ctx context.Context, tenant string, src traces.Source, text string,
 
 // evalError classes what went wrong while evaluating.
 func evalError(err error) error {
-	if errors.Is(err, errDivisionByZero) {
+	if errors.Is(err, errDivisionByZero) || errors.Is(err, errModuloByZero) {
 		// The reference answers 500; the query is at fault, but clients know that status.
 		return err
 	}

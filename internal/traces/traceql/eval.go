@@ -7,7 +7,10 @@ import (
 	"github.com/hune-io/hune/internal/traces"
 )
 
-var errDivisionByZero = errors.New("division by zero")
+var (
+	errDivisionByZero = errors.New("division by zero")
+	errModuloByZero   = errors.New("modulo by zero")
+)
 
 // spanEnv is what an expression is evaluated on: one span of one trace. err keeps the first fault.
 type spanEnv struct {
@@ -71,6 +74,11 @@ func compileBinary(b *Binary, opened openedKeys) (evalNode, error) {
 	}
 	switch b.Op {
 	case "&&", "||":
+		if b.Op == "&&" {
+			if n, ok := notIn(b, l, r); ok {
+				return n, nil
+			}
+		}
 		return fold(&logicNode{and: b.Op == "&&", l: l, r: r}, l, r), nil
 	case "=~", "!~":
 		lit := b.R.(*Literal) // Check has seen to it
@@ -272,9 +280,11 @@ type regexNode struct {
 }
 
 func (n *regexNode) eval(e *spanEnv) Value {
-	return boolValue(anyPair(n.x.eval(e), Value{}, func(a, _ Value) bool {
-		return a.Kind == KindString && n.re.MatchString(a.s) != n.not
-	}))
+	return boolValue(anyPair(n.x.eval(e), Value{}, func(a, _ Value) bool { return n.test(&a) }))
+}
+
+func (n *regexNode) test(v *Value) bool {
+	return v.Kind == KindString && n.re.MatchString(v.s) != n.not
 }
 
 type unaryNode struct {

@@ -12,10 +12,13 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// SyntaxError is a query that is not TraceQL. Line and Col are where, from 1.
+// SyntaxError is a query that is not TraceQL. Line and Col are where, from 1; Start and End are the
+// bytes at fault (equal at the end of the text). Hint says what may have been meant, "" if nobody
+// knows; it is not part of the text, which clients compare.
 type SyntaxError struct {
-	Line, Col int
-	Msg       string
+	Line, Col  int
+	Start, End int
+	Msg, Hint  string
 }
 
 func (e *SyntaxError) Error() string {
@@ -60,7 +63,7 @@ func (l *lexer) errorf(t token, format string, args ...any) error {
 	if t.peeked && !l.multiline {
 		line = 0
 	}
-	return &SyntaxError{Line: line, Col: t.col, Msg: fmt.Sprintf(format, args...)}
+	return &SyntaxError{Line: line, Col: t.col, Start: t.off, End: max(t.off, l.off), Msg: fmt.Sprintf(format, args...), Hint: l.hint(t)}
 }
 
 // next returns the next token, tokEOF at the end.
@@ -68,7 +71,7 @@ func (l *lexer) next() (token, error) {
 	if err := l.skipSpace(); err != nil {
 		return token{}, err
 	}
-	t := token{line: l.line, col: l.col}
+	t := token{line: l.line, col: l.col, off: l.off}
 	r := l.peek()
 	switch {
 	case r < 0:
@@ -117,7 +120,7 @@ func (l *lexer) skipSpace() error {
 		case strings.HasPrefix(rest, "/*"):
 			n := strings.Index(rest[2:], "*/")
 			if n < 0 {
-				return l.errorf(token{line: l.line, col: l.col}, "comment not terminated")
+				return l.errorf(token{line: l.line, col: l.col, off: l.off}, "comment not terminated")
 			}
 			l.skip(n + 4)
 		default:
@@ -138,7 +141,7 @@ func (l *lexer) quoted(t token) (token, error) {
 		case '\\':
 			i++
 		case '\n':
-			return t, l.errorf(t, "literal not terminated")
+			return t, l.unterminated(t)
 		case '"':
 			s, err := strconv.Unquote(rest[:i+1])
 			if err != nil {
@@ -149,14 +152,19 @@ func (l *lexer) quoted(t token) (token, error) {
 			return t, nil
 		}
 	}
-	return t, l.errorf(t, "literal not terminated")
+	return t, l.unterminated(t)
+}
+
+func (l *lexer) unterminated(t token) error {
+	l.off = len(l.src)
+	return l.errorf(t, "literal not terminated")
 }
 
 func (l *lexer) raw(t token) (token, error) {
 	rest := l.src[l.off:]
 	n := strings.IndexByte(rest[1:], '`')
 	if n < 0 {
-		return t, l.errorf(t, "literal not terminated")
+		return t, l.unterminated(t)
 	}
 	t.kind, t.text, t.str = tokString, rest[:n+2], strings.ReplaceAll(rest[1:n+1], "\r", "")
 	l.skip(n + 2)

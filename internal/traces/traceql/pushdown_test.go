@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	genAttrs    = []string{".a", "span.a", "resource.a", "span.b", "event.a", "link.a", "instrumentation.a", "resource.service.name", ".service.name"}
+	genAttrs    = []string{".a", "parent.a", "parent.resource.service.name", "span.a", "resource.a", "span.b", "event.a", "link.a", "instrumentation.a", "resource.service.name", ".service.name"}
 	genLiterals = []string{"1", "2", "1.0", "2.5", "true", "false", `"x"`, `""`, "`y`", "1ms"}
 	genCompare  = []string{"=", "!=", "<", "<=", ">", ">="}
 )
@@ -35,7 +35,7 @@ func genExpr(t *rapid.T, depth int) string {
 	case n == 8:
 		return pick("intrinsic", []string{`name = "x"`, `name != ""`, "status = error", "status != ok", "kind = server",
 			"duration > 1ms", "duration <= 2ms", "traceDuration > 1ms", "nestedSetParent = -1", `event:name = "x"`, "span:childCount > 0",
-			`trace:id = "61"`, `rootServiceName = "x"`})
+			`trace:id = "61"`, `rootServiceName = "x"`, "parent = nil", `parent != nil`, `span.a != 1 && span.a != 2`, `name !~ "x" && name !~ "y.*"`})
 	case n == 9:
 		return fmt.Sprintf("%s + %s %s %s", pick("attr", genAttrs), pick("literal", genLiterals[:3]), pick("op", genCompare), pick("literal", genLiterals[:4]))
 	case n == 10:

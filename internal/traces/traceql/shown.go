@@ -72,7 +72,9 @@ func (s *shown) mention(u usage, groups map[key]*shownGroup) {
 	a := u.attr
 	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone {
 		for _, scope := range []Scope{ScopeSpan, ScopeResource} {
-			s.mention(usage{&Attribute{Scope: scope, Name: a.Name}, u.op, u.value, scope == ScopeResource}, groups)
+			scoped := u
+			scoped.attr, scoped.second = &Attribute{Scope: scope, Name: a.Name, Parent: a.Parent}, scope == ScopeResource
+			s.mention(scoped, groups)
 		}
 		return
 	}
@@ -82,20 +84,22 @@ func (s *shown) mention(u usage, groups map[key]*shownGroup) {
 	case a.Intrinsic != IntrinsicNone:
 		g = groupOf(groups, key{name: intrinsics[a.Intrinsic].name})
 	case a.isServiceName():
-		g = groupOf(groups, key{ScopeResource, a.Name})
-	case ownColumns[key{a.Scope, a.Name}]:
+		g = groupOf(groups, keyOf(a))
+	case ownColumns[keyOf(a)]:
 		own = true
-		g = groupOf(groups, key{a.Scope, a.Name})
+		g = groupOf(groups, keyOf(a))
 	default:
-		g = groupOf(groups, key{scope: a.Scope})
+		g = groupOf(groups, key{scope: a.Scope, parent: a.Parent})
 	}
 	g.ask(u)
 	s.add(a, g, own, u)
 }
 
 func (s *shown) add(a *Attribute, g *shownGroup, own bool, u usage) {
-	k := key{a.Scope, a.Name}
-	name := a.Name
+	k, name := keyOf(a), a.Name
+	if a.Parent {
+		name = "parent." + name
+	}
 	switch a.Intrinsic {
 	case IntrinsicNone:
 	case IntrinsicName:
@@ -123,23 +127,37 @@ func (g *shownGroup) ask(u usage) {
 	case u.op == "", u.op == "!=" && u.value.Kind == KindNil:
 		g.all = true
 	case u.value.Kind == KindNil:
-	case u.op == "=~", u.op == "!~":
-		re, err := compileRegex(u.value.s)
-		if err != nil {
-			return
-		}
-		want := u.op == "=~"
-		g.tests = append(g.tests, func(v Value) bool { return v.Kind == KindString && re.MatchString(v.s) == want })
 	default:
-		value, op := u.value, u.op
-		if u.attr.Intrinsic == IntrinsicLinkTraceID {
-			value = stringValue(trimID(value.s))
+		tests := []evalTest{u.test(u.value)}
+		for _, v := range u.also {
+			tests = append(tests, u.test(v))
 		}
-		intrinsic := u.attr.Intrinsic != IntrinsicNone
 		g.tests = append(g.tests, func(v Value) bool {
-			return (intrinsic || v.Kind == value.Kind) && compare(op, v, value)
+			for _, t := range tests {
+				if !t(v) {
+					return false
+				}
+			}
+			return true
 		})
 	}
+}
+
+// test returns the comparison of u with one value.
+func (u usage) test(value Value) evalTest {
+	if u.op == "=~" || u.op == "!~" {
+		re, err := compileRegex(value.s)
+		if err != nil {
+			return func(Value) bool { return false }
+		}
+		want := u.op == "=~"
+		return func(v Value) bool { return v.Kind == KindString && re.MatchString(v.s) == want }
+	}
+	if u.attr.Intrinsic == IntrinsicLinkTraceID {
+		value = stringValue(trimID(value.s))
+	}
+	op, intrinsic := u.op, u.attr.Intrinsic != IntrinsicNone
+	return func(v Value) bool { return (intrinsic || v.Kind == value.Kind) && compare(op, v, value) }
 }
 
 // found describes the span in e for an answer.
@@ -187,12 +205,12 @@ func (g *shownGroup) filter(v Value) Value {
 // ownColumns are the attributes that the reference keeps in columns of their own, where a missing
 // value is a value: answers to select and by show it as nil.
 var ownColumns = map[key]bool{
-	{ScopeSpan, "http.method"}: true, {ScopeSpan, "http.url"}: true, {ScopeSpan, "http.status_code"}: true,
-	{ScopeSpan, "http.request.method"}: true, {ScopeSpan, "http.response.status_code"}: true,
-	{ScopeSpan, "http.route"}: true, {ScopeSpan, "url.path"}: true, {ScopeSpan, "url.route"}: true,
-	{ScopeSpan, "server.address"}:       true,
-	{ScopeResource, "k8s.cluster.name"}: true, {ScopeResource, "k8s.namespace.name"}: true,
-	{ScopeResource, "k8s.pod.name"}: true, {ScopeResource, "k8s.container.name"}: true,
-	{ScopeResource, "cluster"}: true, {ScopeResource, "namespace"}: true,
-	{ScopeResource, "pod"}: true, {ScopeResource, "container"}: true,
+	{scope: ScopeSpan, name: "http.method"}: true, {scope: ScopeSpan, name: "http.url"}: true, {scope: ScopeSpan, name: "http.status_code"}: true,
+	{scope: ScopeSpan, name: "http.request.method"}: true, {scope: ScopeSpan, name: "http.response.status_code"}: true,
+	{scope: ScopeSpan, name: "http.route"}: true, {scope: ScopeSpan, name: "url.path"}: true, {scope: ScopeSpan, name: "url.route"}: true,
+	{scope: ScopeSpan, name: "server.address"}:       true,
+	{scope: ScopeResource, name: "k8s.cluster.name"}: true, {scope: ScopeResource, name: "k8s.namespace.name"}: true,
+	{scope: ScopeResource, name: "k8s.pod.name"}: true, {scope: ScopeResource, name: "k8s.container.name"}: true,
+	{scope: ScopeResource, name: "cluster"}: true, {scope: ScopeResource, name: "namespace"}: true,
+	{scope: ScopeResource, name: "pod"}: true, {scope: ScopeResource, name: "container"}: true,
 }

@@ -41,7 +41,8 @@ func LenientFilter(text string) string {
 		return ""
 	}
 	var kept []string
-	for _, c := range completeConditions(text) {
+	for _, p := range completeConditions(text) {
+		c := text[p.start:p.end]
 		if _, err := Parse("{ " + c + " }"); err == nil {
 			kept = append(kept, c)
 		}
@@ -52,23 +53,27 @@ func LenientFilter(text string) string {
 	return "{ " + strings.Join(kept, " && ") + " }"
 }
 
+// part is a piece of a text, without the space around it.
+type part struct{ start, end int }
+
 // completeConditions returns the parts between && of an unfinished filter. They are only trusted if
 // they stand in one pair of braces and no || is among them.
-func completeConditions(text string) []string {
+func completeConditions(text string) []part {
 	l := newLexer(text)
 	t, err := l.next()
 	if err != nil || !t.isOp("{") {
 		return nil
 	}
-	var out []string
+	var out []part
 	start := l.off
 	for {
 		at := l.off
 		t, err := l.next()
 		end := err != nil || t.kind == tokEOF || t.isOp("}")
 		if end || t.isOp("&&") {
-			if part := strings.TrimSpace(text[start:at]); part != "" {
-				out = append(out, part)
+			if trimmed := strings.TrimSpace(text[start:at]); trimmed != "" {
+				start += strings.Index(text[start:at], trimmed)
+				out = append(out, part{start, start + len(trimmed)})
 			}
 			start = l.off
 		}

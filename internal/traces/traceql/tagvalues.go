@@ -39,7 +39,7 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 		return result, nil
 	}
 	nodes := []evalNode{compileAttribute(a)}
-	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone { // every scope, not the first that has it
+	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone && !a.Parent { // every scope, not the first that has it
 		nodes = nil
 		for _, s := range tagScopes {
 			nodes = append(nodes, compileAttribute(&Attribute{Scope: s, Name: a.Name}))
@@ -61,6 +61,9 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 // knownToSource returns how to ask a source for the values of a: stored attributes, names, status
 // and kind. (Of the other intrinsics a source doesn't list the empty ones.)
 func knownToSource(a *Attribute) (scope traces.TagScope, name string, ok bool) {
+	if a.Parent {
+		return "", "", false
+	}
 	switch a.Intrinsic {
 	case IntrinsicNone:
 		return a.Scope.tagScope(), a.Name, true
@@ -90,9 +93,6 @@ func valuesAttribute(q *traces.Query) (*Attribute, error) {
 	a, err := ParseAttribute(q.Tag)
 	if err != nil {
 		return nil, fault.Errorf(fault.Invalid, "please provide a valid tagName: %w", err)
-	}
-	if a.Parent || a.Intrinsic == IntrinsicParent {
-		return nil, fault.Errorf(fault.NotYet, "the parent scope is not supported yet: %s", a)
 	}
 	return a, nil
 }

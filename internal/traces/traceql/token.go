@@ -23,6 +23,7 @@ type token struct {
 	num       int64
 	flt       float64
 	line, col int // of its first character, from 1
+	off       int // of its first byte
 	// peeked marks operators of several characters. The reference loses the line of these and says
 	// line 0; its texts are matched by clients, see SyntaxError.
 	peeked bool

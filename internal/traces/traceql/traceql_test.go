@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -18,6 +19,8 @@ import (
 //	metrics range=A..B [step=S] a metrics query; without a step an instant one
 //	values tag=T     distinct values of an attribute, with the input as filter
 //	select           a query: what is asked of the source
+//	complete         a query with § at the cursor: what may stand there
+//	faults           a query: what is wrong with it, with the bytes at fault and a hint
 func TestData(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var source *memory
@@ -28,6 +31,10 @@ func TestData(t *testing.T) {
 			switch d.Cmd {
 			case "parse":
 				return parseAndPrint(t, d.Input)
+			case "complete":
+				return printCompletion(d.Input)
+			case "faults":
+				return printFaults(d.Input)
 			case "load":
 				source = loadTraces(t, d.Input)
 				return ""
@@ -139,4 +146,26 @@ func TestParseAttribute(t *testing.T) {
 	f("service.name", "failed to parse identifier service.name: parse error at line 1, col 2: unknown identifier: service")
 	f("span.a = 1", "failed to parse identifier span.a = 1: parse error at line 1, col 9: syntax error: unexpected =, expecting }")
 	f("", "failed to parse identifier : parse error at line 1, col 2: syntax error: unexpected }")
+}
+
+func TestMatchSpans(t *testing.T) {
+	tr := loadTraces(t, fuzzTraces).list[0]
+	f := func(filter string, want ...string) {
+		t.Helper()
+		spans, err := MatchSpans(filter, tr)
+		require.NoError(t, err)
+		var names []string
+		for _, s := range spans {
+			names = append(names, s.Name)
+		}
+		require.Equal(t, want, names)
+	}
+	f("{ }", "GET", "SEL")
+	f("{ status = error }", "SEL")
+	f("{ traceDuration > 1s }")
+	f(`{ parent.span.b = "x" }`, "SEL")
+	for _, text := range []string{"{", "{ } > { }", "{ } | count() > 1", "{ } | rate()", "{ 1 / 0 > 1 }"} {
+		_, err := MatchSpans(text, tr)
+		require.Error(t, err, text)
+	}
 }

@@ -77,6 +77,7 @@ func (v *traceView) getTree() *tree {
 type tree struct {
 	left, right []int32
 	parent      []int32 // index of the parent, noParent for roots, noPlace
+	up          []int32 // index of the span that is named as parent, also without a place; -1 if it isn't there
 	children    []int32 // number of spans right below, also of spans without a place
 	order       []int32 // spans with a place, parents before children
 }
@@ -88,7 +89,7 @@ const (
 
 func buildTree(spans []*traces.Span) *tree {
 	n := len(spans)
-	t := &tree{left: make([]int32, n), right: make([]int32, n), parent: make([]int32, n), children: make([]int32, n), order: make([]int32, 0, n)}
+	t := &tree{left: make([]int32, n), right: make([]int32, n), parent: make([]int32, n), up: make([]int32, n), children: make([]int32, n), order: make([]int32, 0, n)}
 	byID := make(map[traces.SpanID]int32, n)
 	for i, s := range spans {
 		if _, ok := byID[s.ID]; !ok {
@@ -102,6 +103,11 @@ func buildTree(spans []*traces.Span) *tree {
 	}
 	var roots, twins []int32
 	for i, s := range spans {
+		if p, ok := byID[s.ParentID]; ok && s.ParentID != (traces.SpanID{}) && s.ParentID != s.ID {
+			t.up[i] = p
+		} else {
+			t.up[i] = -1
+		}
 		if byID[s.ID] != int32(i) {
 			twins = append(twins, int32(i))
 			continue

@@ -1,24 +1,27 @@
 package traceql
 
-// key names a stored attribute.
+// key names a stored attribute, of the span or of its parent.
 type key struct {
-	scope Scope
-	name  string
+	scope  Scope
+	name   string
+	parent bool
 }
+
+func keyOf(a *Attribute) key { return key{a.Scope, a.Name, a.Parent} }
 
 // openedKeys says which kinds of numbers the filters of a query ask of an attribute. A comparison
 // with an integer meets integers only, unless another comparison of the same key asks for floats.
 type openedKeys map[key]struct{ ints, floats bool }
 
 func (o openedKeys) open(a *Attribute, ints, floats bool) {
-	k := key{a.Scope, a.Name}
+	k := keyOf(a)
 	was := o[k]
 	was.ints, was.floats = was.ints || ints, was.floats || floats
 	o[k] = was
 }
 
 func (o openedKeys) allows(a *Attribute, literal Kind) (ints, floats bool) {
-	was := o[key{a.Scope, a.Name}]
+	was := o[keyOf(a)]
 	switch literal {
 	case KindInt:
 		return true, was.floats
@@ -34,7 +37,8 @@ type usage struct {
 	attr   *Attribute
 	op     string
 	value  Value
-	second bool // the second scope of an unscoped attribute
+	second bool    // the second scope of an unscoped attribute
+	also   []Value // of a chain of exclusions, see noneNode: the other values
 }
 
 // usages calls visit for every attribute in e.
@@ -49,9 +53,23 @@ func usages(e Expr, visit func(usage)) {
 			visit(u)
 			return
 		}
+		if a, _, _ := exclusion(e); a != nil {
+			visit(excluded(e))
+			return
+		}
 		usages(e.L, visit)
 		usages(e.R, visit)
 	}
+}
+
+// excluded joins a chain of exclusions, for which exclusion returned an attribute.
+func excluded(b *Binary) usage {
+	if u, ok := comparison(b); ok {
+		return u
+	}
+	l, r := excluded(b.L.(*Binary)), excluded(b.R.(*Binary))
+	l.also = append(append(l.also, r.value), r.also...)
+	return l
 }
 
 // comparison returns the usage that b is, if it compares an attribute with a constant.
