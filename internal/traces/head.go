@@ -24,6 +24,8 @@ const (
 	// row group, within the counts that a reader believes. (An attribute takes at least two bytes.)
 	maxTraceSpans = 500_000
 	maxTraceBytes = 28 << 20
+	// maxTraceChildren is how many events, or links, a trace has at most.
+	maxTraceChildren = maxGroupChildren
 )
 
 func (o HeadOptions) orDefault() HeadOptions {
@@ -70,6 +72,8 @@ type headTrace struct {
 	spans      [][]byte
 	start, end uint64
 	bytes      int
+	events     int
+	links      int
 	keys       map[[recordKeyLen]byte]struct{} // from dedupeByMap spans on
 }
 
@@ -149,7 +153,7 @@ func (a *headAppender) span(id ID, s *Span) error {
 	if t.has(s) {
 		return nil
 	}
-	if len(t.spans) >= a.maxSpans || t.bytes >= a.maxBytes {
+	if len(t.spans) >= a.maxSpans || t.bytes >= a.maxBytes || t.events+len(s.Events) > maxTraceChildren || t.links+len(s.Links) > maxTraceChildren {
 		a.reject("trace_too_large", "trace "+id.String()+" has reached the limit of its size")
 		return nil
 	}
@@ -244,6 +248,8 @@ func (t *headTrace) has(s *Span) bool {
 func (t *headTrace) add(record []byte, s *Span) {
 	t.spans = append(t.spans, record)
 	t.bytes += len(record)
+	t.events += len(s.Events)
+	t.links += len(s.Links)
 	t.start, t.end = min(t.start, s.Start), max(t.end, s.Start, s.End)
 	switch {
 	case t.keys != nil:

@@ -18,9 +18,10 @@ type headSnapshot struct {
 }
 
 type snapshotTrace struct {
-	id         ID
-	spans      [][]byte
-	start, end uint64
+	id            ID
+	spans         [][]byte
+	start, end    uint64
+	events, links int
 }
 
 // snapshot takes the traces that s asks for by time and ID, nil: all.
@@ -38,7 +39,7 @@ func (h *Head) snapshot(s *Select) *headSnapshot {
 	out.traces = make([]snapshotTrace, 0, len(h.traces))
 	for id, t := range h.traces {
 		if len(t.spans) > 0 && (s == nil || s.overlaps(t.start, t.end) || hasID(s.Also, id)) {
-			out.traces = append(out.traces, snapshotTrace{id, t.spans, t.start, t.end})
+			out.traces = append(out.traces, snapshotTrace{id, t.spans, t.start, t.end, t.events, t.links})
 		}
 	}
 	return out
@@ -55,6 +56,15 @@ func (h *Head) frozen() Part {
 
 // TimeRange implements Part.
 func (h *headSnapshot) TimeRange() (start, end uint64) { return h.start, h.end }
+
+// size is what the trace needs of a row group.
+func (t *snapshotTrace) size() traceSize {
+	size := traceSize{spans: len(t.spans), events: t.events, links: t.links}
+	for _, record := range t.spans {
+		size.bytes += 4 * len(record) // text is shared: about what it is when written out
+	}
+	return size
+}
 
 // tables returns a reader with slabs of its own.
 func (h *headSnapshot) tables() recordReader {

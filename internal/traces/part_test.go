@@ -37,7 +37,7 @@ func headOf(t require.TestingT, batches ...[]*Trace) *Head {
 
 func blockBytes(t require.TestingT, h *Head) []byte {
 	var buf bytes.Buffer
-	_, _, err := h.encodeBlock(context.Background(), &buf)
+	_, _, err := encodeBlock(&buf, block.Fast, func(b *blockWriter) error { return h.writeTo(context.Background(), b) })
 	require.NoError(t, err)
 	return buf.Bytes()
 }
