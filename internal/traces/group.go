@@ -134,6 +134,24 @@ func (g *group) ints(fix, n int) []int64 {
 	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
 }
 
+// numbers are a fixed column of numbers; nil: all are zero.
+type numbers []int64
+
+func (n numbers) at(i int) int64 {
+	if n == nil {
+		return 0
+	}
+	return n[i]
+}
+
+// numbers returns a fixed column of numbers, which has been loaded. They are shared.
+func (g *group) numbers(fix int) numbers {
+	if g.dir.fixed[fix] < 0 {
+		return nil
+	}
+	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
+}
+
 // inRange reports whether a fixed column of numbers is in [0, limit).
 func (g *group) inRange(fix, limit int) bool {
 	at := g.dir.fixed[fix]

@@ -82,7 +82,7 @@ func (g *group) matchCondition(ctx context.Context, c *condition) (RowSet, error
 // valueTest returns the condition as a test on values.
 func (c *condition) valueTest() *ValueTest {
 	if c.Op == "exists" {
-		return &ValueTest{Exists: true}
+		return &ValueTest{Exists: true, Opaque: true}
 	}
 	v := &ValueTest{
 		Text:   c.text,

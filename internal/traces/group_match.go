@@ -19,13 +19,13 @@ type ValueTest struct {
 	Equal *string
 	// Opaque is whether values that can't be searched pass.
 	Opaque bool
-	// Exists is whether all values pass.
+	// Exists is whether all values that can be searched pass.
 	Exists bool
 }
 
 // attribute tests one value.
 func (v *ValueTest) attribute(a *Attribute) bool {
-	if v.Exists {
+	if v.Exists && a.Type != TypeOpaque {
 		return true
 	}
 	switch a.Type {
@@ -60,11 +60,8 @@ func (v *ValueTest) any(attrs []Attribute, key string) bool {
 
 // asks reports whether a value of the type can pass at all.
 func (v *ValueTest) asks(typ ValueType) bool {
-	if v.Exists {
-		return true
-	}
-	if typ == TypeOpaque {
-		return v.Opaque
+	if typ == TypeOpaque || v.Exists {
+		return typ != TypeOpaque || v.Opaque
 	}
 	if typ.isArray() {
 		typ = elementOf(typ)

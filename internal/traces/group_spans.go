@@ -57,16 +57,16 @@ type spanReader struct {
 	needs *Needs
 	bulk  bool
 
-	resource, order                     []int64
-	flags, droppedA, droppedE, droppedL []int64
-	scope                               []int64
+	resource, order                     numbers
+	flags, droppedA, droppedE, droppedL numbers
+	scope                               numbers
 	name, message, state, looseParent   *storedTexts
 	counts                              [tagPlaces][]int64 // events and links of each span
 	shape                               [tagPlaces][]int64 // of events and links
-	eventTime, eventDropped             []int64
+	eventTime, eventDropped             numbers
 	eventName                           *storedTexts
 	linkTraceID, linkSpanID, linkState  *storedTexts
-	linkDropped, linkFlags              []int64
+	linkDropped, linkFlags              numbers
 	columns                             []*valueColumn // nil: not needed
 	rest                                [tagPlaces]*storedTexts
 	cursors                             [tagPlaces]rankCursor
@@ -166,12 +166,12 @@ func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*sp
 
 // open opens what has been loaded and checks what building spans relies on.
 func (r *spanReader) open() error {
-	g, n := r.group, r.entry.spans
-	r.resource, r.order, r.scope = g.ints(fixResource, n), g.ints(fixOrder, n), g.ints(fixScope, n)
+	g := r.group
+	r.resource, r.order, r.scope = g.numbers(fixResource), g.numbers(fixOrder), g.numbers(fixScope)
 	r.name, r.looseParent = r.texts(fixName), r.texts(fixLooseParent)
 	if r.needs == nil {
-		r.flags, r.droppedA = g.ints(fixFlags, n), g.ints(fixDroppedAttributes, n)
-		r.droppedE, r.droppedL = g.ints(fixDroppedEvents, n), g.ints(fixDroppedLinks, n)
+		r.flags, r.droppedA = g.numbers(fixFlags), g.numbers(fixDroppedAttributes)
+		r.droppedE, r.droppedL = g.numbers(fixDroppedEvents), g.numbers(fixDroppedLinks)
 	}
 	if r.needs == nil || r.needs.Texts {
 		r.message, r.state = r.texts(fixMessage), r.texts(fixState)
@@ -221,7 +221,7 @@ func (r *spanReader) openEvents() {
 	n := r.entry.events
 	r.counts[onEvent] = r.children(fixEvents, n)
 	r.shape[onEvent] = r.childShapes(fixEventShape, n)
-	r.eventTime, r.eventDropped, r.eventName = r.ints(fixEventTime, n), r.ints(fixEventDropped, n), r.texts(fixEventName)
+	r.eventTime, r.eventDropped, r.eventName = r.numbers(fixEventTime), r.numbers(fixEventDropped), r.texts(fixEventName)
 }
 
 func (r *spanReader) openLinks() {
@@ -232,7 +232,7 @@ func (r *spanReader) openLinks() {
 	r.counts[onLink] = r.children(fixLinks, n)
 	r.shape[onLink] = r.childShapes(fixLinkShape, n)
 	r.linkTraceID, r.linkSpanID, r.linkState = r.texts(fixLinkTraceID), r.texts(fixLinkSpanID), r.texts(fixLinkState)
-	r.linkDropped, r.linkFlags = r.ints(fixLinkDropped, n), r.ints(fixLinkFlags, n)
+	r.linkDropped, r.linkFlags = r.numbers(fixLinkDropped), r.numbers(fixLinkFlags)
 }
 
 // childCounts returns the number of events or links of each span, which must be so many together.
@@ -422,7 +422,7 @@ func (r *spanReader) trace(t int) (*Trace, error) {
 		if err := r.span(lo+i, t, s); err != nil {
 			return nil, err
 		}
-		s.Order = uint32(r.order[lo+i] + int64(i))
+		s.Order = uint32(r.order.at(lo+i) + int64(i))
 		s.Attributes = r.take(onSpan, t, slab.alloc)
 		r.events(lo+i, s, slab.alloc)
 		r.links(lo+i, s, slab.alloc)
@@ -471,19 +471,17 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 	}
 	scope := c.scope
 	if !r.dir.classScopes {
-		scope = int(r.scope[row])
+		scope = int(r.scope.at(row))
 	}
 	s.Scope = r.dir.scopes[scope]
 	ranks := r.dir.ofService[c.service]
-	if rank := r.resource[row]; uint64(rank) < uint64(len(ranks)) {
+	if rank := r.resource.at(row); uint64(rank) < uint64(len(ranks)) {
 		s.Resource = r.dir.resources[ranks[rank]]
 	} else {
 		return r.corrupt("resources", errStamp)
 	}
-	if r.flags != nil {
-		s.Flags, s.DroppedAttributes = uint32(r.flags[row]), uint32(r.droppedA[row])
-		s.DroppedEvents, s.DroppedLinks = uint32(r.droppedE[row]), uint32(r.droppedL[row])
-	}
+	s.Flags, s.DroppedAttributes = uint32(r.flags.at(row)), uint32(r.droppedA.at(row))
+	s.DroppedEvents, s.DroppedLinks = uint32(r.droppedE.at(row)), uint32(r.droppedL.at(row))
 	s.StatusMessage, s.TraceState = r.message.at(row), r.state.at(row)
 	return nil
 }
@@ -509,9 +507,9 @@ func (r *spanReader) events(row int, s *Span, alloc func(int) []Attribute) {
 	s.Events = make([]Event, n)
 	for i := range s.Events {
 		e := &s.Events[i]
-		e.Time = s.Start + uint64(r.eventTime[from+i])
+		e.Time = s.Start + uint64(r.eventTime.at(from+i))
 		e.Name = r.eventName.at(from + i)
-		e.DroppedAttributesCount = uint32(r.eventDropped[from+i])
+		e.DroppedAttributesCount = uint32(r.eventDropped.at(from + i))
 		e.Attributes = r.take(onEvent, 0, alloc)
 	}
 }
@@ -531,7 +529,7 @@ func (r *spanReader) links(row int, s *Span, alloc func(int) []Attribute) {
 		copy(l.TraceID[:], r.linkTraceID.at(from+i))
 		copy(l.SpanID[:], r.linkSpanID.at(from+i))
 		l.TraceState = r.linkState.at(from + i)
-		l.DroppedAttributesCount, l.Flags = uint32(r.linkDropped[from+i]), uint32(r.linkFlags[from+i])
+		l.DroppedAttributesCount, l.Flags = uint32(r.linkDropped.at(from+i)), uint32(r.linkFlags.at(from+i))
 		l.Attributes = r.take(onLink, 0, alloc)
 	}
 }
