@@ -198,6 +198,8 @@ type Select struct {
 	// ask it about a row group, and answer with those of its traces that it returns. What isn't in columns
 	// is answered by the conditions, and the traces of Also in any case.
 	Groups GroupFilter
+	// Fold says that Groups counts what it sees: it must be asked about a row group once.
+	Fold bool
 }
 
 // GroupFilter answers for whole row groups. It is called by one goroutine at a time.

@@ -108,7 +108,7 @@ func (m *MergedSource) SelectTraces(ctx context.Context, tenant string, s Select
 			yield(nil, err)
 			return
 		}
-		if len(parts) > m.atOnce && len(s.Also) == 0 {
+		if len(parts) > m.atOnce && len(s.Also) == 0 && !s.Fold {
 			m.selectWindows(ctx, parts, s, yield)
 			return
 		}

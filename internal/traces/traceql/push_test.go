@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -107,6 +108,55 @@ func TestPushSearch(t *testing.T) {
 			}
 			if !reflect.DeepEqual(want.Found, got.Found) {
 				rt.Fatalf("%s\nfrom columns:\n%sfrom spans:\n%s", expr, printFound(got.Found), printFound(want.Found))
+			}
+		}
+	})
+}
+
+// genMetrics draws a metrics query.
+func genMetrics(t *rapid.T) string {
+	q := genSet(t, 1)
+	if rapid.Bool().Draw(t, "filter") {
+		q += " | { " + genExpr(t, 1) + " }"
+	}
+	q += " | " + rapid.SampledFrom([]string{"rate()", "count_over_time()", "quantile_over_time(duration, .5, .99)", "histogram_over_time(duration)",
+		"min_over_time(duration)", "max_over_time(duration)", "avg_over_time(duration)", "sum_over_time(duration)", "sum_over_time(span.a)"}).Draw(t, "function")
+	by := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"name", "status", "kind", "resource.service.name", "resource.a", "span.a", "span.b", ".a", ".service.name", "rootName"}), 0, 2, rapid.ID[string]).Draw(t, "by")
+	if len(by) > 0 {
+		q += " by (" + strings.Join(by, ", ") + ")"
+	}
+	return q
+}
+
+// TestPushMetrics: what is counted class by class is what is counted span by span, also where traces have pieces
+// in several places.
+func TestPushMetrics(t *testing.T) {
+	engine := NewEngine(Options{})
+	rapid.Check(t, func(rt *rapid.T) {
+		sent, list := genColumnTraces(t, rt)
+		all := &memory{list}
+		parts := []traces.Part{blockOf(t, rt, sent)}
+		if rapid.Bool().Draw(rt, "twice") { // as of a replica
+			parts = append(parts, blockOf(t, rt, sent[:1+len(sent)/2]))
+		}
+		source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return parts, nil })
+		for range 20 {
+			expr := genMetrics(rt)
+			if _, err := Parse(expr); err != nil {
+				continue
+			}
+			q := &traces.Query{Kind: traces.MetricsRange, Expr: expr, Start: epoch, End: epoch + 20e9,
+				Step: rapid.SampledFrom([]uint64{1e6, 3e6, 1e9, 7e9, 60e9}).Draw(rt, "step")}
+			if q.Step < 1e9 {
+				q.End = epoch + 20e6
+			}
+			want, werr := engine.Run(context.Background(), "t", q, all)
+			got, gerr := engine.Run(context.Background(), "t", q, source)
+			if werr != nil || gerr != nil {
+				continue
+			}
+			if w, g := printSeries(want.Series), printSeries(got.Series); w != g {
+				rt.Fatalf("%s step %d\nfrom columns:\n%sfrom spans:\n%s", expr, q.Step, g, w)
 			}
 		}
 	})
