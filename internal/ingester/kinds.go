@@ -44,11 +44,14 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 
 type traceHead struct{ *traces.Head }
 
-func (h traceHead) Part() traces.Part          { return h.Head }
-func (h traceHead) Unsealed() int              { return 0 }
-func (h traceHead) Seal(context.Context) error { return nil }
+func (h traceHead) Part() traces.Part { return h.Head }
+
+// Replay seals as it goes, as that of logs does.
 func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 	r, err := h.Head.Replay(b)
+	if err == nil {
+		err = h.Head.Seal(context.Background())
+	}
 	return len(r.Rejected) == 0, err
 }
 

@@ -25,6 +25,9 @@ type Block struct {
 	index *groupIndex
 	ids   block.IDFilter
 	cache *DirectoryCache
+
+	mu     sync.Mutex
+	places []idPlace // of all traces, once they were asked for
 }
 
 // ownCacheBytes is what a block without a shared cache keeps of its directories.
@@ -41,7 +44,7 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) 
 		return nil, fmt.Errorf("open traces block %s: %w: traces blocks of version 1 can't be read", r.Name(), block.ErrVersion)
 	}
 	b := &Block{r: r, cache: cache}
-	b.groupSet = groupSet{store: b, lookup: b.find}
+	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open traces block: %w", err)
 	}
@@ -115,6 +118,29 @@ func (b *Block) find(ctx context.Context, ids []ID) ([]tracePlace, error) {
 	}
 	slices.SortFunc(out, tracePlace.compare)
 	return slices.Compact(out), nil
+}
+
+// idPlaces returns the places of all traces, in order of hashes. They are read once: eight bytes a trace.
+func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.places != nil {
+		return b.places, nil
+	}
+	entries, err := b.r.IDEntries(ctx, b.ids)
+	if err != nil {
+		return nil, fmt.Errorf("read filter of IDs: %w", err)
+	}
+	places := make([]idPlace, len(entries))
+	for i, e := range entries {
+		p, ok := b.index.place(int(e.Page))
+		if !ok {
+			return nil, b.damaged("filter of IDs", b.ids.Offset, fmt.Errorf("trace %d of %d", e.Page, b.index.traces()))
+		}
+		places[i] = idPlace{e.Hash, p}
+	}
+	b.places = places
+	return places, nil
 }
 
 // directory implements groupStore.

@@ -283,9 +283,19 @@ func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) err
 	return nil
 }
 
-// writeTo writes every trace of the head. The head must not change meanwhile.
+// writeTo writes every trace of the head: what is sealed as it is, then what is open. The head must not change
+// meanwhile.
 func (h *Head) writeTo(ctx context.Context, b *blockWriter) error {
-	s := h.snapshot(nil)
+	h.sealMu.Lock() // what is being sealed is neither
+	defer h.sealMu.Unlock()
+	h.mu.RLock()
+	s, sealed := h.openPart(nil), h.sealed
+	h.mu.RUnlock()
+	for _, g := range sealed.groups {
+		if err := b.add(g); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(s.traces, func(a, b snapshotTrace) int { return newestFirst(b.start, b.id, a.start, a.id) })
 	r := s.tables()
 	groups := newGroupsOf(block.Fast, func(g *encodedGroup) error {

@@ -16,6 +16,8 @@ type groupSet struct {
 	split   []splitTrace // those with pieces in several row groups, in order of ID
 	// lookup returns where the pieces of traces may be, which are in order of ID. It may name places of others.
 	lookup func(ctx context.Context, ids []ID) ([]tracePlace, error)
+	// index returns the places of all traces in order of hashes.
+	index func(ctx context.Context) ([]idPlace, error)
 }
 
 // tracePlace is a trace of a row group.
@@ -432,7 +434,50 @@ func (c *groupCursor) pop(ctx context.Context, needs *Needs) (*Trace, error) {
 	return t, nil
 }
 
-// TagValues implements Part, but for what is listed elsewhere.
+// Tags implements Part. It knows the keys of all spans.
+func (s *groupSet) Tags(ctx context.Context, scope TagScope, start, end uint64) (map[TagScope][]string, error) {
+	out := make(tagSet)
+	if q := (Select{Start: start, End: end}); !q.overlaps(s.TimeRange()) {
+		return out.sorted(scope), nil
+	}
+	for i := range s.entries {
+		g, err := s.open(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		for c := range g.dir.columns {
+			out.add(placeScopes[g.dir.columns[c].place], g.dir.columns[c].key)
+		}
+		for _, r := range g.dir.resources {
+			out.addAll(ScopeResource, r.Attributes)
+		}
+		for _, s := range g.dir.scopes {
+			out.addAll(ScopeInstrumentation, s.Attributes)
+		}
+		for place, of := range placeScopes {
+			if err := g.eachRest(ctx, place, func(_ int, a *Attribute) { out.add(of, a.Key) }); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out.sorted(scope), nil
+}
+
+// TagValues implements Part.
+func (s *groupSet) TagValues(ctx context.Context, scope TagScope, key string, start, end uint64, limit int) ([]Attribute, error) {
+	scopes := []TagScope{scope}
+	switch scope {
+	case "":
+		scopes = attributeScopes[:]
+	case ScopeIntrinsic:
+		key = canonicalIntrinsic(key)
+	}
+	v := newValues(limit)
+	err := s.tagValues(ctx, v, scopes, key, &Select{Start: start, End: end})
+	return v.sorted(), err
+}
+
+// tagValues adds the values of some scopes.
 func (s *groupSet) tagValues(ctx context.Context, v *values, scopes []TagScope, key string, q *Select) error {
 	for i := range s.entries {
 		if !q.overlaps(s.entries[i].minStart, s.entries[i].maxEnd) || v.full() {

@@ -13,8 +13,8 @@ import (
 type headSnapshot struct {
 	recordReader // only the tables; each call has its own slabs
 	traces       []snapshotTrace
-	tags         map[TagScope][]string
 	start, end   uint64
+	bytes        int64 // of what is being sealed
 }
 
 type snapshotTrace struct {
@@ -24,10 +24,8 @@ type snapshotTrace struct {
 	events, links int
 }
 
-// snapshot takes the traces that s asks for by time and ID, nil: all.
-func (h *Head) snapshot(s *Select) *headSnapshot {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
+// openPart takes the open traces that s asks for by time and ID, nil: all. mu must be held.
+func (h *Head) openPart(s *Select) *headSnapshot {
 	out := &headSnapshot{recordReader: h.reader()}
 	if h.rows == 0 {
 		return out
@@ -43,15 +41,6 @@ func (h *Head) snapshot(s *Select) *headSnapshot {
 		}
 	}
 	return out
-}
-
-// frozen returns an unchanging view of the whole head, for readers that ask more than once.
-func (h *Head) frozen() Part {
-	s := h.snapshot(nil)
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	s.tags = h.allTags().sorted("")
-	return s
 }
 
 // TimeRange implements Part.
@@ -139,17 +128,21 @@ func (h *headSnapshot) Pieces(context.Context) iter.Seq2[Piece, error] {
 }
 
 // Tags implements Part.
-func (h *headSnapshot) Tags(_ context.Context, scope TagScope, start, end uint64) (map[TagScope][]string, error) {
-	out := make(map[TagScope][]string)
-	if s := (Select{Start: start, End: end}); len(h.traces) == 0 || !s.overlaps(h.start, h.end) {
-		return out, nil
-	}
-	for k, keys := range h.tags {
-		if scope == "" || scope == k {
-			out[k] = keys
+func (h *headSnapshot) Tags(ctx context.Context, scope TagScope, start, end uint64) (map[TagScope][]string, error) {
+	s := Select{Start: start, End: end}
+	out := make(tagSet)
+	r := h.tables()
+	for i := range h.traces {
+		t := &h.traces[i]
+		if i%64 == 0 && ctx.Err() != nil {
+			return nil, fmt.Errorf("tags of head: %w", context.Cause(ctx))
+		}
+		if s.overlaps(t.start, t.end) {
+			out.addTrace(r.trace(t.id, t.spans))
+			r.reset()
 		}
 	}
-	return out, nil
+	return out.sorted(scope), nil
 }
 
 // TagValues implements Part.

@@ -244,6 +244,25 @@ func (ts tagSet) addAll(scope TagScope, attrs []Attribute) {
 	}
 }
 
+// addTrace adds the keys of a trace.
+func (ts tagSet) addTrace(t *Trace) {
+	for _, s := range t.Spans {
+		ts.addAll(ScopeSpan, s.Attributes)
+		if s.Resource != nil {
+			ts.addAll(ScopeResource, s.Resource.Attributes)
+		}
+		if s.Scope != nil {
+			ts.addAll(ScopeInstrumentation, s.Scope.Attributes)
+		}
+		for i := range s.Events {
+			ts.addAll(ScopeEvent, s.Events[i].Attributes)
+		}
+		for i := range s.Links {
+			ts.addAll(ScopeLink, s.Links[i].Attributes)
+		}
+	}
+}
+
 // sorted returns the keys of the scope wanted ("": all) in order.
 func (ts tagSet) sorted(want TagScope) map[TagScope][]string {
 	out := make(map[TagScope][]string)
