@@ -406,9 +406,12 @@ func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attri
 	return out[:n]
 }
 
-// trace builds a trace.
+// trace builds a trace. It is fast for traces that ascend.
 func (r *spanReader) trace(t int) (*Trace, error) {
 	lo, hi := r.first[t], r.first[t+1]
+	if lo < r.cursors[onSpan].row {
+		r.rewind()
+	}
 	r.advance(onSpan, lo)
 	var slab slab[Attribute]
 	spans := make([]Span, hi-lo)
@@ -434,6 +437,17 @@ func (r *spanReader) trace(t int) (*Trace, error) {
 		slices.SortFunc(out.Spans, compareSpans)
 	}
 	return out, r.err
+}
+
+// rewind goes back to the first trace.
+func (r *spanReader) rewind() {
+	for place := range r.cursors {
+		c := &r.cursors[place]
+		c.row = 0
+		clear(c.ranks)
+		r.childAt[place].span, r.childAt[place].child = 0, 0
+	}
+	r.nextLoose = 0
 }
 
 // span sets all of a span but its lists.
