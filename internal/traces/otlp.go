@@ -405,3 +405,20 @@ func AppendValue(dst []byte, a *Attribute) []byte {
 	}
 	return append(dst, a.Raw...)
 }
+
+// AppendResourceSpans appends the field of a TracesData message that holds the spans of traces which have one
+// resource and one scope.
+func AppendResourceSpans(dst []byte, r *Resource, s *Scope, traces []*Trace) []byte {
+	dst, resAt := beginMessage(dst, 1)
+	dst = appendResource(dst, r)
+	dst, scopeAt := beginMessage(dst, 2)
+	dst = appendScope(dst, s)
+	for _, t := range traces {
+		for _, span := range t.Spans {
+			var at int
+			dst, at = beginMessage(dst, 2)
+			dst = endMessage(appendSpan(dst, t.ID, span), at)
+		}
+	}
+	return endMessage(endMessage(dst, scopeAt), resAt)
+}
