@@ -16,7 +16,7 @@ const (
 	services      = 12
 	pods          = 4 // of a service
 	spansPerTrace = 14
-	tracesAtOnce  = 20 // of a request, half of each
+	tracesAtOnce  = 100 // of a request, half of each
 	length        = 30 * time.Minute
 	lateSpans     = 80_000 // how late the late halves are
 )

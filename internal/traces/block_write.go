@@ -191,13 +191,15 @@ type groupsOf struct {
 	builder *groupBuilder
 	level   block.Level
 	put     func(*encodedGroup) error
+	spans   []*Span // scratch
 }
 
 func newGroupsOf(level block.Level, put func(*encodedGroup) error) *groupsOf {
-	return &groupsOf{groupBuilders[level].Get().(*groupBuilder), level, put}
+	return &groupsOf{builder: groupBuilders[level].Get().(*groupBuilder), level: level, put: put}
 }
 
-// add adds a trace. It must not change until the row group is put, which flush and other adds do.
+// add adds a trace. The text of its attributes must not change until the row group is put, which flush and other
+// adds do.
 func (g *groupsOf) add(t *Trace) error {
 	size := sizeOf(t)
 	if !g.builder.fits(size) {
@@ -298,10 +300,7 @@ func (h *Head) writeTo(ctx context.Context, b *blockWriter) error {
 	}
 	slices.SortFunc(s.traces, func(a, b snapshotTrace) int { return newestFirst(b.start, b.id, a.start, a.id) })
 	r := s.tables()
-	groups := newGroupsOf(block.Fast, func(g *encodedGroup) error {
-		r.reset() // the group's spans are written
-		return b.add(g)
-	})
+	groups := newGroupsOf(block.Fast, b.add)
 	defer groups.release()
 	for i := range s.traces {
 		if i%256 == 0 && ctx.Err() != nil {
@@ -322,10 +321,11 @@ func (g *groupsOf) addRecords(r *recordReader, t *snapshotTrace) error {
 			return err
 		}
 	}
-	out := Trace{ID: t.id, Spans: make([]*Span, len(t.spans))}
+	g.spans = resized(g.spans, len(t.spans))
 	for i, record := range t.spans {
-		out.Spans[i] = r.span(record)
+		g.spans[i] = r.span(record)
 	}
-	g.builder.add(&out, size)
+	g.builder.add(&Trace{ID: t.id, Spans: g.spans}, size)
+	r.reset() // the builder keeps text alone, which is the head's
 	return nil
 }

@@ -129,4 +129,3 @@ func TestCompactionEnds(t *testing.T) {
 	_, err = c.Write(context.Background(), filepath.Join(t.TempDir(), "nowhere"), compactMeta())
 	require.Error(t, err)
 }
-

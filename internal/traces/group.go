@@ -81,9 +81,12 @@ func (g *group) fetch(ctx context.Context, ids []int) error {
 	for k, id := range ids {
 		if id < g.dir.idBlob() {
 			g.r.Supply(id, blobs[k])
-		} else {
-			g.own[id] = blobs[k]
+			continue
 		}
+		if want := g.dir.ownBlob(id).raw; len(blobs[k]) != int(want) {
+			return g.corrupt("blobs", fmt.Errorf("%d bytes, the directory says %d", len(blobs[k]), want))
+		}
+		g.own[id] = blobs[k]
 	}
 	return nil
 }

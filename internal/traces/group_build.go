@@ -10,7 +10,7 @@ import (
 )
 
 // groupBuilder turns traces, which come in order of their start, into the columns of a row group. Spans
-// are rows in the order of treeLayout. What it is given must not change until encode.
+// are rows in the order of treeLayout. Of what it is given it keeps text, resources and scopes until encode.
 type groupBuilder struct {
 	enc  *column.Encoder
 	tree treeLayout

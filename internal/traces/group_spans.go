@@ -116,6 +116,11 @@ func (g *group) build(ctx context.Context, wanted []int, needs *Needs, yield fun
 
 // spanReader reads the columns that the spans of traces are made of.
 func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*spanReader, error) {
+	if g.first == nil { // the whole spine, which stands together, in one request
+		if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength, fixClass, fixDepth, fixLoose), g.dir.idBlob()); err != nil {
+			return nil, err
+		}
+	}
 	if err := g.spine(ctx); err != nil {
 		return nil, err
 	}

@@ -419,6 +419,9 @@ func (c *groupCursor) id(ctx context.Context) (ID, error) {
 func (c *groupCursor) pop(ctx context.Context, needs *Needs) (*Trace, error) {
 	if len(c.built) == 0 {
 		from := max(0, len(c.wanted)-c.batch)
+		if from < c.batch {
+			from = 0 // opening the columns once more would cost more than the rest
+		}
 		err := c.g.build(ctx, c.wanted[from:], needs, func(t *Trace) bool {
 			c.built = append(c.built, t)
 			return true

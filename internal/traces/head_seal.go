@@ -20,7 +20,7 @@ const (
 	// complete as it takes that many spans to arrive.
 	openSpans = 2 * sealSpans
 	// renewBytes is how much text the tables of a head hold before they are made anew for what is open.
-	renewBytes = 16 << 20
+	renewBytes = 8 << 20
 )
 
 // sealedSet is the sealed row groups of a head. It is immutable.
@@ -195,7 +195,6 @@ func (h *Head) sealSome() error {
 			next++
 		}
 		spans = append(spans, counts)
-		r.reset() // the group's spans are encoded
 		return nil
 	})
 	defer into.release()

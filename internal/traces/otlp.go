@@ -144,7 +144,10 @@ var walkers = sync.Pool{New: func() any { return new(walker) }}
 // release gives the walker back without what it refers to.
 func (w *walker) release() {
 	w.reset()
-	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links}
+	clear(w.spanAttrs[:cap(w.spanAttrs)])
+	clear(w.children[0][:cap(w.children[0])])
+	clear(w.children[1][:cap(w.children[1])])
+	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links, spanAttrs: w.spanAttrs, children: w.children}
 	walkers.Put(w)
 }
 
