@@ -56,6 +56,7 @@ func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 }
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
+	directories := traces.NewDirectoryCache(directoryCacheBytes)
 	return kind[traces.Batch, traces.Part, traces.PushResult]{
 		signal: signal.Traces,
 		newHead: func(tenant string) head[traces.Batch, traces.Part, traces.PushResult] {
@@ -64,7 +65,7 @@ func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult]
 		encode: traces.AppendRecord,
 		decode: traces.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (traces.Part, error) {
-			return traces.OpenBlock(ctx, r)
+			return traces.OpenBlockWith(ctx, r, directories)
 		},
 	}
 }
