@@ -165,6 +165,9 @@ func (r *directoryReader) columns() {
 			return
 		}
 	}
+	if r.d.Err() != nil {
+		return
+	}
 	for i, shape := range dir.shapes {
 		place := -1
 		for _, c := range shape {
