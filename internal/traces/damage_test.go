@@ -114,7 +114,7 @@ func askGroup(s *groupSet) error {
 	for i := range all {
 		all[i] = i
 	}
-	note(r.SpanTimes(ctx, all, func(int, uint64, int64) {}))
+	note(r.SpanTimes(ctx, all, true, func(int, uint64, int64) {}))
 	for row := range r.Rows() {
 		_, _, err := r.SpanID(ctx, row)
 		note(err)

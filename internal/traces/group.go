@@ -281,16 +281,20 @@ func (g *group) loadIDs(ctx context.Context) error { return g.load(ctx, nil, g.d
 // times decodes the starts and durations of the spans of a chunk, whose blobs have been loaded. Starts are
 // relative, as they are stored.
 func (g *group) times(chunk int) (start, duration []int64, err error) {
-	n := min(chunkSpans, g.entry.spans-chunk*chunkSpans)
-	at := g.dir.chunkBlob(chunk)
-	for i, to := range []*[]int64{&start, &duration} {
-		d := block.NewDecoder(g.own[at+i])
-		*to = block.DecodeInts[int64](d, nil, n)
-		if err := d.Finish(); err != nil {
-			return nil, nil, g.corrupt("times", err)
-		}
+	if start, err = g.chunkInts(nil, chunk, 0); err == nil {
+		duration, err = g.chunkInts(nil, chunk, 1)
 	}
-	return start, duration, nil
+	return start, duration, err
+}
+
+// chunkInts decodes the starts (0) or durations (1) of a chunk into the memory of dst.
+func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
+	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])
+	dst = block.DecodeInts(d, dst, min(chunkSpans, g.entry.spans-chunk*chunkSpans))
+	if err := d.Finish(); err != nil {
+		return nil, g.corrupt("times", err)
+	}
+	return dst, nil
 }
 
 // spanIDs returns the span IDs of a chunk, whose blobs have been loaded.

@@ -164,14 +164,15 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 	}
 	rows := g.rows(among)
 	out := block.NewBitmap(g.entry.spans)
+	var duration []int64
 	for chunk := range chunkCount(g.entry.spans) {
 		from := chunk * chunkSpans
 		to := min(from+chunkSpans, g.entry.spans)
 		if next := rows.Next(from); next < 0 || next >= to {
 			continue
 		}
-		duration, err := g.durations(ctx, chunk)
-		if err != nil {
+		var err error
+		if duration, err = g.durations(ctx, duration, chunk); err != nil {
 			return RowSet{}, err
 		}
 		for row := rows.Next(from); row >= 0 && row < to; row = rows.Next(row + 1) {
@@ -183,19 +184,13 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 	return bitSet(out), nil
 }
 
-// durations reads the durations of a chunk.
-func (g *group) durations(ctx context.Context, chunk int) ([]int64, error) {
+// durations reads the durations of a chunk into the memory of dst.
+func (g *group) durations(ctx context.Context, dst []int64, chunk int) ([]int64, error) {
 	at := g.dir.chunkBlob(chunk) + 1
 	if err := g.load(ctx, nil, at); err != nil {
 		return nil, err
 	}
-	n := min(chunkSpans, g.entry.spans-chunk*chunkSpans)
-	d := block.NewDecoder(g.own[at])
-	out := block.DecodeInts[int64](d, nil, n)
-	if err := d.Finish(); err != nil {
-		return nil, g.corrupt("times", err)
-	}
-	return out, nil
+	return g.chunkInts(dst, chunk, 1)
 }
 
 // addValues adds the values of an attribute in one scope, or of an intrinsic.

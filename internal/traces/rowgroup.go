@@ -331,9 +331,9 @@ func (r *RowGroup) TracesOf(ctx context.Context, s RowSet) ([]int, error) {
 // ClassMask returns which classes a set is told by, nil if it isn't told by classes.
 func (s RowSet) ClassMask() []bool { return s.classes }
 
-// SpanTimes calls visit for the spans of some traces, which ascend, with their start and duration; zero for one
-// that ends before it starts.
-func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, visit func(row int, start uint64, duration int64)) error {
+// SpanTimes calls visit for the spans of some traces, which ascend, with their start and, if durations are asked
+// for, their duration; zero for one that ends before it starts.
+func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, visit func(row int, start uint64, duration int64)) error {
 	g := r.g
 	if err := g.tree(ctx); err != nil {
 		return err
@@ -342,7 +342,10 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, visit func(row i
 	last := -1
 	for _, t := range traces {
 		for c := max(g.first[t]/chunkSpans, last+1); c <= (g.first[t+1]-1)/chunkSpans; c++ {
-			own = append(own, g.dir.chunkBlob(c), g.dir.chunkBlob(c)+1)
+			own = append(own, g.dir.chunkBlob(c))
+			if durations {
+				own = append(own, g.dir.chunkBlob(c)+1)
+			}
 			last = c
 		}
 	}
@@ -350,14 +353,18 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, visit func(row i
 		return err
 	}
 	chunk := -1
-	var start, duration []int64
+	var start []int64
+	duration := make([]int64, chunkSpans)
 	var up []uint64
 	for _, t := range traces {
 		up = append(up[:0], g.starts[t])
 		for row := g.first[t]; row < g.first[t+1]; row++ {
 			if c := row / chunkSpans; c != chunk {
 				var err error
-				if start, duration, err = g.times(c); err != nil {
+				if start, err = g.chunkInts(start, c, 0); err == nil && durations {
+					duration, err = g.chunkInts(duration, c, 1)
+				}
+				if err != nil {
 					return err
 				}
 				chunk = c

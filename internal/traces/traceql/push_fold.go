@@ -226,7 +226,7 @@ func (f *groupFold) group(row int) (*group, error) {
 func (f *groupFold) timed(list []int) error {
 	var failed error
 	isHistogram, isCount := f.acc.isHistogram(), f.acc.isCount()
-	err := f.g.SpanTimes(f.ctx, list, func(row int, start uint64, ns int64) {
+	err := f.g.SpanTimes(f.ctx, list, !isCount, func(row int, start uint64, ns int64) {
 		step := f.w.at(start)
 		if step < 0 || failed != nil || !f.has(row) {
 			return
