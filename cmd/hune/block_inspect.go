@@ -15,6 +15,7 @@ import (
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/traces"
 )
 
 // blockReport is what hune block inspect prints.
@@ -27,6 +28,8 @@ type blockReport struct {
 	Raw      uint64          `json:"blobs_raw"`
 	Sections []sectionReport `json:"sections"`
 	Pages    []logs.PageInfo `json:"pages,omitempty"`
+	// Groups are the row groups of traces.
+	Groups []traces.GroupInfo `json:"groups,omitempty"`
 }
 
 type sectionReport struct {
@@ -41,10 +44,8 @@ type sectionReport struct {
 	Error  string `json:"error,omitempty"`
 }
 
-// knownSections describes the sections of both signals; of those of traces only the names.
-func knownSections() []block.Describer {
-	return append([]block.Describer{{Kind: 200, Name: "traces row groups"}, {Kind: 201, Name: "traces IDs"}, {Kind: 202, Name: "traces tags"}}, logs.Sections...)
-}
+// knownSections describes the sections of both signals.
+func knownSections() []block.Describer { return slices.Concat(traces.Sections, logs.Sections) }
 
 func newBlockInspect() *cobra.Command {
 	var output string
@@ -84,6 +85,9 @@ func inspectBlock(ctx context.Context, f *blockFile) (*blockReport, error) {
 		}
 		r.Sections = append(r.Sections, one)
 	}
+	if traces.IsBlock(f.Reader) {
+		return r, r.inspectTraces(ctx, f)
+	}
 	if !logs.IsBlock(f.Reader) {
 		return r, nil
 	}
@@ -99,6 +103,21 @@ func inspectBlock(ctx context.Context, f *blockFile) (*blockReport, error) {
 		r.Pages = append(r.Pages, info)
 	}
 	return r, nil
+}
+
+func (r *blockReport) inspectTraces(ctx context.Context, f *blockFile) error {
+	b, err := traces.OpenBlock(ctx, f.Reader)
+	if err != nil {
+		return err
+	}
+	for i := range b.Groups() {
+		info, err := b.Inspect(ctx, i)
+		if err != nil {
+			return err
+		}
+		r.Groups = append(r.Groups, info)
+	}
+	return nil
 }
 
 func (r *blockReport) print(w io.Writer) error {
@@ -134,6 +153,15 @@ func (r *blockReport) print(w io.Writer) error {
 		class := func(name string) string { return fmt.Sprintf("%d/%d", g.Stored[name], g.Raw[name]) }
 		p(g.Page, g.Rows, g.Streams, nanoTime(g.Oldest), nanoTime(g.Newest), g.LineBytes, g.MetadataBytes, stored,
 			class("spine"), class("strings"), class("bulk"), class("filters"), g.Directory, g.Templates, kinds(g.Columns))
+	}
+	if len(r.Groups) > 0 {
+		p()
+		p("GROUP", "TRACES", "SPANS", "EVENTS", "LINKS", "OLDEST", "NEWEST", "CLASSES", "SHAPES", "RESOURCES", "SPINE", "STRINGS", "BULK", "FILTERS", "IDS", "CHUNKS", "DIRECTORY", "ATTRIBUTES")
+	}
+	for i := range r.Groups {
+		g := &r.Groups[i]
+		p(g.Group, g.Traces, g.Spans, g.Events, g.Links, nanoTime(g.Oldest), nanoTime(g.Newest), g.Classes, g.Shapes, g.Resources,
+			g.Stored["spine"], g.Stored["strings"], g.Stored["bulk"], g.Stored["filters"], g.Stored["ids"], g.Stored["chunks"], g.Directory, kinds(g.Columns))
 	}
 	return t.Flush()
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/traces"
 )
 
 var rewriteBlock = flag.Bool("rewrite", false, "write the golden output of hune block anew")
@@ -165,26 +166,45 @@ func TestBlockVerifyComparesMeta(t *testing.T) {
 	require.Contains(t, out, "meta.json at offset 0: data.hune has")
 }
 
-// Of a block of another signal the container is checked and described.
+// A block of traces is described, dumped and verified as one of logs is.
 func TestBlockOfTraces(t *testing.T) {
-	file := filepath.Join(t.TempDir(), block.DataFile)
+	dir := t.TempDir()
+	head := traces.NewHead(traces.HeadOptions{})
+	shop := &traces.Resource{ServiceName: "shop", Attributes: []traces.Attribute{{Key: "service.name", Str: "shop"}}}
+	_, err := head.Append(&traces.Batch{OTLP: traces.ToOTLP(&traces.Trace{ID: traces.ID{1}, Spans: []*traces.Span{
+		{ID: traces.SpanID{2}, Name: "GET /", Start: 1e18, End: 1e18 + 5e6, Resource: shop, Scope: &traces.Scope{}},
+		{ID: traces.SpanID{3}, ParentID: traces.SpanID{2}, Name: "SELECT", Start: 1e18 + 1e6, End: 1e18 + 2e6, Resource: shop, Scope: &traces.Scope{}}}})})
+	require.NoError(t, err)
+	require.NoError(t, head.WriteBlock(t.Context(), dir, &block.Meta{}))
+	file := filepath.Join(dir, block.DataFile)
+	out, err := runBlock(t, dir, "inspect", file)
+	require.NoError(t, err)
+	require.Contains(t, out, "1 row groups of 2 spans in 1 traces")
+	out, err = runBlock(t, dir, "dump", file)
+	require.NoError(t, err)
+	require.Equal(t, `01000000000000000000000000000000 0200000000000000 0000000000000000 2001-09-09T01:46:40Z 5ms "shop" "GET /"
+01000000000000000000000000000000 0300000000000000 0200000000000000 2001-09-09T01:46:40.001Z 1ms "shop" "SELECT"
+`, out)
+	out, err = runBlock(t, dir, "verify", file)
+	require.NoError(t, err)
+	require.Equal(t, "DIR/data.hune is whole\n", out)
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, at := range []int{20, len(data) / 2, len(data) - 60} {
+		bad := bytes.Clone(data)
+		bad[at] ^= 1
+		require.NoError(t, os.WriteFile(file, bad, 0o644))
+		_, err = runBlock(t, dir, "verify", file)
+		require.Error(t, err, "byte %d", at)
+	}
+
+	// Version 1, which no release wrote, is refused by name.
 	var buf bytes.Buffer
 	w := block.NewWriter(&buf, block.WriterOptions{})
 	require.NoError(t, w.Section(200, []byte("row groups"), block.CodecRaw))
-	_, err := w.Close()
+	_, err = w.Close()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, buf.Bytes(), 0o644))
-	out, err := runBlock(t, filepath.Dir(file), "inspect", file)
-	require.NoError(t, err)
-	require.Contains(t, out, "traces row groups")
-	out, err = runBlock(t, filepath.Dir(file), "verify", file)
-	require.NoError(t, err)
-	require.Equal(t, "DIR/data.hune is whole\n", out)
-	_, err = runBlock(t, filepath.Dir(file), "dump", file)
-	require.ErrorContains(t, err, "not a block of logs")
-	buf.Bytes()[17] ^= 1
-	require.NoError(t, os.WriteFile(file, buf.Bytes(), 0o644))
-	out, err = runBlock(t, filepath.Dir(file), "verify", file)
-	require.Error(t, err)
-	require.Contains(t, out, "section 200 at offset 16: checksum mismatch")
+	_, err = runBlock(t, dir, "dump", file)
+	require.ErrorContains(t, err, "traces blocks of version 1 can't be read")
 }

@@ -13,12 +13,13 @@ import (
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/traces"
 )
 
 func newBlockVerify() *cobra.Command {
 	return &cobra.Command{Use: "verify FILE", Short: "Check all bytes of a block", Args: cobra.ExactArgs(1),
-		Long: "Check every checksum of a block, decode all of it, and compare its rows with its index. Of a block of traces the\n" +
-			"container is checked. Where a meta.json stands beside FILE, the file must be as that says.\n" +
+		Long: "Check every checksum of a block, decode all of it, and compare its rows with its index.\n" +
+			"Where a meta.json stands beside FILE, the file must be as that says.\n" +
 			"Prints a line for each fault and fails if there is one.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			faults := 0
@@ -66,7 +67,12 @@ func verifyBlock(ctx context.Context, name string, fault func(error)) (err error
 		whole = false
 		fault(s.Err)
 	}
-	if !whole || !logs.IsBlock(f.Reader) {
+	switch {
+	case !whole:
+		return nil
+	case traces.IsBlock(f.Reader):
+		return traces.Verify(ctx, f.Reader, fault)
+	case !logs.IsBlock(f.Reader):
 		return nil
 	}
 	return logs.Verify(ctx, f.Reader, fault)

@@ -52,17 +52,16 @@ func benchmarkJob(b *testing.B, replicas int) {
 	}
 	c := New(Options{Config: DefaultConfig(), Dir: b.TempDir(), Bucket: fs, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Registerer: prometheus.NewRegistry(), Now: func() time.Time { return now }})
-	t, err := c.list(b.Context(), team)
+	t, err := c.list(b.Context(), shelf{team, signal.Logs})
 	require.NoError(b, err)
 	jobs := plan(now, t.current, nil)
 	require.Len(b, jobs, 1)
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := c.compact(context.Background(), t, jobs[0])
-		require.NoError(b, err)
+		require.NoError(b, c.compact(context.Background(), t, jobs[0]))
 		b.StopTimer()
-		require.NoError(b, c.deleteBlock(context.Background(), team, m.ULID, "compacted"))
+		require.NoError(b, c.deleteBlock(context.Background(), shelf{team, signal.Logs}, outputID(jobs[0].inputs, nil), "compacted"))
 		b.StartTimer()
 	}
 }

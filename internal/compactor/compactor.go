@@ -3,12 +3,13 @@
 // It applies retention by age, for each signal and tenant: a block goes when its newest row is older
 // than the retention, so data is kept at least that long and at most one block's length more.
 //
-// Blocks of logs it also compacts: small ones of neighbouring times become larger ones, rows that
-// replicas brought twice are dropped, and so are those of streams past a shorter retention and those
-// that a user has asked to delete. A new block names what it was made of, and readers leave those out
-// from the moment it is there; they are deleted after a delay, so that queries under way find what they
-// began with. Nothing depends on a process ending in order: a job that was killed is done again. A
-// block that is damaged is set aside with a mark and never stops the others.
+// Blocks of logs and traces it also compacts: small ones of neighbouring times become larger ones, and
+// rows that replicas brought twice are dropped; the pieces of a trace become one. Of logs, rows of streams
+// past a shorter retention are dropped, too, and those that a user has asked to delete. A new block names
+// what it was made of, and readers leave those out from the moment it is there; they are deleted after a
+// delay, so that queries under way find what they began with. Nothing depends on a process ending in
+// order: a job that was killed is done again. A block that is damaged is set aside with a mark and never
+// stops the others.
 //
 // One process with this role may work on a bucket.
 package compactor
@@ -19,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -132,10 +134,10 @@ type Compactor struct {
 	last    prometheus.Gauge
 	metrics *jobMetrics
 
-	// What rounds remember of blocks of logs. One round runs at a time.
-	metas     map[string]map[ulid.ULID]block.Meta // by tenant
-	made      map[ulid.ULID]time.Time             // when the upload of a block of ours was done
-	clean     map[ulid.ULID]map[string]bool       // the requests to delete of which a block holds no row
+	// What rounds remember of blocks of logs and traces. One round runs at a time.
+	metas     map[shelf]map[ulid.ULID]block.Meta
+	made      map[ulid.ULID]time.Time       // when the upload of a block of ours was done
+	clean     map[ulid.ULID]map[string]bool // the requests to delete of which a block holds no row
 	expires   map[ulid.ULID]expiry
 	unusable  map[ulid.ULID]bool   // blocks of later versions
 	goneSince map[string]time.Time // by tenant/request: when its rows were first found to be gone
@@ -144,9 +146,9 @@ type Compactor struct {
 	suspects  map[string]bool // data files that a query found to be corrupt
 }
 
-// Suspect makes the next round read a block of logs whose data file a query found to be corrupt: it is
-// written anew, or set aside if it is so in the bucket and not only on the way from there. What is no
-// block of logs is left alone. Safe for concurrent use.
+// Suspect makes the next round read a block of logs or traces whose data file a query found to be corrupt:
+// it is written anew, or set aside if it is so in the bucket and not only on the way from there. What is no
+// such block is left alone. Safe for concurrent use.
 func (c *Compactor) Suspect(object string) {
 	c.suspectMu.Lock()
 	defer c.suspectMu.Unlock()
@@ -158,13 +160,13 @@ func (c *Compactor) Suspect(object string) {
 // maxSuspects bounds what is remembered between two rounds.
 const maxSuspects = 1000
 
-// takeSuspects returns what there is to look at of a tenant and forgets it.
-func (c *Compactor) takeSuspects(tenant string) map[string]bool {
+// takeSuspects returns what there is to look at of a signal of a tenant and forgets it.
+func (c *Compactor) takeSuspects(s shelf) map[string]bool {
 	c.suspectMu.Lock()
 	defer c.suspectMu.Unlock()
 	out := map[string]bool{}
 	for object := range c.suspects {
-		if strings.HasPrefix(object, tenant+"/") {
+		if strings.HasPrefix(object, path.Join(s.tenant, string(s.signal))+"/") {
 			out[object] = true
 			delete(c.suspects, object)
 		}
@@ -172,7 +174,7 @@ func (c *Compactor) takeSuspects(tenant string) map[string]bool {
 	return out
 }
 
-// jobMetrics count what compaction of logs does.
+// jobMetrics count what compaction does.
 type jobMetrics struct {
 	jobs, rows    *prometheus.CounterVec
 	read, written prometheus.Counter
@@ -181,8 +183,8 @@ type jobMetrics struct {
 
 func newJobMetrics(f promauto.Factory) *jobMetrics {
 	return &jobMetrics{
-		jobs:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_compactions_total", Help: "Compactions of blocks of logs, by outcome."}, []string{"outcome"}),
-		rows:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rows_dropped_total", Help: "Log entries that compactions left out, by reason: duplicate, deleted or expired."}, []string{"reason"}),
+		jobs:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_compactions_total", Help: "Compactions of blocks of logs and traces, by outcome."}, []string{"outcome"}),
+		rows:        f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rows_dropped_total", Help: "Log entries and spans that compactions left out, by reason: duplicate, deleted or expired."}, []string{"reason"}),
 		read:        f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_read_bytes_total", Help: "Bytes of blocks that compactions replaced."}),
 		written:     f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_written_bytes_total", Help: "Bytes of blocks that compactions made."}),
 		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_compactor_blocks_quarantined_total", Help: "Blocks found damaged and set aside: queries go on without them."}),
@@ -192,7 +194,7 @@ func newJobMetrics(f promauto.Factory) *jobMetrics {
 // New returns a compactor; starting it as a service starts its rounds.
 func New(opts Options) *Compactor {
 	f := promauto.With(opts.Registerer)
-	c := &Compactor{opts: opts, metrics: newJobMetrics(f), metas: map[string]map[ulid.ULID]block.Meta{}, made: map[ulid.ULID]time.Time{},
+	c := &Compactor{opts: opts, metrics: newJobMetrics(f), metas: map[shelf]map[ulid.ULID]block.Meta{}, made: map[ulid.ULID]time.Time{},
 		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, suspects: map[string]bool{},
 		deleted: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_blocks_deleted_total", Help: "Blocks deleted, by signal and reason."}, []string{"signal", "reason"}),
 		rounds:  f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rounds_total", Help: "Rounds over the bucket, by outcome."}, []string{"outcome"}),
@@ -254,6 +256,11 @@ func (c *Compactor) Round(ctx context.Context) error {
 		changed = changed || did
 		if err != nil {
 			errs = append(errs, fmt.Errorf("compaction of logs of tenant %s: %w", tenant, err))
+		}
+		did, err = c.compactTraces(ctx, tenant)
+		changed = changed || did
+		if err != nil {
+			errs = append(errs, fmt.Errorf("compaction of traces of tenant %s: %w", tenant, err))
 		}
 	}
 	if changed && c.opts.Changed != nil {

@@ -27,7 +27,7 @@ func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]b
 		active = c.opts.Deletes.Active(t.tenant)
 	}
 	retention := c.retention(t.tenant)
-	suspects := c.takeSuspects(t.tenant)
+	suspects := c.takeSuspects(t.shelf)
 	out := map[ulid.ULID]bool{}
 	var errs []error
 	for i := range t.current {

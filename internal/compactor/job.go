@@ -24,56 +24,79 @@ import (
 // the bucket: an ingester may still answer for it, and must not when its rows are read elsewhere.
 const ancestry = 24 * time.Hour
 
-// compact carries out one job and returns the block that it made, or nil if no row was left. The
-// inputs of a block stay where they are until queries have turned to it; without one they go at once.
+// compact carries out one job: of the inputs it makes one block, or none if no row was left. The inputs of
+// a block stay where they are until queries have turned to it; without one they go at once.
 //
 // It may be stopped at any point and done again: the block has a name that follows from its inputs,
 // readers see it from the moment its meta file is there, and from that moment on they leave its inputs
 // out.
-func (c *Compactor) compact(ctx context.Context, t *tenantBlocks, j job) (*block.Meta, error) {
+func (c *Compactor) compact(ctx context.Context, t *tenantBlocks, j job) error {
 	dir, err := os.MkdirTemp(c.opts.Dir, "job-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	inputs, closeInputs, err := c.fetch(ctx, dir, j.inputs)
+	readers, closeInputs, err := c.fetch(ctx, dir, j.inputs)
 	defer closeInputs()
 	if err != nil {
-		return nil, err
+		return err
+	}
+	now := c.opts.Now()
+	meta := &block.Meta{ULID: outputID(j.inputs, t.aside), Tenant: t.tenant, Signal: t.signal, Level: 1 + maxLevel(j.inputs),
+		Sources: t.sources(j.inputs, now), Producer: "compactor", Created: now}
+	if t.signal == signal.Traces {
+		return c.mergeTraces(ctx, dir, j, readers, meta)
+	}
+	return c.mergeLogs(ctx, dir, t, j, readers, meta)
+}
+
+func (c *Compactor) mergeLogs(ctx context.Context, dir string, t *tenantBlocks, j job, readers []*block.Reader, meta *block.Meta) error {
+	inputs := make([]*logs.Block, len(readers))
+	for i, r := range readers {
+		var err error
+		if inputs[i], err = logs.OpenBlock(ctx, r); err != nil {
+			return err
+		}
 	}
 	deletions, err := c.begin(ctx, t.tenant, j.inputs)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	now := c.opts.Now()
-	meta := &block.Meta{ULID: outputID(j.inputs, t.aside), Tenant: t.tenant, Signal: signal.Logs, Level: 1 + maxLevel(j.inputs),
-		Sources: t.sources(j.inputs, now), Producer: "compactor", Created: now}
+	now := meta.Created
 	r := &remains{remover: deletions.Remover(), retention: c.retention(t.tenant), now: now}
 	work := logs.Compaction{Blocks: inputs, Touched: r.touched, Keep: r.keep, Options: logs.BlockOptions{Level: block.Better}}
 	err = work.Write(ctx, dir, meta)
 	empty := errors.Is(err, logs.ErrEmpty)
 	if err != nil && !empty {
-		return nil, err
+		return err
 	}
 	if err := r.account(meta.Rows, j.inputs); err != nil {
-		return nil, err
+		return err
 	}
 	if empty {
-		return nil, c.deleteEmpty(ctx, t, j.inputs)
+		return c.deleteEmpty(ctx, t, j.inputs)
 	}
+	if err := c.publish(ctx, dir, meta); err != nil {
+		return err
+	}
+	c.markClean(meta.ULID, deletions)
+	c.told(j, meta, r, c.opts.Now().Sub(now))
+	return nil
+}
+
+// publish uploads a block that was made.
+func (c *Compactor) publish(ctx context.Context, dir string, meta *block.Meta) error {
 	if err := block.Upload(ctx, c.opts.Bucket, dir, meta); err != nil {
-		return nil, err
+		return err
 	}
 	c.made[meta.ULID] = c.opts.Now()
-	c.markClean(meta.ULID, deletions)
 	if c.opts.Added != nil {
 		c.opts.Added(*meta)
 	}
-	c.told(t.tenant, j, meta, r, c.opts.Now().Sub(now))
-	return meta, nil
+	return nil
 }
 
-func (c *Compactor) told(tenant string, j job, m *block.Meta, r *remains, took time.Duration) {
+func (c *Compactor) told(j job, m *block.Meta, r *remains, took time.Duration) {
 	duplicates := -m.Rows - r.deleted - r.expired
 	for _, in := range j.inputs {
 		duplicates += in.Rows
@@ -83,7 +106,7 @@ func (c *Compactor) told(tenant string, j job, m *block.Meta, r *remains, took t
 	c.metrics.rows.WithLabelValues("expired").Add(float64(r.expired))
 	c.metrics.read.Add(float64(sumStored(j.inputs)))
 	c.metrics.written.Add(float64(m.StoredBytes))
-	c.opts.Logger.Info("blocks compacted", "tenant", tenant, "signal", signal.Logs, "block", m.ULID, "inputs", len(j.inputs), "rows", m.Rows,
+	c.opts.Logger.Info("blocks compacted", "tenant", m.Tenant, "signal", m.Signal, "block", m.ULID, "inputs", len(j.inputs), "rows", m.Rows,
 		"duplicates", duplicates, "deleted", r.deleted, "expired", r.expired, "stored_bytes", m.StoredBytes, "duration", took)
 }
 
@@ -150,7 +173,7 @@ func (c *Compactor) begin(ctx context.Context, tenant string, inputs []block.Met
 }
 
 // fetch downloads the inputs to dir and opens them. The function that it returns closes them.
-func (c *Compactor) fetch(ctx context.Context, dir string, metas []block.Meta) (blocks []*logs.Block, done func(), err error) {
+func (c *Compactor) fetch(ctx context.Context, dir string, metas []block.Meta) (blocks []*block.Reader, done func(), err error) {
 	var files []*os.File
 	done = func() {
 		for _, f := range files {
@@ -168,11 +191,7 @@ func (c *Compactor) fetch(ctx context.Context, dir string, metas []block.Meta) (
 		if err != nil {
 			return nil, done, err
 		}
-		b, err := logs.OpenBlock(ctx, r)
-		if err != nil {
-			return nil, done, err
-		}
-		blocks = append(blocks, b)
+		blocks = append(blocks, r)
 	}
 	return blocks, done, nil
 }

@@ -14,14 +14,21 @@ import (
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/traces"
 )
 
 // maxPasses bounds how often a round plans anew for one tenant, so that the others get their turn.
 const maxPasses = 8
 
-// tenantBlocks are the blocks of logs of one tenant as the bucket has them.
+// shelf is where the blocks of one signal of a tenant are.
+type shelf struct {
+	tenant string
+	signal signal.Signal
+}
+
+// tenantBlocks are the blocks of logs, or traces, of one tenant as the bucket has them.
 type tenantBlocks struct {
-	tenant   string
+	shelf
 	metas    []block.Meta // that can be read, also those that newer ones replace
 	current  []block.Meta
 	replaced map[ulid.ULID]*block.Meta
@@ -35,7 +42,7 @@ type tenantBlocks struct {
 func (c *Compactor) compactLogs(ctx context.Context, tenant string) (changed bool, err error) {
 	var errs []error
 	for range maxPasses {
-		t, err := c.list(ctx, tenant)
+		t, err := c.list(ctx, shelf{tenant, signal.Logs})
 		if err != nil {
 			return changed, errors.Join(append(errs, err)...)
 		}
@@ -73,7 +80,7 @@ func (c *Compactor) carryOut(ctx context.Context, t *tenantBlocks, jobs []job) (
 		if ctx.Err() != nil {
 			return done, errors.Join(append(errs, context.Cause(ctx))...)
 		}
-		_, err := c.compact(ctx, t, j)
+		err := c.compact(ctx, t, j)
 		if err == nil {
 			c.metrics.jobs.WithLabelValues("success").Inc()
 			done++
@@ -100,11 +107,11 @@ func (c *Compactor) blame(ctx context.Context, t *tenantBlocks, j job, cause err
 	if errors.As(cause, &damage) {
 		for i := range j.inputs {
 			if m := &j.inputs[i]; m.DataPath() == damage.Block {
-				return true, c.setAside(ctx, t.tenant, m.ULID, cause)
+				return true, c.setAside(ctx, t.shelf, m.ULID, cause)
 			}
 		}
 	}
-	if errors.Is(cause, block.ErrVersion) || errors.Is(cause, errLost) {
+	if errors.Is(cause, block.ErrVersion) || errors.Is(cause, errLost) || errors.Is(cause, traces.ErrLost) {
 		for _, m := range j.inputs {
 			c.unusable[m.ULID] = true
 		}
@@ -112,13 +119,13 @@ func (c *Compactor) blame(ctx context.Context, t *tenantBlocks, j job, cause err
 	return false, fmt.Errorf("compact %d blocks, the first is %s: %w", len(j.inputs), j.inputs[0].ULID, cause)
 }
 
-func (c *Compactor) setAside(ctx context.Context, tenant string, id ulid.ULID, cause error) error {
+func (c *Compactor) setAside(ctx context.Context, s shelf, id ulid.ULID, cause error) error {
 	q := block.Quarantine{Reason: cause.Error(), At: c.opts.Now().UTC()}
-	if err := block.SetAside(ctx, c.opts.Bucket, tenant, signal.Logs, id, q); err != nil {
+	if err := block.SetAside(ctx, c.opts.Bucket, s.tenant, s.signal, id, q); err != nil {
 		return err
 	}
 	c.metrics.quarantined.Inc()
-	c.opts.Logger.Error("damaged block set aside, queries go on without it", "tenant", tenant, "signal", signal.Logs, "block", id, "err", cause)
+	c.opts.Logger.Error("damaged block set aside, queries go on without it", "tenant", s.tenant, "signal", s.signal, "block", id, "err", cause)
 	return nil
 }
 
@@ -128,18 +135,18 @@ func (c *Compactor) usable(metas []block.Meta) []block.Meta {
 
 // list reads the metas of a tenant's blocks, those that are known from the round before from memory.
 // Blocks whose meta can't be read are left to retention.
-func (c *Compactor) list(ctx context.Context, tenant string) (*tenantBlocks, error) {
-	ids, aside, err := block.Catalog(ctx, c.opts.Bucket, tenant, signal.Logs)
+func (c *Compactor) list(ctx context.Context, s shelf) (*tenantBlocks, error) {
+	ids, aside, err := block.Catalog(ctx, c.opts.Bucket, s.tenant, s.signal)
 	if err != nil {
 		return nil, err
 	}
-	t := &tenantBlocks{tenant: tenant, aside: aside}
-	known := c.metas[tenant]
+	t := &tenantBlocks{shelf: s, aside: aside}
+	known := c.metas[s]
 	fresh := make(map[ulid.ULID]block.Meta, len(ids))
 	for _, id := range ids {
 		m, ok := known[id]
 		if !ok {
-			read, err := block.ReadMeta(ctx, c.opts.Bucket, tenant, signal.Logs, id)
+			read, err := block.ReadMeta(ctx, c.opts.Bucket, s.tenant, s.signal, id)
 			switch {
 			case errors.Is(err, block.ErrPartial):
 				t.partial = append(t.partial, id)
@@ -159,7 +166,7 @@ func (c *Compactor) list(ctx context.Context, tenant string) (*tenantBlocks, err
 			c.forget(id)
 		}
 	}
-	c.metas[tenant] = fresh
+	c.metas[s] = fresh
 	t.current, t.replaced = block.Current(t.metas), block.Replaced(t.metas)
 	return t, nil
 }
@@ -194,7 +201,7 @@ func (c *Compactor) sweep(ctx context.Context, t *tenantBlocks) (n int, err erro
 		if !made {
 			continue // its upload may be under way
 		}
-		if err := c.deleteBlock(ctx, t.tenant, id, "compacted"); err != nil {
+		if err := c.deleteBlock(ctx, t.shelf, id, "compacted"); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -208,7 +215,7 @@ func (c *Compactor) sweep(ctx context.Context, t *tenantBlocks) (n int, err erro
 		if c.opts.Now().Sub(since) < time.Duration(c.opts.Config.DeleteDelay) {
 			continue
 		}
-		if err := c.deleteBlock(ctx, t.tenant, id, "compacted"); err != nil {
+		if err := c.deleteBlock(ctx, t.shelf, id, "compacted"); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -222,13 +229,13 @@ func (c *Compactor) sweep(ctx context.Context, t *tenantBlocks) (n int, err erro
 func (c *Compactor) deleteEmpty(ctx context.Context, t *tenantBlocks, inputs []block.Meta) error {
 	for id, by := range t.replaced {
 		if slices.ContainsFunc(inputs, func(m block.Meta) bool { return m.ULID == by.ULID }) {
-			if err := c.deleteBlock(ctx, t.tenant, id, "compacted"); err != nil {
+			if err := c.deleteBlock(ctx, t.shelf, id, "compacted"); err != nil {
 				return err
 			}
 		}
 	}
 	for _, m := range inputs {
-		if err := c.deleteBlock(ctx, t.tenant, m.ULID, "empty"); err != nil {
+		if err := c.deleteBlock(ctx, t.shelf, m.ULID, "empty"); err != nil {
 			return err
 		}
 		c.opts.Logger.Info("block deleted, none of its rows is kept", "tenant", t.tenant, "signal", signal.Logs, "block", m.ULID, "rows", m.Rows)
@@ -236,13 +243,13 @@ func (c *Compactor) deleteEmpty(ctx context.Context, t *tenantBlocks, inputs []b
 	return nil
 }
 
-func (c *Compactor) deleteBlock(ctx context.Context, tenant string, id ulid.ULID, reason string) error {
-	if err := block.Delete(ctx, c.opts.Bucket, tenant, signal.Logs, id); err != nil {
+func (c *Compactor) deleteBlock(ctx context.Context, s shelf, id ulid.ULID, reason string) error {
+	if err := block.Delete(ctx, c.opts.Bucket, s.tenant, s.signal, id); err != nil {
 		return err
 	}
-	delete(c.metas[tenant], id)
+	delete(c.metas[s], id)
 	c.forget(id)
-	c.deleted.WithLabelValues(string(signal.Logs), reason).Inc()
+	c.deleted.WithLabelValues(string(s.signal), reason).Inc()
 	return nil
 }
 

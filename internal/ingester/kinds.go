@@ -44,15 +44,19 @@ func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 
 type traceHead struct{ *traces.Head }
 
-func (h traceHead) Part() traces.Part          { return h.Head }
-func (h traceHead) Unsealed() int              { return 0 }
-func (h traceHead) Seal(context.Context) error { return nil }
+func (h traceHead) Part() traces.Part { return h.Head }
+
+// Replay seals as it goes, as that of logs does.
 func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 	r, err := h.Head.Replay(b)
+	if err == nil {
+		err = h.Head.Seal(context.Background())
+	}
 	return len(r.Rejected) == 0, err
 }
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
+	directories := traces.NewDirectoryCache(directoryCacheBytes)
 	return kind[traces.Batch, traces.Part, traces.PushResult]{
 		signal: signal.Traces,
 		newHead: func(tenant string) head[traces.Batch, traces.Part, traces.PushResult] {
@@ -61,7 +65,7 @@ func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult]
 		encode: traces.AppendRecord,
 		decode: traces.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (traces.Part, error) {
-			return traces.OpenBlock(ctx, r)
+			return traces.OpenBlockWith(ctx, r, directories)
 		},
 	}
 }

@@ -164,8 +164,9 @@ func lazyLogs(blocks *parts[*logs.Block], m *block.Meta) logs.Part {
 }
 
 func (q *Querier) tracesSource() traces.Source {
+	directories := traces.NewDirectoryCache(directoryCacheBytes)
 	blocks := newParts(q.opts.Config.MaxOpenBlocks, q.opts.Blocks, func(ctx context.Context, r *block.Reader) (traces.Part, error) {
-		return traces.OpenBlock(ctx, r)
+		return traces.OpenBlockWith(ctx, r, directories)
 	})
 	return traces.NewSource(func(ctx context.Context, tenant string, start, end uint64) ([]traces.Part, error) {
 		metas, err := q.opts.Store.Blocks(ctx, tenant, signal.Traces, nanos(start), nanos(end))

@@ -159,7 +159,7 @@ func BenchmarkWriteBlock(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		size, _, err = h.encodeBlock(b.Context(), io.Discard)
+		size, _, err = encodeBlock(io.Discard, block.Fast, func(w *blockWriter) error { return h.writeTo(b.Context(), w) })
 		require.NoError(b, err)
 	}
 	perSpan(b, h.Rows())

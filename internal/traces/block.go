@@ -1,270 +1,177 @@
 package traces
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
-	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"sort"
+	"sync"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/hune-io/hune/internal/block"
 )
 
-// WriteBlock writes the head's spans as a block: data.hune in dir, synced, and into meta what the
-// file says: time range, rows, sizes, checksum. The head must get no more spans meanwhile; it may be
-// read. An empty head is an error.
-func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) (err error) {
-	if h.Rows() == 0 {
-		return errors.New("write traces block: the head is empty")
-	}
-	f, err := os.Create(filepath.Join(dir, block.DataFile))
-	if err != nil {
-		return fmt.Errorf("write traces block: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	buf := bufio.NewWriterSize(f, 256<<10)
-	size, crc, err := h.encodeBlock(ctx, buf)
-	if err == nil {
-		err = buf.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("write traces block: %w", err)
-	}
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	meta.Version = block.MetaVersion
-	meta.MinTime, meta.MaxTime = int64(h.start), int64(h.end)
-	meta.Rows, meta.RawBytes, meta.StoredBytes = int64(h.rows), h.rawBytes, size
-	meta.Data = block.File{Size: size, CRC32C: crc}
-	return nil
-}
-
-func (h *Head) encodeBlock(ctx context.Context, out io.Writer) (size int64, crc uint32, err error) {
-	w := block.NewWriter(out, block.WriterOptions{})
-	if err := h.writeTo(ctx, w); err != nil {
-		return 0, 0, err
-	}
-	if size, err = w.Close(); err != nil {
-		return 0, 0, err
-	}
-	return size, w.CRC(), nil
-}
-
-// Block is a Part that reads a traces block by ranges. It keeps the directory of row groups and the
-// fences of the ID index; columns are read for each question. Safe for concurrent use.
+// Block is a Part that reads a traces block by ranges. It keeps the index of row groups; columns are read for
+// each question. Safe for concurrent use.
+//
+// A trace by its ID takes a piece of the filter of IDs, then of one row group the spine, a chunk of times, and
+// the attributes: four range reads. A select walks the row groups newest first: those out of the time range
+// are passed over, of the others only the columns that it asks for are read, and all columns of those row
+// groups that have a trace for the answer.
 type Block struct {
-	r      *block.Reader
-	dir    *directory
-	fences []idFence
-	start  uint64
-	end    uint64
+	groupSet
+	r     *block.Reader
+	index *groupIndex
+	ids   block.IDFilter
+	cache *DirectoryCache
+
+	mu     sync.Mutex
+	places []idPlace // of all traces, once they were asked for
 }
+
+// ownCacheBytes is what a block without a shared cache keeps of its directories.
+const ownCacheBytes = 8 << 20
 
 // OpenBlock reads what a Block keeps. r stays the caller's to share and close.
 func OpenBlock(ctx context.Context, r *block.Reader) (*Block, error) {
-	b := &Block{r: r, start: math.MaxUint64}
-	data, err := r.Section(ctx, sectionGroups)
-	if err != nil {
+	return OpenBlockWith(ctx, r, NewDirectoryCache(ownCacheBytes))
+}
+
+// OpenBlockWith is OpenBlock for a block that shares its cache with others.
+func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) (*Block, error) {
+	if r.Has(sectionGroupsV1) {
+		return nil, fmt.Errorf("open traces block %s: %w: traces blocks of version 1 can't be read", r.Name(), block.ErrVersion)
+	}
+	b := &Block{r: r, cache: cache}
+	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
+	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open traces block: %w", err)
 	}
-	if b.dir, err = decodeDirectory(data); err != nil {
-		return nil, b.corrupt("row groups", err)
-	}
-	if data, err = r.Section(ctx, sectionIDs); err != nil {
-		return nil, fmt.Errorf("open traces block: %w", err)
-	}
-	if b.fences, err = decodeFences(data); err != nil {
-		return nil, b.corrupt("trace ID fences", err)
-	}
-	for i := range b.dir.groups {
-		b.start, b.end = min(b.start, b.dir.groups[i].start), max(b.end, b.dir.groups[i].end)
-	}
+	b.entries = b.index.entries
 	return b, nil
 }
 
-func (b *Block) corrupt(what string, err error) error {
+func (b *Block) openSections(ctx context.Context) error {
+	err := b.section(ctx, sectionGroups, func(data []byte) (err error) {
+		b.index, err = decodeGroupIndex(data)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = b.section(ctx, sectionIDs, func(data []byte) error {
+		d := block.NewDecoder(data)
+		b.ids = d.IDFilter()
+		return d.Finish()
+	})
+	if err != nil || !b.r.Has(sectionSplit) {
+		return err
+	}
+	return b.section(ctx, sectionSplit, func(data []byte) (err error) {
+		b.split, err = decodeSplit(data, b.index)
+		return err
+	})
+}
+
+func (b *Block) section(ctx context.Context, kind block.Kind, decode func([]byte) error) error {
+	data, err := b.r.Section(ctx, kind)
+	if err != nil {
+		return err
+	}
+	if err := decode(data); err != nil {
+		return b.damaged(fmt.Sprintf("section %d", kind), 0, err)
+	}
+	return nil
+}
+
+func (b *Block) damaged(what string, offset uint64, err error) error {
 	if block.IsCorruption(err) {
 		return err
 	}
-	return &block.CorruptionError{Block: b.r.Name(), Section: what, Err: err}
+	return &block.CorruptionError{Block: b.r.Name(), Section: what, Offset: int64(min(offset, 1<<62)), Err: err}
 }
 
-// TimeRange implements Part.
-func (b *Block) TimeRange() (start, end uint64) {
-	if len(b.dir.groups) == 0 {
-		return 0, 0
-	}
-	return b.start, b.end
+// corrupt implements groupStore.
+func (b *Block) corrupt(i int, what string, err error) error {
+	return b.damaged(fmt.Sprintf("row group %d, %s", i, what), b.index.places[i].ids, err)
 }
 
-// lookup finds a trace in the ID index.
-func (b *Block) lookup(ctx context.Context, id ID) (idEntry, bool, error) {
-	// The page is the last one whose first ID isn't after id.
-	i := sort.Search(len(b.fences), func(i int) bool { return compareIDs(b.fences[i].first, id) > 0 }) - 1
-	if i < 0 {
-		return idEntry{}, false, nil
-	}
-	page, err := b.idPage(ctx, i)
-	if err != nil {
-		return idEntry{}, false, err
-	}
-	k, ok := slices.BinarySearchFunc(page, id, func(e idEntry, id ID) int { return compareIDs(e.ID, id) })
-	if !ok {
-		return idEntry{}, false, nil
-	}
-	return page[k], true, nil
-}
-
-func (b *Block) idPage(ctx context.Context, i int) ([]idEntry, error) {
-	data, err := b.r.Blob(ctx, b.fences[i].page)
-	if err != nil {
-		return nil, fmt.Errorf("read trace ID index: %w", err)
-	}
-	page, err := decodeIDPage(data, b.fences[i].n, b.dir.groups)
-	if err != nil {
-		return nil, b.corrupt("trace ID index", err)
-	}
-	return page, nil
-}
-
-// TraceByID implements Part.
-func (b *Block) TraceByID(ctx context.Context, id ID) (*Trace, error) {
-	e, ok, err := b.lookup(ctx, id)
-	if err != nil || !ok {
-		return nil, err
-	}
-	g := b.group(e.group)
-	var out *Trace
-	err = g.build(ctx, func(ordinal int) bool { return ordinal == e.ordinal }, func(t *Trace) bool {
-		out = t
-		return false
-	})
-	if err != nil {
-		return nil, err
-	}
-	if out == nil || out.ID != id {
-		return nil, b.corrupt("trace ID index", fmt.Errorf("trace %s is not where the index says", id))
-	}
-	return out, nil
-}
-
-// Pieces implements Part.
-func (b *Block) Pieces(ctx context.Context) iter.Seq2[Piece, error] {
-	return func(yield func(Piece, error) bool) {
-		for i := range b.fences {
-			page, err := b.idPage(ctx, i)
-			if err != nil {
-				yield(Piece{}, err)
-				return
-			}
-			for j := range page {
-				if !yield(page[j].Piece, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// SelectTraces implements Part. Row groups are read newest first, and only those that the range and
-// the conditions leave over.
-func (b *Block) SelectTraces(ctx context.Context, s Select) iter.Seq2[*Trace, error] {
-	return func(yield func(*Trace, error) bool) {
-		also, err := b.locate(ctx, s.Also)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		tests := compileConditions(s)
-		for i := len(b.dir.groups) - 1; i >= 0; i-- {
-			if err := ctx.Err(); err != nil {
-				yield(nil, fmt.Errorf("select traces of block: %w", context.Cause(ctx)))
-				return
-			}
-			more := true
-			err := b.selectGroup(ctx, i, &s, &tests, also[i], func(t *Trace) bool {
-				more = yield(t, nil)
-				return more
-			})
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !more {
-				return
-			}
-		}
-	}
-}
-
-// locate returns the ordinals of traces by row group.
-func (b *Block) locate(ctx context.Context, ids []ID) (map[int][]int, error) {
-	out := make(map[int][]int)
-	var page []idEntry
-	at := -1
+// find returns where traces may be, by the filter of IDs.
+func (b *Block) find(ctx context.Context, ids []ID) ([]tracePlace, error) {
+	var out []tracePlace
 	for _, id := range ids {
-		i := sort.Search(len(b.fences), func(i int) bool { return compareIDs(b.fences[i].first, id) > 0 }) - 1
-		if i < 0 {
-			continue
+		pages, err := b.r.LookupID(ctx, b.ids, block.HashID(id[:]))
+		if err != nil {
+			return nil, fmt.Errorf("look up trace %s: %w", id, err)
 		}
-		if i != at { // IDs are sorted: each page is read once
-			var err error
-			if page, err = b.idPage(ctx, i); err != nil {
-				return nil, err
+		if pages.Any {
+			return nil, b.damaged("filter of IDs", b.ids.Offset, errors.New("an ID is said to be anywhere"))
+		}
+		for _, n := range pages.List {
+			p, ok := b.index.place(int(n))
+			if !ok {
+				return nil, b.damaged("filter of IDs", b.ids.Offset, fmt.Errorf("trace %d of %d", n, b.index.traces()))
 			}
-			at = i
-		}
-		if k, ok := slices.BinarySearchFunc(page, id, func(e idEntry, id ID) int { return compareIDs(e.ID, id) }); ok {
-			out[page[k].group] = append(out[page[k].group], page[k].ordinal)
+			out = append(out, p)
 		}
 	}
-	return out, nil
+	slices.SortFunc(out, tracePlace.compare)
+	return slices.Compact(out), nil
 }
 
-func (b *Block) selectGroup(ctx context.Context, i int, s *Select, tests *conditions, also []int, yield func(*Trace) bool) error {
-	dir := &b.dir.groups[i]
-	inRange := s.overlaps(dir.start, dir.end)
-	if !inRange && len(also) == 0 {
-		return nil
+// idPlaces returns the places of all traces, in order of hashes. They are read once: eight bytes a trace.
+func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.places != nil {
+		return b.places, nil
 	}
-	g := b.group(i)
-	if err := g.spine(ctx); err != nil {
-		return err
+	entries, err := b.r.IDEntries(ctx, b.ids)
+	if err != nil {
+		return nil, fmt.Errorf("read filter of IDs: %w", err)
 	}
-	wanted := make([]bool, dir.traces)
-	found := 0
-	if inRange {
-		for t := range wanted {
-			if wanted[t] = s.overlaps(g.traceStart[t], g.traceEnd[t]); wanted[t] {
-				found++
-			}
+	places := make([]idPlace, len(entries))
+	for i, e := range entries {
+		p, ok := b.index.place(int(e.Page))
+		if !ok {
+			return nil, b.damaged("filter of IDs", b.ids.Offset, fmt.Errorf("trace %d of %d", e.Page, b.index.traces()))
 		}
+		places[i] = idPlace{e.Hash, p}
 	}
-	if found > 0 && len(tests.tests) > 0 {
-		var err error
-		if found, err = g.filter(ctx, tests, wanted); err != nil {
-			return err
-		}
+	b.places = places
+	return places, nil
+}
+
+// directory implements groupStore.
+func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
+	key := directoryKey{b, i}
+	if d := b.cache.get(key); d != nil {
+		return d, nil
 	}
-	for _, t := range also {
-		if !wanted[t] {
-			wanted[t] = true
-			found++
-		}
+	p := &b.index.places[i]
+	data, err := b.r.Blob(ctx, b.index.directories[p.group])
+	if err != nil {
+		return nil, fmt.Errorf("read directory of row group %d: %w", i, err)
 	}
-	if found == 0 {
-		return nil
+	if p.directory.off+p.directory.len > len(data) {
+		return nil, b.corrupt(i, "directory", fmt.Errorf("%d+%d of %d bytes", p.directory.off, p.directory.len, len(data)))
 	}
-	return g.build(ctx, func(t int) bool { return wanted[t] }, yield)
+	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i])
+	if err != nil {
+		return nil, b.corrupt(i, "directory", err)
+	}
+	b.cache.add(key, d)
+	return d, nil
+}
+
+// blobs implements groupStore.
+func (b *Block) blobs(ctx context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error) {
+	blobs, err := b.r.Blobs(ctx, d.refs(&b.index.places[i], ids))
+	if err != nil {
+		return nil, fmt.Errorf("read row group %d: %w", i, err)
+	}
+	return blobs, nil
 }
 
 // Tags implements Part. It knows the keys of the whole block.
@@ -283,14 +190,13 @@ func (b *Block) Tags(ctx context.Context, scope TagScope, start, end uint64) (ma
 	return out.sorted(scope), nil
 }
 
-func (b *Block) tags(ctx context.Context) ([]tagEntry, error) {
-	data, err := b.r.Section(ctx, sectionTags)
+func (b *Block) tags(ctx context.Context) (tags []tagEntry, err error) {
+	err = b.section(ctx, sectionTags, func(data []byte) error {
+		tags, err = decodeTags(data)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read tags of traces block: %w", err)
-	}
-	tags, err := decodeTags(data)
-	if err != nil {
-		return nil, b.corrupt("tags", err)
 	}
 	return tags, nil
 }
@@ -303,39 +209,73 @@ func (b *Block) TagValues(ctx context.Context, scope TagScope, key string, start
 	if !s.overlaps(b.TimeRange()) {
 		return v.sorted(), nil
 	}
-	open := make(map[TagScope]bool) // scopes whose columns must be read
 	if scope == ScopeIntrinsic {
-		key = canonicalIntrinsic(key)
-		open[scope] = true
-	} else {
-		tags, err := b.tags(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for i := range tags {
-			t := &tags[i]
-			if t.key != key || scope != "" && scope != t.scope {
-				continue
-			}
-			open[t.scope] = !t.complete
-			for j := range t.values {
-				v.add(&t.values[j])
-			}
-		}
+		err := b.tagValues(ctx, v, []TagScope{scope}, canonicalIntrinsic(key), &s)
+		return v.sorted(), err
 	}
-	for i := range b.dir.groups {
-		if !s.overlaps(b.dir.groups[i].start, b.dir.groups[i].end) || v.full() {
+	tags, err := b.tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var open []TagScope // scopes whose columns must be read
+	for i := range tags {
+		t := &tags[i]
+		if t.key != key || scope != "" && scope != t.scope {
 			continue
 		}
-		g := b.group(i)
-		for _, place := range append(attributeScopes[:], ScopeIntrinsic) {
-			if !open[place] {
-				continue
-			}
-			if err := g.addValues(ctx, v, place, key); err != nil {
-				return nil, err
-			}
+		if !t.complete {
+			open = append(open, t.scope)
+		}
+		for j := range t.values {
+			v.add(&t.values[j])
 		}
 	}
-	return v.sorted(), nil
+	if len(open) > 0 {
+		err = b.tagValues(ctx, v, open, key, &s)
+	}
+	return v.sorted(), err
+}
+
+// DirectoryCache keeps the directories of row groups decoded, the most recently used ones of all blocks that
+// share it: every question begins with one, and to decode one costs more than most questions do otherwise.
+// Safe for concurrent use.
+type DirectoryCache struct {
+	limit int
+
+	mu   sync.Mutex
+	used int
+	lru  *simplelru.LRU[directoryKey, *groupDirectory]
+}
+
+type directoryKey struct {
+	block *Block
+	group int
+}
+
+// NewDirectoryCache returns a cache that holds about so many bytes.
+func NewDirectoryCache(bytes int) *DirectoryCache {
+	c := &DirectoryCache{limit: bytes}
+	// The number of entries is bounded by their sizes: none is below a kilobyte.
+	c.lru, _ = simplelru.NewLRU(1<<30, func(_ directoryKey, d *groupDirectory) { c.used -= d.memory() })
+	return c
+}
+
+func (c *DirectoryCache) get(key directoryKey) *groupDirectory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, _ := c.lru.Get(key)
+	return d
+}
+
+func (c *DirectoryCache) add(key directoryKey, d *groupDirectory) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lru.Contains(key) {
+		return
+	}
+	c.lru.Add(key, d)
+	c.used += d.memory()
+	for c.used > c.limit && c.lru.Len() > 1 {
+		c.lru.RemoveOldest()
+	}
 }

@@ -1,336 +1,331 @@
 package traces
 
 import (
+	"bufio"
 	"cmp"
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
 )
 
-// blockWriter writes one block from traces that come in order of their start.
+// blockWriter writes one block from row groups. What a lookup reads of a row group is written as it comes;
+// what questions read of all row groups is kept until the end, about two bytes a span, and stands together.
 type blockWriter struct {
-	w       *block.Writer
-	dir     directory
-	ids     []idEntry
-	tags    map[tagKey]*values
-	traces  []*Trace // of the open row group
-	spans   int
-	bytes   int
-	payload []byte
-	group   *groupBuilder
+	w      *block.Writer
+	index  groupIndex
+	groups []pendingGroup
+	tags   *tagList
+	traces []Piece // of all row groups, in their order
 }
 
-type tagKey struct {
-	scope TagScope
-	key   string
+// pendingGroup is what is written last of a row group.
+type pendingGroup struct {
+	directory []byte
+	blobs     [][]byte // of the spine, filters, and the trace IDs
+	dir       *groupDirectory
 }
 
 func newBlockWriter(w *block.Writer) *blockWriter {
-	return &blockWriter{w: w, tags: make(map[tagKey]*values), group: newGroupBuilder()}
+	return &blockWriter{w: w, tags: newTagList(), index: groupIndex{base: []int{0}}}
 }
 
-// add takes a trace, which must not start before the one before. size is a guess at its bytes.
-func (b *blockWriter) add(t *Trace, size int) error {
-	if b.spans > 0 && (b.spans+len(t.Spans) > maxGroupSpans || b.bytes+size > maxGroupBytes) {
-		if err := b.flush(); err != nil {
+// add writes a row group. Row groups should come in the order of their newest traces.
+func (b *blockWriter) add(g *encodedGroup) error {
+	var place groupPlace
+	for _, class := range []column.Class{column.Strings, column.Bulk} {
+		place.bases[class] = uint64(b.w.Offset())
+		if err := b.pageBlobs(g.dir, g.blobs, class); err != nil {
 			return err
 		}
 	}
-	b.traces = append(b.traces, t)
-	b.spans += len(t.Spans)
-	b.bytes += size
-	return nil
-}
-
-// flush writes the open row group.
-func (b *blockWriter) flush() error {
-	if len(b.traces) == 0 {
-		return nil
-	}
-	g := b.group
-	g.reset()
-	for i, t := range b.traces {
-		g.count(t)
-		b.noteTags(t)
-		start, end := t.Bounds()
-		b.ids = append(b.ids, idEntry{Piece{t.ID, start, end}, len(b.dir.groups), i})
-	}
-	g.choose()
-	for _, t := range b.traces {
-		g.add(t)
-	}
-	dir, err := b.writeGroup(g)
-	if err != nil {
-		return fmt.Errorf("row group %d: %w", len(b.dir.groups), err)
-	}
-	b.dir.groups = append(b.dir.groups, dir)
-	clear(b.traces)
-	b.traces, b.spans, b.bytes = b.traces[:0], 0, 0
-	return nil
-}
-
-func (b *blockWriter) writeGroup(g *groupBuilder) (groupDir, error) {
-	dir := groupDir{traces: len(g.traceRows), spans: len(g.kind), events: len(g.eventTime), links: len(g.linkFlags),
-		resources: len(g.resources.list), scopes: len(g.scopes.list), start: g.start, end: g.end}
-	write := func(x *extent, encode func(dst []byte) []byte) error {
-		b.payload = encode(b.payload[:0])
-		for data := b.payload; len(data) > 0; {
-			n := min(len(data), block.MaxBlobLen)
-			ref, err := b.w.Blob(data[:n], block.CodecZstd)
-			if err != nil {
-				return err
-			}
-			*x, data = append(*x, ref), data[n:]
+	place.chunks = uint64(b.w.Offset())
+	for i := range g.dir.chunks {
+		if err := b.blob(g.blobs[g.dir.idBlob()+1+i], &g.dir.chunks[i]); err != nil {
+			return err
 		}
-		return nil
 	}
-	for i, encode := range g.fixed() {
-		if encode == nil {
+	kept := pendingGroup{directory: g.directory, dir: g.dir, blobs: make([][]byte, g.dir.idBlob()+1)}
+	for i, info := range g.dir.page.Blobs {
+		if info.Class == column.Spine || info.Class == column.Filters {
+			kept.blobs[i] = g.blobs[i]
+		}
+	}
+	kept.blobs[g.dir.idBlob()] = g.blobs[g.dir.idBlob()]
+	b.groups = append(b.groups, kept)
+	b.index.entries = append(b.index.entries, g.entry)
+	b.index.places = append(b.index.places, place)
+	b.index.base = append(b.index.base, b.index.traces()+g.entry.traces)
+	b.traces = append(b.traces, g.traces...)
+	b.tags.join(g.tags)
+	return nil
+}
+
+// pageBlobs writes the blobs of a class.
+func (b *blockWriter) pageBlobs(dir *groupDirectory, blobs [][]byte, class column.Class) error {
+	for i, info := range dir.page.Blobs {
+		if info.Class != class {
 			continue
 		}
-		if err := write(&dir.fixed[i], encode); err != nil {
-			return dir, err
-		}
-	}
-	for _, c := range g.columns {
-		dir.columns = append(dir.columns, c.columnDef)
-		var x extent
-		if err := write(&x, c.appendTo); err != nil {
-			return dir, err
-		}
-		dir.data = append(dir.data, x)
-	}
-	return dir, nil
-}
-
-// finish writes the last row group and the sections, those that a reader needs first last.
-func (b *blockWriter) finish() error {
-	if err := b.flush(); err != nil {
-		return err
-	}
-	slices.SortFunc(b.ids, func(x, y idEntry) int { return compareIDs(x.ID, y.ID) })
-	var fences []idFence
-	for page := range slices.Chunk(b.ids, idPageLen) {
-		b.payload = appendIDPage(b.payload[:0], page)
-		ref, err := b.w.Blob(b.payload, block.CodecZstd)
-		if err != nil {
+		if _, err := b.w.StoredBlob(blobs[i], info.Ref()); err != nil {
 			return err
 		}
-		fences = append(fences, idFence{page[0].ID, len(page), ref})
 	}
-	if err := b.w.Section(sectionTags, appendTags(nil, b.tagEntries()), block.CodecZstd); err != nil {
+	return nil
+}
+
+func (b *blockWriter) blob(stored []byte, info *blobInfo) error {
+	_, err := b.w.StoredBlob(stored, block.Ref{StoredLen: info.stored, RawLen: info.raw, Codec: info.codec})
+	return err
+}
+
+// finish writes what was kept and the sections, those that a reader needs first last.
+func (b *blockWriter) finish() error {
+	for i := range b.groups {
+		g := &b.groups[i]
+		b.index.places[i].ids = uint64(b.w.Offset())
+		if err := b.blob(g.blobs[g.dir.idBlob()], &g.dir.ids); err != nil {
+			return err
+		}
+		b.index.places[i].bases[column.Spine] = uint64(b.w.Offset())
+		if err := b.pageBlobs(g.dir, g.blobs, column.Spine); err != nil {
+			return err
+		}
+	}
+	for i := range b.groups {
+		b.index.places[i].bases[column.Filters] = uint64(b.w.Offset())
+		if err := b.pageBlobs(b.groups[i].dir, b.groups[i].blobs, column.Filters); err != nil {
+			return err
+		}
+	}
+	var filter block.IDFilterBuilder
+	for n := range b.traces {
+		filter.Add(block.HashID(b.traces[n].ID[:]), uint32(n))
+	}
+	ids, err := filter.Write(b.w)
+	if err != nil {
 		return err
 	}
-	if err := b.w.Section(sectionIDs, appendFences(nil, fences), block.CodecRaw); err != nil {
+	if err := b.directories(); err != nil {
 		return err
 	}
-	return b.w.Section(sectionGroups, b.dir.appendTo(nil), block.CodecZstd)
-}
-
-func (b *blockWriter) noteTags(t *Trace) {
-	var resource *Resource
-	var scope *Scope
-	for _, s := range t.Spans {
-		b.noteAll(ScopeSpan, s.Attributes)
-		if s.Resource != resource && s.Resource != nil {
-			b.noteAll(ScopeResource, s.Resource.Attributes)
-		}
-		if s.Scope != scope && s.Scope != nil {
-			b.noteAll(ScopeInstrumentation, s.Scope.Attributes)
-		}
-		resource, scope = s.Resource, s.Scope
-		for i := range s.Events {
-			b.noteAll(ScopeEvent, s.Events[i].Attributes)
-		}
-		for i := range s.Links {
-			b.noteAll(ScopeLink, s.Links[i].Attributes)
+	if split := splitOf(b.traces, &b.index); len(split) > 0 {
+		if err := b.w.Section(sectionSplit, appendSplit(nil, split), block.CodecZstd); err != nil {
+			return err
 		}
 	}
+	if err := b.w.Section(sectionTags, appendTags(nil, b.tags.entries()), block.CodecZstd); err != nil {
+		return err
+	}
+	if err := b.w.Section(sectionIDs, ids.AppendTo(nil), block.CodecRaw); err != nil {
+		return err
+	}
+	return b.w.Section(sectionGroups, b.index.appendTo(nil), block.CodecZstd)
 }
 
-func (b *blockWriter) noteAll(scope TagScope, attrs []Attribute) {
-	for i := range attrs {
-		a := &attrs[i]
-		v := b.tags[tagKey{scope, a.Key}]
-		if v == nil {
-			v = newValues(maxTagValues + 1) // full means incomplete
-			b.tags[tagKey{scope, a.Key}] = v
+// directories writes the directories in groups.
+func (b *blockWriter) directories() error {
+	var group []byte
+	n := 0
+	flush := func() error {
+		if n == 0 {
+			return nil
 		}
-		if !v.full() {
-			v.add(a) // nothing for what can't be searched: such a key is listed, without values
-		}
+		ref, err := b.w.Blob(group, block.CodecZstd)
+		b.index.directories = append(b.index.directories, ref)
+		group, n = group[:0], 0
+		return err
 	}
+	for i := range b.groups {
+		d := b.groups[i].directory
+		if n == directoryGroups || n > 0 && len(group)+len(d) > directoryBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		p := &b.index.places[i]
+		p.group, p.directory.off, p.directory.len = len(b.index.directories), len(group), len(d)
+		group = append(group, d...)
+		n++
+	}
+	return flush()
 }
 
-func (b *blockWriter) tagEntries() []tagEntry {
-	out := make([]tagEntry, 0, len(b.tags))
-	for k, v := range b.tags {
-		e := tagEntry{scope: k.scope, key: k.key, complete: !v.full()}
-		size := 0
-		for i := range v.list {
-			size += 10 + len(v.list[i].Str)
-		}
-		if e.complete = e.complete && size <= maxTagBytes; e.complete {
-			e.values = v.sorted()
-		}
-		out = append(out, e)
+// splitOf returns the traces that occur more than once, in order of ID.
+func splitOf(traces []Piece, x *groupIndex) []splitTrace {
+	order := make([]int, len(traces))
+	for i := range order {
+		order[i] = i
 	}
-	slices.SortFunc(out, func(a, b tagEntry) int {
-		return cmp.Or(cmp.Compare(a.scope, b.scope), cmp.Compare(a.key, b.key))
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(compareIDs(traces[a].ID, traces[b].ID), cmp.Compare(a, b))
 	})
+	var out []splitTrace
+	for i := 0; i < len(order); {
+		j := i + 1
+		for j < len(order) && traces[order[j]].ID == traces[order[i]].ID {
+			j++
+		}
+		if j > i+1 {
+			t := splitTrace{Piece: traces[order[i]]}
+			for _, n := range order[i:j] {
+				t.Start, t.End = min(t.Start, traces[n].Start), max(t.End, traces[n].End)
+				place, _ := x.place(n)
+				t.places = append(t.places, place)
+			}
+			out = append(out, t)
+		}
+		i = j
+	}
 	return out
 }
 
-// writeTo writes every trace of the head. The head must not change meanwhile.
-func (h *Head) writeTo(ctx context.Context, w *block.Writer) error {
-	s := h.snapshot(nil)
+// groupsOf cuts traces, which come in order of their start, into row groups.
+type groupsOf struct {
+	builder *groupBuilder
+	level   block.Level
+	put     func(*encodedGroup) error
+	spans   []*Span // scratch
+}
+
+func newGroupsOf(level block.Level, put func(*encodedGroup) error) *groupsOf {
+	return &groupsOf{builder: groupBuilders[level].Get().(*groupBuilder), level: level, put: put}
+}
+
+// add adds a trace. The text of its attributes must not change until the row group is put, which flush and other
+// adds do.
+func (g *groupsOf) add(t *Trace) error {
+	size := sizeOf(t)
+	if !g.builder.fits(size) {
+		if err := g.flush(); err != nil {
+			return err
+		}
+	}
+	g.builder.add(t, size)
+	return nil
+}
+
+// flush ends the open row group.
+func (g *groupsOf) flush() error {
+	if g.builder.entry.spans == 0 {
+		return nil
+	}
+	encoded, err := g.builder.encode(g.level)
+	if err != nil {
+		return fmt.Errorf("encode row group: %w", err)
+	}
+	return g.put(encoded)
+}
+
+// release gives the builder back. What was added and not flushed is dropped.
+func (g *groupsOf) release() {
+	g.builder.reset()
+	groupBuilders[g.level].Put(g.builder)
+}
+
+// writeBlockFile writes a block's data file into dir, synced, and sets what meta says of the file.
+func writeBlockFile(dir string, meta *block.Meta, level block.Level, write func(*blockWriter) error) (err error) {
+	f, err := os.Create(filepath.Join(dir, block.DataFile))
+	if err != nil {
+		return fmt.Errorf("write traces block: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := bufio.NewWriterSize(f, 256<<10)
+	size, crc, err := encodeBlock(buf, level, write)
+	if err == nil {
+		err = buf.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("write traces block: %w", err)
+	}
+	meta.Version = block.MetaVersion
+	meta.StoredBytes, meta.Data = size, block.File{Size: size, CRC32C: crc}
+	return nil
+}
+
+// encodeBlock writes a block to out.
+func encodeBlock(out io.Writer, level block.Level, write func(*blockWriter) error) (size int64, crc uint32, err error) {
+	w := block.NewWriter(out, block.WriterOptions{Level: level})
+	b := newBlockWriter(w)
+	if err := write(b); err != nil {
+		return 0, 0, err
+	}
+	if err := b.finish(); err != nil {
+		return 0, 0, err
+	}
+	if size, err = w.Close(); err != nil {
+		return 0, 0, err
+	}
+	return size, w.CRC(), nil
+}
+
+// WriteBlock writes the head's spans as a block: data.hune in dir, synced, and into meta what the
+// file says: time range, rows, sizes, checksum. The head must get no more spans meanwhile; it may be
+// read. An empty head is an error.
+func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) error {
+	if h.Rows() == 0 {
+		return errors.New("write traces block: the head is empty")
+	}
+	if err := writeBlockFile(dir, meta, block.Fast, func(b *blockWriter) error { return h.writeTo(ctx, b) }); err != nil {
+		return err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	meta.MinTime, meta.MaxTime = int64(h.start), int64(h.end)
+	meta.Rows, meta.RawBytes = int64(h.rows), h.rawBytes
+	return nil
+}
+
+// writeTo writes every trace of the head: what is sealed as it is, then what is open. The head must not change
+// meanwhile.
+func (h *Head) writeTo(ctx context.Context, b *blockWriter) error {
+	h.sealMu.Lock() // what is being sealed is neither
+	defer h.sealMu.Unlock()
+	h.mu.RLock()
+	s, sealed := h.openPart(nil), h.sealed
+	h.mu.RUnlock()
+	for _, g := range sealed.groups {
+		if err := b.add(g); err != nil {
+			return err
+		}
+	}
 	slices.SortFunc(s.traces, func(a, b snapshotTrace) int { return newestFirst(b.start, b.id, a.start, a.id) })
-	bw := newBlockWriter(w)
 	r := s.tables()
+	groups := newGroupsOf(block.Fast, b.add)
+	defer groups.release()
 	for i := range s.traces {
 		if i%256 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		t := &s.traces[i]
-		size := 0
-		for _, record := range t.spans {
-			size += 4 * len(record) // text is shared: about what it is when written out
-		}
-		if bw.spans > 0 && bw.spans+len(t.spans) > maxGroupSpans {
-			if err := bw.flush(); err != nil {
-				return err
-			}
-			r.reset() // the group's spans are written
-		}
-		if err := bw.add(r.trace(t.id, t.spans), size); err != nil {
+		if err := groups.addRecords(&r, &s.traces[i]); err != nil {
 			return err
 		}
 	}
-	return bw.finish()
+	return groups.flush()
 }
 
-// attributeColumn collects the values of one attribute column.
-type attributeColumn struct {
-	columnDef
-	index  uint32 // in shapes: 1 + its place among the columns; 0 is the rest
-	text   textColumn
-	ints   []int64
-	floats []float64
-	lens   []int64 // of arrays
-}
-
-func (c *attributeColumn) add(a *Attribute) {
-	c.values++
-	switch a.Type {
-	case TypeString:
-		c.text.add(a.Str)
-	case TypeInt, TypeBool:
-		c.ints = append(c.ints, a.Int)
-	case TypeFloat:
-		c.floats = append(c.floats, a.Float)
-	case TypeOpaque:
-		c.text.add(string(a.Raw))
-	default:
-		c.lens = append(c.lens, int64(len(a.Array)))
-		for i := range a.Array {
-			c.add(&a.Array[i])
-			c.values--
+// addRecords is add for a trace of a head, whose spans live in r.
+func (g *groupsOf) addRecords(r *recordReader, t *snapshotTrace) error {
+	size := t.size()
+	if !g.builder.fits(size) {
+		if err := g.flush(); err != nil {
+			return err
 		}
 	}
-}
-
-// appendTo appends the column's payload: the lengths of arrays, then all elements.
-func (c *attributeColumn) appendTo(dst []byte) []byte {
-	typ := c.typ
-	if typ >= TypeStringArray && typ < TypeOpaque {
-		dst = appendInts(dst, c.lens)
-		typ = elementOf(typ)
+	g.spans = resized(g.spans, len(t.spans))
+	for i, record := range t.spans {
+		g.spans[i] = r.span(record)
 	}
-	switch typ {
-	case TypeInt, TypeBool:
-		return appendInts(dst, c.ints)
-	case TypeFloat:
-		return appendFloats(dst, c.floats)
-	}
-	return c.text.appendTo(dst)
-}
-
-// Columns longer than one encoded column may be are several, one after the other.
-
-func appendInts(dst []byte, v []int64) []byte {
-	for chunk := range slices.Chunk(v, block.MaxRows) {
-		dst = block.AppendInts(dst, chunk)
-	}
-	return dst
-}
-
-func appendFloats(dst []byte, v []float64) []byte {
-	for chunk := range slices.Chunk(v, block.MaxRows) {
-		dst = block.AppendFloats(dst, chunk)
-	}
-	return dst
-}
-
-// textColumn collects strings. Each distinct one is kept once, so that a long string on every span
-// takes its length once, here as in the head.
-type textColumn struct {
-	ids     map[string]uint32
-	entries block.Values
-	codes   []uint32
-}
-
-func (c *textColumn) add(s string) {
-	id, ok := c.ids[s]
-	if !ok {
-		if c.ids == nil {
-			c.ids = make(map[string]uint32)
-		}
-		id = uint32(len(c.ids))
-		c.ids[s] = id
-		c.entries.AppendString(s)
-	}
-	c.codes = append(c.codes, id)
-}
-
-// Forms of a text column.
-const (
-	textPlain = 0 // the values
-	textDict  = 1 // distinct values and a code for each row
-)
-
-// appendTo appends the column: a dictionary if at most half of the values are distinct.
-func (c *textColumn) appendTo(dst []byte) []byte {
-	if len(c.codes) <= chunkRows {
-		return c.appendChunk(dst)
-	}
-	for codes := range slices.Chunk(c.codes, chunkRows) {
-		var part textColumn
-		for _, code := range codes {
-			part.add(string(c.entries.At(int(code))))
-		}
-		dst = part.appendChunk(dst)
-	}
-	return dst
-}
-
-func (c *textColumn) appendChunk(dst []byte) []byte {
-	if 2*c.entries.Len() <= len(c.codes) {
-		return block.AppendDict(append(dst, textDict), &block.Dict{Entries: c.entries, Codes: c.codes})
-	}
-	var plain block.Values
-	for _, code := range c.codes {
-		plain.Append(c.entries.At(int(code)))
-	}
-	return block.AppendValues(append(dst, textPlain), &plain)
-}
-
-// appendRest appends an attribute of the rest column to a value of it.
-func appendRest(dst []byte, a *Attribute) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(a.Key)))
-	dst = append(dst, a.Key...)
-	dst = append(dst, byte(a.Type))
-	return AppendValue(dst, a)
+	g.builder.add(&Trace{ID: t.id, Spans: g.spans}, size)
+	r.reset() // the builder keeps text alone, which is the head's
+	return nil
 }

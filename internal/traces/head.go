@@ -24,6 +24,8 @@ const (
 	// row group, within the counts that a reader believes. (An attribute takes at least two bytes.)
 	maxTraceSpans = 500_000
 	maxTraceBytes = 28 << 20
+	// maxTraceChildren is how many events, or links, a trace has at most.
+	maxTraceChildren = maxGroupChildren
 )
 
 func (o HeadOptions) orDefault() HeadOptions {
@@ -42,7 +44,7 @@ func (o HeadOptions) orDefault() HeadOptions {
 // and pieces of a trace that arrive apart are one trace. Safe for concurrent use.
 //
 // Spans are kept as records of a tenth of the size of their objects (see spanrecord.go) and become
-// objects for the traces that are asked for.
+// objects for the traces that are asked for, until they are sealed into row groups (see head_seal.go).
 type Head struct {
 	opts HeadOptions
 
@@ -57,10 +59,18 @@ type Head struct {
 	scratch   []byte
 	tags      tagSet // of resources and scopes; the others are in text
 	rows      int
-	bytes     int64
+	open      int   // spans that are records
+	bytes     int64 // of records and traces
 	rawBytes  int64 // of OTLP, as it came
 	start     uint64
 	end       uint64
+
+	tableBytes int64 // of resources and scopes
+	appends    uint64
+
+	closing *headSnapshot // what is being sealed
+	sealed  *sealedSet
+	sealMu  sync.Mutex // one seal at a time
 }
 
 // headTrace is the records of one trace, in the order of arrival. Records are never changed, so a
@@ -70,6 +80,10 @@ type headTrace struct {
 	spans      [][]byte
 	start, end uint64
 	bytes      int
+	events     int
+	links      int
+	before     int                             // spans of the trace that are sealed
+	touched    uint64                          // by which append
 	keys       map[[recordKeyLen]byte]struct{} // from dedupeByMap spans on
 }
 
@@ -86,7 +100,7 @@ const (
 // NewHead returns an empty head.
 func NewHead(opts HeadOptions) *Head {
 	return &Head{opts: opts.orDefault(), traces: make(map[ID]*headTrace), text: newInterner(),
-		resIDs: make(map[string]uint32), scopeIDs: make(map[string]uint32), tags: make(tagSet), start: math.MaxUint64}
+		resIDs: make(map[string]uint32), scopeIDs: make(map[string]uint32), tags: make(tagSet), start: math.MaxUint64, sealed: &sealedSet{}}
 }
 
 // Append adds the spans of a batch that Check has passed. Spans that are there already are dropped
@@ -113,6 +127,7 @@ func (h *Head) append(b *Batch, maxSpans, maxBytes int) (PushResult, error) {
 	a := headAppender{h: h, w: w, maxSpans: maxSpans, maxBytes: maxBytes}
 	w.limits, w.v = unlimited, &a
 	h.mu.Lock()
+	h.appends++
 	err := w.walk(view(b.OTLP))
 	h.rawBytes += int64(len(b.OTLP))
 	h.mu.Unlock()
@@ -143,13 +158,16 @@ func (a *headAppender) span(id ID, s *Span) error {
 	t := h.traces[id]
 	if t == nil {
 		t = &headTrace{id: id, start: math.MaxUint64}
+		for _, x := range h.sealed.find(id) {
+			t.before += int(x.spans)
+		}
 		h.traces[id] = t
 		h.bytes += traceOverhead
 	}
 	if t.has(s) {
 		return nil
 	}
-	if len(t.spans) >= a.maxSpans || t.bytes >= a.maxBytes {
+	if len(t.spans)+min(t.before, a.maxSpans) >= a.maxSpans || t.bytes >= a.maxBytes || t.events+len(s.Events) > maxTraceChildren || t.links+len(s.Links) > maxTraceChildren {
 		a.reject("trace_too_large", "trace "+id.String()+" has reached the limit of its size")
 		return nil
 	}
@@ -163,7 +181,9 @@ func (a *headAppender) span(id ID, s *Span) error {
 	h.scratch = h.text.appendRecord(h.scratch[:0], s, a.resourceID, a.scopeID)
 	record := h.keep(h.scratch)
 	t.add(record, s)
+	t.touched = h.appends
 	h.rows++
+	h.open++
 	h.bytes += int64(len(record)) + spanOverhead
 	h.start, h.end = min(h.start, t.start), max(h.end, t.end)
 	a.Spans++
@@ -195,7 +215,7 @@ func (h *Head) internResource(r *Resource, raw, url string) uint32 {
 	id := uint32(len(h.resources))
 	h.resources = append(h.resources, &c)
 	h.resIDs[key] = id
-	h.bytes += int64(len(key)+len(c.Attributes)*128) + traceOverhead
+	h.tableBytes += int64(len(key)+len(c.Attributes)*128) + traceOverhead
 	return id
 }
 
@@ -211,7 +231,7 @@ func (h *Head) internScope(s *Scope, raw, url string) uint32 {
 	id := uint32(len(h.scopes))
 	h.scopes = append(h.scopes, &c)
 	h.scopeIDs[key] = id
-	h.bytes += int64(len(key)+len(c.Attributes)*128) + traceOverhead
+	h.tableBytes += int64(len(key)+len(c.Attributes)*128) + traceOverhead
 	return id
 }
 
@@ -244,6 +264,8 @@ func (t *headTrace) has(s *Span) bool {
 func (t *headTrace) add(record []byte, s *Span) {
 	t.spans = append(t.spans, record)
 	t.bytes += len(record)
+	t.events += len(s.Events)
+	t.links += len(s.Links)
 	t.start, t.end = min(t.start, s.Start), max(t.end, s.Start, s.End)
 	switch {
 	case t.keys != nil:
@@ -260,7 +282,11 @@ func (t *headTrace) add(record []byte, s *Span) {
 func (h *Head) Size() int64 {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.bytes + h.text.bytes
+	n := h.bytes + h.tableBytes + h.text.bytes + h.sealed.size
+	if h.closing != nil {
+		n += h.closing.bytes
+	}
+	return n
 }
 
 // Rows returns the number of spans.
@@ -280,27 +306,80 @@ func (h *Head) TimeRange() (start, end uint64) {
 	return h.start, h.end
 }
 
-// TraceByID implements Part.
-func (h *Head) TraceByID(_ context.Context, id ID) (*Trace, error) {
+// parts returns what the head has at this moment, unchanging, for the range of q; nil: all.
+func (h *Head) parts(q *Select) []Part {
 	h.mu.RLock()
-	t := h.traces[id]
-	if t == nil || len(t.spans) == 0 {
-		h.mu.RUnlock()
-		return nil, nil
+	defer h.mu.RUnlock()
+	var out []Part
+	if open := h.openPart(q); len(open.traces) > 0 {
+		out = append(out, open)
 	}
-	r, spans := h.reader(), t.spans
+	if h.closing != nil {
+		out = append(out, h.closing)
+	}
+	if len(h.sealed.groups) > 0 {
+		out = append(out, h.sealed.part())
+	}
+	return out
+}
+
+// frozenParts implements freezer.
+func (h *Head) frozenParts() []Part { return h.parts(nil) }
+
+// TraceByID implements Part.
+func (h *Head) TraceByID(ctx context.Context, id ID) (*Trace, error) {
+	h.mu.RLock()
+	var pieces []*Trace
+	if t := h.traces[id]; t != nil && len(t.spans) > 0 {
+		r := h.reader()
+		pieces = append(pieces, r.trace(id, t.spans))
+	}
+	closing, sealed := h.closing, h.sealed
 	h.mu.RUnlock()
-	return r.trace(id, spans), nil
+	if closing != nil {
+		t, err := closing.TraceByID(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, t)
+	}
+	if len(sealed.find(id)) > 0 {
+		t, err := sealed.part().TraceByID(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, t)
+	}
+	return JoinTraces(pieces...), nil
 }
 
 // SelectTraces implements Part.
 func (h *Head) SelectTraces(ctx context.Context, s Select) iter.Seq2[*Trace, error] {
-	return func(yield func(*Trace, error) bool) { h.snapshot(&s).SelectTraces(ctx, s)(yield) }
+	return func(yield func(*Trace, error) bool) {
+		q := &s
+		if !h.allOpen() {
+			q = nil // pieces of a trace that are not in the range may make it so
+		}
+		selectParts(ctx, h.parts(q), s, answered{}, yield)
+	}
+}
+
+// allOpen reports whether nothing is sealed.
+func (h *Head) allOpen() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.closing == nil && len(h.sealed.groups) == 0
 }
 
 // Pieces implements Part.
 func (h *Head) Pieces(ctx context.Context) iter.Seq2[Piece, error] {
-	return func(yield func(Piece, error) bool) { h.snapshot(nil).Pieces(ctx)(yield) }
+	return func(yield func(Piece, error) bool) {
+		for joined, err := range mergePieces(ctx, h.parts(nil)) {
+			if !yield(joined.Piece, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Tags implements Part. It knows the keys of all its spans, whatever their time.
@@ -334,8 +413,18 @@ func (h *Head) allTags() tagSet {
 
 // TagValues implements Part.
 func (h *Head) TagValues(ctx context.Context, scope TagScope, key string, start, end uint64, limit int) ([]Attribute, error) {
+	v := newValues(limit)
 	s := Select{Start: start, End: end}
-	return h.snapshot(&s).TagValues(ctx, scope, key, start, end, limit)
+	for _, p := range h.parts(&s) {
+		list, err := p.TagValues(ctx, scope, key, start, end, limit)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			v.add(&list[i])
+		}
+	}
+	return v.sorted(), nil
 }
 
 // reader returns a reader of the records that are there now. mu must be held.

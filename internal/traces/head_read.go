@@ -13,20 +13,19 @@ import (
 type headSnapshot struct {
 	recordReader // only the tables; each call has its own slabs
 	traces       []snapshotTrace
-	tags         map[TagScope][]string
 	start, end   uint64
+	bytes        int64 // of what is being sealed
 }
 
 type snapshotTrace struct {
-	id         ID
-	spans      [][]byte
-	start, end uint64
+	id            ID
+	spans         [][]byte
+	start, end    uint64
+	events, links int
 }
 
-// snapshot takes the traces that s asks for by time and ID, nil: all.
-func (h *Head) snapshot(s *Select) *headSnapshot {
-	h.mu.RLock()
-	defer h.mu.RUnlock()
+// openPart takes the open traces that s asks for by time and ID, nil: all. mu must be held.
+func (h *Head) openPart(s *Select) *headSnapshot {
 	out := &headSnapshot{recordReader: h.reader()}
 	if h.rows == 0 {
 		return out
@@ -38,23 +37,23 @@ func (h *Head) snapshot(s *Select) *headSnapshot {
 	out.traces = make([]snapshotTrace, 0, len(h.traces))
 	for id, t := range h.traces {
 		if len(t.spans) > 0 && (s == nil || s.overlaps(t.start, t.end) || hasID(s.Also, id)) {
-			out.traces = append(out.traces, snapshotTrace{id, t.spans, t.start, t.end})
+			out.traces = append(out.traces, snapshotTrace{id, t.spans, t.start, t.end, t.events, t.links})
 		}
 	}
 	return out
 }
 
-// frozen returns an unchanging view of the whole head, for readers that ask more than once.
-func (h *Head) frozen() Part {
-	s := h.snapshot(nil)
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	s.tags = h.allTags().sorted("")
-	return s
-}
-
 // TimeRange implements Part.
 func (h *headSnapshot) TimeRange() (start, end uint64) { return h.start, h.end }
+
+// size is what the trace needs of a row group.
+func (t *snapshotTrace) size() traceSize {
+	size := traceSize{spans: len(t.spans), events: t.events, links: t.links}
+	for _, record := range t.spans {
+		size.bytes += 4 * len(record) // text is shared: about what it is when written out
+	}
+	return size
+}
 
 // tables returns a reader with slabs of its own.
 func (h *headSnapshot) tables() recordReader {
@@ -129,17 +128,21 @@ func (h *headSnapshot) Pieces(context.Context) iter.Seq2[Piece, error] {
 }
 
 // Tags implements Part.
-func (h *headSnapshot) Tags(_ context.Context, scope TagScope, start, end uint64) (map[TagScope][]string, error) {
-	out := make(map[TagScope][]string)
-	if s := (Select{Start: start, End: end}); len(h.traces) == 0 || !s.overlaps(h.start, h.end) {
-		return out, nil
-	}
-	for k, keys := range h.tags {
-		if scope == "" || scope == k {
-			out[k] = keys
+func (h *headSnapshot) Tags(ctx context.Context, scope TagScope, start, end uint64) (map[TagScope][]string, error) {
+	s := Select{Start: start, End: end}
+	out := make(tagSet)
+	r := h.tables()
+	for i := range h.traces {
+		t := &h.traces[i]
+		if i%64 == 0 && ctx.Err() != nil {
+			return nil, fmt.Errorf("tags of head: %w", context.Cause(ctx))
+		}
+		if s.overlaps(t.start, t.end) {
+			out.addTrace(r.trace(t.id, t.spans))
+			r.reset()
 		}
 	}
-	return out, nil
+	return out.sorted(scope), nil
 }
 
 // TagValues implements Part.

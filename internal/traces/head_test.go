@@ -148,3 +148,75 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// A head that seals what is quiet answers as one that doesn't, also for traces that go on after they were sealed.
+func TestHeadSealed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := NewHead(HeadOptions{})
+		batches := make([][]*Trace, rapid.IntRange(1, 4).Draw(t, "batches"))
+		for _, tr := range genTraces(t, 5, 6) {
+			for _, s := range tr.Spans {
+				i := rapid.IntRange(0, len(batches)-1).Draw(t, "batch")
+				b := &batches[i]
+				if n := len(*b); n == 0 || (*b)[n-1].ID != tr.ID {
+					*b = append(*b, &Trace{ID: tr.ID})
+				}
+				last := (*b)[len(*b)-1]
+				last.Spans = append(last.Spans, s)
+			}
+		}
+		sealed := make([][]*Trace, 1) // what is together is one piece
+		rows := 0
+		for _, b := range batches {
+			if len(b) == 0 {
+				continue
+			}
+			_, err := h.Append(&Batch{OTLP: encodeTraces(b)})
+			require.NoError(t, err)
+			sealed[len(sealed)-1] = append(sealed[len(sealed)-1], b...)
+			switch rapid.IntRange(0, 3).Draw(t, "then") {
+			case 0, 1:
+				require.NoError(t, h.sealSome())
+				sealed = append(sealed, nil)
+			case 2:
+				h.renew()
+			}
+			rows = h.Rows()
+		}
+		want := mergeByID(t, sealed...)
+		partSuite(t, &mergedPart{h}, want, t)
+		partSuite(t, &mergedPart{blockOfHead(t, h)}, want, t)
+		spans := 0
+		for _, tr := range want {
+			spans += len(tr.Spans)
+		}
+		require.GreaterOrEqual(t, rows, spans)
+	})
+}
+
+// Sealing keeps up with what arrives, and what it takes is what the spans take in a block.
+func TestHeadSealsWhatIsQuiet(t *testing.T) {
+	h := NewHead(HeadOptions{})
+	sent := shop(9000, 1e6) // 126,000 spans
+	for i := 0; i < len(sent); i += 300 {
+		_, err := h.Append(&Batch{OTLP: request(sent[i : i+300])})
+		require.NoError(t, err)
+		require.NoError(t, h.Seal(context.Background()))
+		require.LessOrEqual(t, h.open, openSpans+5000)
+	}
+	require.Equal(t, 126_000, h.Rows())
+	require.GreaterOrEqual(t, len(h.sealed.groups), 2)
+	require.Less(t, h.Size(), int64(126_000*131), "less than as records")
+	for _, i := range []int{0, 4500, 8999} {
+		got, err := h.TraceByID(context.Background(), sent[i].ID)
+		require.NoError(t, err)
+		requireSameTraces(t, arrived(t, sent[i:i+1]), []*Trace{got})
+	}
+	n := 0
+	for tr, err := range h.SelectTraces(context.Background(), Select{}) {
+		require.NoError(t, err)
+		require.Equal(t, sent[len(sent)-1-n].ID, tr.ID)
+		n++
+	}
+	require.Equal(t, 9000, n)
+}

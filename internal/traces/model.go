@@ -190,6 +190,24 @@ type Select struct {
 	// Also are traces to yield if they are there, whatever their time and conditions, sorted. It is
 	// how a reader of several sources gets all pieces of a trace that is spread over them.
 	Also []ID
+
+	// Needs says what of the traces is looked at, nil: everything. A source may give more.
+	Needs *Needs
+
+	// Groups, where set, decides about traces that stand in columns, instead of the conditions: a source may
+	// ask it about a row group, and answer with those of its traces that it returns. What isn't in columns
+	// is answered by the conditions, and the traces of Also in any case.
+	Groups GroupFilter
+	// Fold says that Groups counts what it sees: it must be asked about a row group once.
+	Fold bool
+}
+
+// GroupFilter answers for whole row groups. It is called by one goroutine at a time.
+type GroupFilter interface {
+	// Group returns the traces of the row group, ascending, that are to be answered whole. It is called once
+	// for each row group that overlaps the range, and may keep nothing of g. What it says about the traces
+	// that are Apart doesn't matter: they have pieces elsewhere and are answered whole.
+	Group(ctx context.Context, g *RowGroup) ([]int, error)
 }
 
 // Condition is a simple test on one attribute or intrinsic of some span of a trace, as plain data:

@@ -144,7 +144,10 @@ var walkers = sync.Pool{New: func() any { return new(walker) }}
 // release gives the walker back without what it refers to.
 func (w *walker) release() {
 	w.reset()
-	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links}
+	clear(w.spanAttrs[:cap(w.spanAttrs)])
+	clear(w.children[0][:cap(w.children[0])])
+	clear(w.children[1][:cap(w.children[1])])
+	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links, spanAttrs: w.spanAttrs, children: w.children}
 	walkers.Put(w)
 }
 
@@ -404,4 +407,21 @@ func AppendValue(dst []byte, a *Attribute) []byte {
 		return endMessage(dst, at)
 	}
 	return append(dst, a.Raw...)
+}
+
+// AppendResourceSpans appends the field of a TracesData message that holds the spans of traces which have one
+// resource and one scope.
+func AppendResourceSpans(dst []byte, r *Resource, s *Scope, traces []*Trace) []byte {
+	dst, resAt := beginMessage(dst, 1)
+	dst = appendResource(dst, r)
+	dst, scopeAt := beginMessage(dst, 2)
+	dst = appendScope(dst, s)
+	for _, t := range traces {
+		for _, span := range t.Spans {
+			var at int
+			dst, at = beginMessage(dst, 2)
+			dst = endMessage(appendSpan(dst, t.ID, span), at)
+		}
+	}
+	return endMessage(endMessage(dst, scopeAt), resAt)
 }

@@ -66,6 +66,10 @@ type walker struct {
 	events slab[Event]
 	links  slab[Link]
 
+	// Of the span at hand, whose message is read once.
+	spanAttrs []Attribute
+	children  [2][]string // messages of events and links
+
 	resource    *Resource
 	resourceRaw string // the resource's message and schema URL, for interning
 	resourceURL string
@@ -289,13 +293,11 @@ func (w *walker) valid(id ID, s *Span) error {
 
 func (w *walker) spanMessage(data string, s *Span) (ID, error) {
 	var id ID
-	if err := w.spanLists(data, s); err != nil {
-		return id, err
-	}
 	c, f := cursor{s: data}, field{}
 	var bad error // a wrong ID makes the span invalid, not the request: read on to the end
-	events, links := 0, 0
 	var droppedAttributes, droppedEvents, droppedLinks uint32
+	attributes := 0
+	w.spanAttrs, w.children[0], w.children[1] = w.spanAttrs[:0], w.children[0][:0], w.children[1][:0]
 	for c.next(&f) {
 		switch f.num {
 		case 1, 2, 3, 4, 5, 9, 11, 13, 15:
@@ -329,27 +331,19 @@ func (w *walker) spanMessage(data string, s *Span) (ID, error) {
 			s.Start = f.val
 		case 8:
 			s.End = f.val
+		case 9:
+			if err := w.spanAttribute(f.data, attributes, s); err != nil {
+				return id, err
+			}
+			attributes++
 		case 10:
 			droppedAttributes = uint32(f.val)
 		case 11:
-			if events < len(s.Events) {
-				if err := w.event(f.data, &s.Events[events]); err != nil {
-					return id, fmt.Errorf("events[%d]: %w", events, err)
-				}
-			}
-			events++
+			w.children[0] = append(w.children[0], f.data)
 		case 12:
 			droppedEvents = uint32(f.val)
 		case 13:
-			if links < len(s.Links) {
-				err := w.link(f.data, &s.Links[links])
-				if _, ok := err.(*refused); ok {
-					bad = firstError(bad, err)
-				} else if err != nil {
-					return id, fmt.Errorf("links[%d]: %w", links, err)
-				}
-			}
-			links++
+			w.children[1] = append(w.children[1], f.data)
 		case 14:
 			droppedLinks = uint32(f.val)
 		case 15:
@@ -360,43 +354,65 @@ func (w *walker) spanMessage(data string, s *Span) (ID, error) {
 			s.Flags = uint32(f.val)
 		}
 	}
-	s.DroppedAttributes = addSaturated(s.DroppedAttributes, droppedAttributes)
-	s.DroppedEvents = addSaturated(s.DroppedEvents, droppedEvents)
-	s.DroppedLinks = addSaturated(s.DroppedLinks, droppedLinks)
 	if c.err != nil {
 		return id, c.err
 	}
+	s.Attributes = w.attrs.alloc(len(w.spanAttrs))
+	copy(s.Attributes, w.spanAttrs)
+	refusal, err := w.spanChildren(s)
+	if err != nil {
+		return id, err
+	}
+	bad = firstError(bad, refusal)
+	s.DroppedAttributes = addSaturated(s.DroppedAttributes, droppedAttributes)
+	s.DroppedEvents = addSaturated(s.DroppedEvents, droppedEvents)
+	s.DroppedLinks = addSaturated(s.DroppedLinks, droppedLinks)
 	return id, bad
 }
 
-// spanLists makes room for the lists of a span, so that they are allocated once, and reads the attributes.
-func (w *walker) spanLists(data string, s *Span) error {
-	attrs, over, err := w.attributes(data, 9, false)
-	if err != nil {
-		return err
+// spanAttribute reads attribute number n of a span.
+func (w *walker) spanAttribute(data string, n int, s *Span) error {
+	if n >= w.limits.MaxAttributes {
+		s.DroppedAttributes = addSaturated(s.DroppedAttributes, 1)
+		w.repaired = true
+		return nil
 	}
-	s.Attributes, s.DroppedAttributes = attrs, over
-	c, f := cursor{s: data}, field{}
-	events, links := 0, 0
-	for c.next(&f) {
-		switch f.num {
-		case 11:
-			events++
-		case 13:
-			links++
+	w.spanAttrs = append(w.spanAttrs, Attribute{})
+	switch err := w.keyValue(data, &w.spanAttrs[len(w.spanAttrs)-1], false); {
+	case errors.Is(err, errTooDeep):
+		w.spanAttrs = w.spanAttrs[:len(w.spanAttrs)-1]
+		s.DroppedAttributes = addSaturated(s.DroppedAttributes, 1)
+		w.repaired = true
+	case err != nil:
+		return fmt.Errorf("attributes[%d]: %w", n, err)
+	}
+	return nil
+}
+
+// spanChildren reads the events and links that were found. refusal says that the span is not valid.
+func (w *walker) spanChildren(s *Span) (refusal, err error) {
+	events, links := w.children[0], w.children[1]
+	if limit := w.limits.MaxEvents; len(events) > limit {
+		s.DroppedEvents, events, w.repaired = uint32(len(events)-limit), events[:limit], true
+	}
+	if limit := w.limits.MaxEvents; len(links) > limit {
+		s.DroppedLinks, links, w.repaired = uint32(len(links)-limit), links[:limit], true
+	}
+	s.Events, s.Links = w.events.alloc(len(events)), w.links.alloc(len(links))
+	for i, data := range events {
+		if err := w.event(data, &s.Events[i]); err != nil {
+			return nil, fmt.Errorf("events[%d]: %w", i, err)
 		}
 	}
-	if max(events, links) > w.limits.MaxEvents {
-		w.repaired = true
+	for i, data := range links {
+		err := w.link(data, &s.Links[i])
+		if _, ok := err.(*refused); ok {
+			refusal = firstError(refusal, err)
+		} else if err != nil {
+			return nil, fmt.Errorf("links[%d]: %w", i, err)
+		}
 	}
-	if events > w.limits.MaxEvents {
-		s.DroppedEvents, events = uint32(events-w.limits.MaxEvents), w.limits.MaxEvents
-	}
-	if links > w.limits.MaxEvents {
-		s.DroppedLinks, links = uint32(links-w.limits.MaxEvents), w.limits.MaxEvents
-	}
-	s.Events, s.Links = w.events.alloc(events), w.links.alloc(links)
-	return c.err
+	return refusal, nil
 }
 
 func (w *walker) event(data string, e *Event) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"strings"
 )
 
 // Part is some traces of one tenant in one place: a head, a block, or what stands for an ingester.
@@ -86,9 +87,10 @@ func hasID(ids []ID, id ID) bool {
 
 // values collects distinct attribute values up to a limit.
 type values struct {
-	limit int
-	seen  map[valueKey]struct{}
-	list  []Attribute
+	limit  int
+	closed bool // takes no more
+	seen   map[valueKey]struct{}
+	list   []Attribute
 }
 
 type valueKey struct {
@@ -99,7 +101,7 @@ type valueKey struct {
 
 func newValues(limit int) *values { return &values{limit: limit, seen: make(map[valueKey]struct{})} }
 
-func (v *values) full() bool { return v.limit > 0 && len(v.list) >= v.limit }
+func (v *values) full() bool { return v.closed || v.limit > 0 && len(v.list) >= v.limit }
 
 // add adds a value, or the elements of an array. What can't be searched isn't listed.
 func (v *values) add(a *Attribute) {
@@ -122,8 +124,9 @@ func (v *values) add(a *Attribute) {
 	if _, ok := v.seen[k]; ok || v.full() {
 		return
 	}
+	k.str = strings.Clone(k.str) // it may be a view of a page
 	v.seen[k] = struct{}{}
-	v.list = append(v.list, Attribute{Type: a.Type, Str: a.Str, Int: a.Int, Float: a.Float})
+	v.list = append(v.list, Attribute{Type: a.Type, Str: k.str, Int: a.Int, Float: a.Float})
 }
 
 func (v *values) addText(s string) { v.add(&Attribute{Type: TypeString, Str: s}) }
@@ -238,6 +241,25 @@ func (ts tagSet) add(scope TagScope, key string) {
 func (ts tagSet) addAll(scope TagScope, attrs []Attribute) {
 	for i := range attrs {
 		ts.add(scope, attrs[i].Key)
+	}
+}
+
+// addTrace adds the keys of a trace.
+func (ts tagSet) addTrace(t *Trace) {
+	for _, s := range t.Spans {
+		ts.addAll(ScopeSpan, s.Attributes)
+		if s.Resource != nil {
+			ts.addAll(ScopeResource, s.Resource.Attributes)
+		}
+		if s.Scope != nil {
+			ts.addAll(ScopeInstrumentation, s.Scope.Attributes)
+		}
+		for i := range s.Events {
+			ts.addAll(ScopeEvent, s.Events[i].Attributes)
+		}
+		for i := range s.Links {
+			ts.addAll(ScopeLink, s.Links[i].Attributes)
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ func headOf(t require.TestingT, batches ...[]*Trace) *Head {
 
 func blockBytes(t require.TestingT, h *Head) []byte {
 	var buf bytes.Buffer
-	_, _, err := h.encodeBlock(context.Background(), &buf)
+	_, _, err := encodeBlock(&buf, block.Fast, func(b *blockWriter) error { return h.writeTo(context.Background(), b) })
 	require.NoError(t, err)
 	return buf.Bytes()
 }
@@ -51,7 +51,11 @@ func openBytes(data []byte, opts block.ReaderOptions) (*Block, error) {
 }
 
 func blockOf(t require.TestingT, traces ...[]*Trace) *Block {
-	b, err := openBytes(blockBytes(t, headOf(t, traces...)), block.ReaderOptions{SuffixLen: 1 << 10})
+	return blockOfHead(t, headOf(t, traces...))
+}
+
+func blockOfHead(t require.TestingT, h *Head) *Block {
+	b, err := openBytes(blockBytes(t, h), block.ReaderOptions{SuffixLen: 1 << 10})
 	require.NoError(t, err)
 	return b
 }
@@ -244,7 +248,7 @@ func TestHead(t *testing.T) {
 		sent := genTraces(t, 5, 5)
 		h, want := headOf(t, sent), arrived(t, sent)
 		partSuite(t, h, want, t)
-		partSuite(t, h.frozen(), want, t)
+		partSuite(t, h.frozenParts()[0], want, t)
 	})
 }
 
@@ -346,7 +350,7 @@ func TestManyParts(t *testing.T) {
 			}
 		}
 		want = append(want, arrived(t, traces)...)
-		parts = append(parts, countingPart{headOf(t, traces).frozen(), &listed})
+		parts = append(parts, countingPart{headOf(t, traces).frozenParts()[0], &listed})
 	}
 	src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return parts, nil })
 	want = newestOf(want)

@@ -42,7 +42,7 @@ type MergedSource struct {
 }
 
 // freezer is a part that changes and can show itself as it is now.
-type freezer interface{ frozen() Part }
+type freezer interface{ frozenParts() []Part }
 
 // around returns the parts within the join window of a range.
 func (m *MergedSource) around(ctx context.Context, tenant string, start, end uint64) ([]Part, error) {
@@ -67,12 +67,30 @@ func (m *MergedSource) open(ctx context.Context, tenant string, start, end uint6
 	if err != nil {
 		return nil, err
 	}
-	for i, p := range parts {
+	return m.flat(ctx, parts, start, end)
+}
+
+// flat replaces parts that change by what they are now, and sources of this process by their parts.
+func (m *MergedSource) flat(ctx context.Context, parts []Part, start, end uint64) ([]Part, error) {
+	out := make([]Part, 0, len(parts))
+	for _, p := range parts {
+		if s, ok := p.(*sourcePart); ok {
+			if inner, ok := s.src.(*MergedSource); ok {
+				list, err := inner.open(ctx, s.tenant, start, end)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, list...)
+				continue
+			}
+		}
 		if f, ok := p.(freezer); ok {
-			parts[i] = f.frozen()
+			out = append(out, f.frozenParts()...)
+		} else {
+			out = append(out, p)
 		}
 	}
-	return parts, nil
+	return out, nil
 }
 
 // TraceByID implements Source.
@@ -108,7 +126,7 @@ func (m *MergedSource) SelectTraces(ctx context.Context, tenant string, s Select
 			yield(nil, err)
 			return
 		}
-		if len(parts) > m.atOnce && len(s.Also) == 0 {
+		if len(parts) > m.atOnce && len(s.Also) == 0 && !s.Fold {
 			m.selectWindows(ctx, parts, s, yield)
 			return
 		}
@@ -246,18 +264,20 @@ func selectParts(ctx context.Context, parts []Part, s Select, a answered, yield 
 	split := make(map[ID]*pendingTrace)
 	inner := s
 	inner.Also = nil
-	for joined, err := range mergePieces(ctx, parts) {
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		if joined.count > 1 {
-			also := hasID(s.Also, joined.ID)
-			inner.Also = append(inner.Also, joined.ID) // comes in order
-			split[joined.ID] = &pendingTrace{missing: joined.count, also: also, wanted: also || s.overlaps(joined.Start, joined.End)}
-		} else if hasID(s.Also, joined.ID) {
-			inner.Also = append(inner.Also, joined.ID)
-		}
+	shared, err := sharedTraces(ctx, parts)
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	for _, joined := range shared {
+		also := hasID(s.Also, joined.ID)
+		inner.Also = append(inner.Also, joined.ID)
+		split[joined.ID] = &pendingTrace{missing: joined.count, also: also, wanted: also || s.overlaps(joined.Start, joined.End)}
+	}
+	if len(s.Also) > 0 {
+		inner.Also = append(inner.Also, s.Also...)
+		slices.SortFunc(inner.Also, compareIDs)
+		inner.Also = slices.Compact(inner.Also)
 	}
 	m := merger{parts: parts, split: split, tests: compileConditions(s), answered: a}
 	for _, p := range parts {

@@ -7,6 +7,11 @@ import "github.com/hune-io/hune/internal/traces"
 type need struct {
 	all, any []traces.Condition
 	id       string // text of the trace ID, if the query names one
+
+	// Of the query as a whole: what it looks at, and which traces that stand in columns it wants.
+	needs  *traces.Needs
+	groups traces.GroupFilter
+	fold   bool // groups counts
 }
 
 // and joins needs that must both hold. Only one list of alternatives can be kept.
@@ -39,7 +44,7 @@ func (n need) oneOf() []traces.Condition {
 
 // selection returns what to ask a source for.
 func (n need) selection(start, end uint64) traces.Select {
-	s := traces.Select{Start: start, End: end}
+	s := traces.Select{Start: start, End: end, Needs: n.needs, Groups: n.groups, Fold: n.fold}
 	if len(n.all) > 0 {
 		s.Conditions, s.AllConditions = n.all, true
 	} else {

@@ -95,8 +95,8 @@ func (e *Engine) scan(ctx context.Context, tenant string, src traces.Source, n n
 	one := func(t *traces.Trace) (bool, error) {
 		seen.Traces++
 		seen.Spans += int64(len(t.Spans))
-		if e.opts.MaxSpansRead > 0 && seen.Spans > e.opts.MaxSpansRead {
-			return false, fault.Errorf(fault.Unprocessable, "query looks at more than %d spans: narrow its time range or its conditions", e.opts.MaxSpansRead)
+		if err := e.tooMany(seen); err != nil {
+			return false, err
 		}
 		if err := context.Cause(ctx); err != nil {
 			return false, err
@@ -122,6 +122,14 @@ func (e *Engine) scan(ctx context.Context, tenant string, src traces.Source, n n
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// tooMany refuses a query that has looked at too much.
+func (e *Engine) tooMany(seen *traces.Inspected) error {
+	if e.opts.MaxSpansRead > 0 && seen.Spans > e.opts.MaxSpansRead {
+		return fault.Errorf(fault.Unprocessable, "query looks at more than %d spans: narrow its time range or its conditions", e.opts.MaxSpansRead)
+	}
+	return nil
 }
 
 // scanOne looks up the only trace that can match. A text that is no ID finds nothing.

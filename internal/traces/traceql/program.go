@@ -29,6 +29,7 @@ func compile(q *Query) (*program, error) {
 		return nil, err
 	}
 	p.need = needOfPipeline(q.Pipeline, p.opened)
+	p.need.needs, p.need.groups = needsOf(q), &filterGroups{p.stages}
 	return p, nil
 }
 

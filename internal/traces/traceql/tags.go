@@ -118,7 +118,7 @@ func (e *Engine) tags(ctx context.Context, tenant string, q *traces.Query, src t
 			sets[s] = map[string]bool{}
 		}
 	}
-	err := e.eachMatch(ctx, tenant, q, src, &result.Inspected, func(env *spanEnv) bool {
+	err := e.eachMatch(ctx, tenant, q, src, nil, &result.Inspected, func(env *spanEnv) bool {
 		for s, keys := range sets {
 			collectKeys(env.span, s, keys)
 		}
@@ -145,8 +145,8 @@ func sortedKeys(m map[string]bool) []string {
 }
 
 // eachMatch calls visit for every span that q.Expr leaves, every span if it is empty, until visit
-// returns false.
-func (e *Engine) eachMatch(ctx context.Context, tenant string, q *traces.Query, src traces.Source, seen *traces.Inspected, visit func(*spanEnv) bool) error {
+// returns false. more are the attributes that visit looks at, nil: all.
+func (e *Engine) eachMatch(ctx context.Context, tenant string, q *traces.Query, src traces.Source, more []*Attribute, seen *traces.Inspected, visit func(*spanEnv) bool) error {
 	expr := q.Expr
 	if expr == "" {
 		expr = "{ }"
@@ -154,6 +154,9 @@ func (e *Engine) eachMatch(ctx context.Context, tenant string, q *traces.Query, 
 	p, err := parseProgram(expr)
 	if err != nil {
 		return err
+	}
+	if p.need.needs = nil; more != nil {
+		p.need.needs = needsOf(p.query, more...)
 	}
 	env := &spanEnv{}
 	return e.scan(ctx, tenant, src, p.need, q.Start, q.End, seen, func(v *traceView) (bool, error) {

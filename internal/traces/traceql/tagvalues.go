@@ -38,14 +38,15 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 		result.Values = values.attributes()
 		return result, nil
 	}
-	nodes := []evalNode{compileAttribute(a)}
+	nodes, asked := []evalNode{compileAttribute(a)}, []*Attribute{a}
 	if a.Intrinsic == IntrinsicNone && a.Scope == ScopeNone && !a.Parent { // every scope, not the first that has it
 		nodes = nil
 		for _, s := range tagScopes {
-			nodes = append(nodes, compileAttribute(&Attribute{Scope: s, Name: a.Name}))
+			asked = append(asked, &Attribute{Scope: s, Name: a.Name})
+			nodes = append(nodes, compileAttribute(asked[len(asked)-1]))
 		}
 	}
-	err = e.eachMatch(ctx, tenant, q, src, &result.Inspected, func(env *spanEnv) bool {
+	err = e.eachMatch(ctx, tenant, q, src, asked, &result.Inspected, func(env *spanEnv) bool {
 		for _, n := range nodes {
 			values.add(n.eval(env))
 		}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// blockFile is the data file of a block in the bucket.
+type blockFile struct {
+	path string
+	size int64
+}
+
+func storedBlocks(bucket string) (out []blockFile, err error) {
+	err = filepath.WalkDir(bucket, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Base(name) != block.DataFile {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // compacted meanwhile
+		}
+		if err == nil {
+			out = append(out, blockFile{name, info.Size()})
+		}
+		return err
+	})
+	return out, err
+}
+
+// settled waits until the compactor has changed nothing for a while.
+func settled(bucket string) ([]blockFile, error) {
+	began, since := time.Now(), time.Now()
+	var last []blockFile
+	for {
+		now, err := storedBlocks(bucket)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if !slices.Equal(now, last) {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > 25*time.Second {
+			return last, nil
+		}
+		if time.Since(began) > settleFor {
+			return nil, fmt.Errorf("compaction goes on after %s", settleFor)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// question is a demand on the latency of a request.
+type question struct {
+	what  string
+	paths []string // asked in turn
+	most  float64  // milliseconds
+	want  func(answer []byte) error
+}
+
+func questions(s *server, g *generator) ([]demand, error) {
+	search := func(expr string, limit int) string {
+		return "/api/search?" + url.Values{"q": {expr}, "start": {strconv.FormatInt(g.from.Unix()-60, 10)}, "end": {strconv.FormatInt(g.from.Add(length).Unix()+60, 10)},
+			"limit": {strconv.Itoa(limit)}}.Encode()
+	}
+	metrics := func(expr string) string {
+		return "/api/metrics/query_range?" + url.Values{"q": {expr}, "start": {strconv.FormatInt(g.from.Unix(), 10)}, "end": {strconv.FormatInt(g.from.Add(length).Unix(), 10)}, "step": {"15s"}}.Encode()
+	}
+	var byID, needle []string
+	for i, id := range g.ids {
+		byID = append(byID, "/api/v2/traces/"+id.String())
+		needle = append(needle, search(fmt.Sprintf(`{ span.app.request.id = %q }`, g.requests[i]), 20))
+	}
+	some := func(answer []byte) error {
+		if len(answer) < 200 {
+			return fmt.Errorf("the answer is empty: %s", answer)
+		}
+		return nil
+	}
+	structural := `{ resource.service.name = "frontend" } >> { span.db.system = "postgresql" && status = error }`
+	list := []question{
+		{"trace by ID", byID, 3, some},
+		{"rare attribute value", needle, 1, some},
+		{"absent attribute value", []string{search(`{ span.app.request.id = "fedcba9876543210" }`, 20)}, 1, nil},
+		{"service and name, newest 20", []string{search(`{ resource.service.name = "payment" && name = "POST /payment/4" }`, 20)}, 3, some},
+		{"slow errors, all", []string{search(`{ status = error && duration > 50ms }`, 100_000)}, 12, some},
+		{"structural, newest 20", []string{search(structural, 20)}, 3, some},
+		{"structural, all", []string{search(structural, 100_000)}, 20, some},
+		{"rate by service", []string{metrics(`{ } | rate() by (resource.service.name)`)}, 20, some},
+		{"p99 by service", []string{metrics(`{ } | quantile_over_time(duration, .99) by (resource.service.name)`)}, 40, some},
+		{"tag names", []string{"/api/v2/search/tags"}, 20, some},
+		{"values of db.system", []string{"/api/v2/search/tag/span.db.system/values"}, 20, nil},
+		{"values of thread.name", []string{"/api/v2/search/tag/span.thread.name/values"}, 20, some},
+	}
+	var out []demand
+	for _, q := range list {
+		took, err := ask(s, &q)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q.what, err)
+		}
+		out = append(out, demand{q.what + ", median", took, "ms", q.most, false})
+	}
+	return out, nil
+}
+
+// ask returns the median of the milliseconds that answers take.
+func ask(s *server, q *question) (float64, error) {
+	var times []time.Duration
+	for i := range max(11, min(len(q.paths), 100)) {
+		began := time.Now()
+		answer, err := s.get(q.paths[i%len(q.paths)])
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, time.Since(began))
+		if q.want != nil {
+			if err := q.want(answer); err != nil {
+				return 0, err
+			}
+		}
+		if i == 0 && bytes.HasPrefix(answer, []byte("{")) && !json.Valid(answer) {
+			return 0, fmt.Errorf("no JSON: %.100s", answer)
+		}
+	}
+	slices.Sort(times)
+	return float64(times[len(times)/2]) / 1e6, nil
+}
+
+// ranges reads ranges of one file. It is a block.RangeReader.
+type ranges struct{ *os.File }
+
+func (r ranges) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
+	b := make([]byte, n)
+	got, err := r.ReadAt(b, off)
+	if got > 0 {
+		err = nil
+	}
+	return b[:got], err
+}
+
+// coldLookups counts what a lookup of a trace reads of a block that was opened and nothing more.
+func coldLookups(ctx context.Context, blocks []blockFile, g *generator) ([]demand, error) {
+	var requests, bytes float64
+	for _, id := range g.ids[:min(len(g.ids), 50)] {
+		for _, file := range blocks {
+			n, size, found, err := coldLookup(ctx, file, id)
+			if err != nil {
+				return nil, err
+			}
+			if found {
+				requests, bytes = max(requests, n), max(bytes, size)
+			}
+		}
+	}
+	return []demand{{"trace by ID, range reads of a cold block, most", requests, "", 4, false}, {"the same, bytes, most", bytes / 1000, "KB", 400, false}}, nil
+}
+
+func coldLookup(ctx context.Context, file blockFile, id traces.ID) (requests, size float64, found bool, err error) {
+	f, err := os.Open(file.path)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer func() { _ = f.Close() }()
+	opening := true
+	r, err := block.Open(ctx, ranges{f}, file.path, file.size, block.ReaderOptions{OnRead: func(n int64) {
+		if !opening {
+			requests, size = requests+1, size+float64(n)
+		}
+	}})
+	if err != nil {
+		return 0, 0, false, err
+	}
+	b, err := traces.OpenBlock(ctx, r)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	opening = false
+	t, err := b.TraceByID(ctx, id)
+	return requests, size, t != nil, err
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/traceql"
+)
+
+// oneBlock writes spans of the generated set as one block and opens it.
+func oneBlock(b *testing.B, spans int) (*generator, traces.Source) {
+	b.Helper()
+	g := newGenerator(1, spans, 0)
+	head := traces.NewHead(traces.HeadOptions{})
+	require.NoError(b, g.batches(func(body []byte) error {
+		if _, err := head.Append(&traces.Batch{OTLP: body}); err != nil {
+			return err
+		}
+		return head.Seal(b.Context())
+	}))
+	dir := b.TempDir()
+	require.NoError(b, head.WriteBlock(b.Context(), dir, &block.Meta{}))
+	f, err := os.Open(filepath.Join(dir, block.DataFile))
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = f.Close() })
+	info, err := f.Stat()
+	require.NoError(b, err)
+	r, err := block.Open(b.Context(), ranges{f}, "bench", info.Size(), block.ReaderOptions{})
+	require.NoError(b, err)
+	part, err := traces.OpenBlock(b.Context(), r)
+	require.NoError(b, err)
+	return g, traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return []traces.Part{part}, nil })
+}
+
+// BenchmarkQueries asks a block of the generated set without a server.
+func BenchmarkQueries(b *testing.B) {
+	const spans = 200_000
+	g, src := oneBlock(b, spans)
+	engine := traceql.NewEngine(traceql.Options{})
+	from, to := uint64(g.from.UnixNano()), uint64(g.from.Add(length).UnixNano())
+	for _, q := range []struct {
+		name, expr string
+		limit      int
+	}{
+		{"needle", `{ span.app.request.id = "` + g.requests[50] + `" }`, 20},
+		{"slow errors", `{ status = error && duration > 50ms }`, 100_000},
+		{"structural newest", `{ resource.service.name = "frontend" } >> { span.db.system = "postgresql" && status = error }`, 20},
+		{"structural all", `{ resource.service.name = "frontend" } >> { span.db.system = "postgresql" && status = error }`, 100_000},
+		{"rate by service", `{ } | rate() by (resource.service.name)`, 0},
+		{"p99 by service", `{ } | quantile_over_time(duration, .99) by (resource.service.name)`, 0},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			b.ReportAllocs()
+			query := &traces.Query{Kind: traces.Search, Expr: q.expr, Start: from, End: to, Limit: q.limit}
+			if q.limit == 0 {
+				query.Kind, query.Step = traces.MetricsRange, 15e9
+			}
+			for b.Loop() {
+				_, err := engine.Run(b.Context(), "t", query, src)
+				require.NoError(b, err)
+			}
+		})
+	}
+	b.Run("by ID", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			t, err := src.TraceByID(b.Context(), "t", g.ids[i%len(g.ids)], 0, 0)
+			require.NoError(b, err)
+			require.Len(b, t.Spans, spansPerTrace)
+		}
+	})
+}

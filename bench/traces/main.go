@@ -1,0 +1,147 @@
+// Command traces measures the trace engine in the real program: it sends a generated set over OTLP/HTTP, lets the
+// compactor do its work, asks questions, and prints what was asked of the engine beside what it does, a table
+// for docs/benchmarks.md.
+//
+//	go build -o bin/hune ./cmd/hune && go run ./bench/traces [-spans 1000000] [-late 0]
+//
+// Processor time is that of the server process, from /proc. Load and server share the machine: throughput is
+// per second of processor time of the server. Latencies are of HTTP requests, the median of several; other work on
+// the machine adds to them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+type bench struct {
+	binary string
+	dir    string
+	spans  int
+	late   float64
+	seed   uint64
+}
+
+func main() {
+	b := &bench{}
+	flag.StringVar(&b.binary, "binary", "bin/hune", "the program to measure")
+	flag.IntVar(&b.spans, "spans", 1_000_000, "spans of the set")
+	flag.Float64Var(&b.late, "late", 0, "share of traces whose second half comes some 80,000 spans late")
+	flag.Uint64Var(&b.seed, "seed", 1, "of the generator")
+	flag.StringVar(&b.dir, "dir", os.TempDir(), "folder for the data")
+	flag.Parse()
+	if err := b.run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/traces:", err)
+		os.Exit(1)
+	}
+}
+
+// demand is one line of the table.
+type demand struct {
+	what string
+	got  float64
+	unit string
+	most float64 // or least, where more is better
+	more bool
+}
+
+func (d demand) print() {
+	verdict, sign := "PASS", "≤"
+	if d.more {
+		sign = "≥"
+	}
+	if d.more && d.got < d.most || !d.more && d.got > d.most {
+		verdict = "miss"
+	}
+	fmt.Printf("| %s | %.4g %s | %s %.4g | %s |\n", d.what, d.got, d.unit, sign, d.most, verdict)
+}
+
+func (b *bench) run(ctx context.Context) error {
+	dir, err := os.MkdirTemp(b.dir, "hune-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s, err := start(b.binary, dir)
+	if err != nil {
+		return err
+	}
+	list, err := b.measure(ctx, s, filepath.Join(dir, "data", "bucket"))
+	if err != nil {
+		return errors.Join(err, s.kill())
+	}
+	fmt.Printf("| demand | measured | asked for | |\n|---|---|---|---|\n")
+	for _, d := range list {
+		d.print()
+	}
+	return s.stop()
+}
+
+// settleFor is how long the compactor is waited for.
+const settleFor = 5 * time.Minute
+
+func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand, error) {
+	g := newGenerator(b.seed, b.spans, b.late)
+	began := time.Now()
+	cpu0, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	if err := b.send(s, g); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	if err := s.post("/flush", nil); err != nil {
+		return nil, err
+	}
+	cpu1, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	peak, err := s.memory("VmHWM")
+	if err != nil {
+		return nil, err
+	}
+	fresh, err := storedBlocks(bucket)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("%d spans in %d traces, %.0f bytes of OTLP a span; sent in %s, %.0f spans/s of the clock, %d blocks of %.2f bytes a span\n",
+		g.sent, g.traces, float64(g.raw)/float64(g.sent), took.Round(100*time.Millisecond), float64(g.sent)/took.Seconds(), len(fresh), perSpan(fresh, g.sent))
+	blocks, err := settled(bucket)
+	if err != nil {
+		return nil, err
+	}
+	cpu2, err := s.cpu()
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("after compaction %d blocks of %.2f bytes a span; ingest took %.1f s of processor time, compaction %.1f s\n\n",
+		len(blocks), perSpan(blocks, g.sent), (cpu1 - cpu0).Seconds(), (cpu2 - cpu1).Seconds())
+	list := []demand{
+		{"bytes a span in the bucket", perSpan(blocks, g.sent), "B", 27, false},
+		{"late pieces: more bytes before compaction", 100 * (perSpan(fresh, g.sent)/perSpan(blocks, g.sent) - 1), "%", 15, false},
+		{"ingest, blocks and upload included", float64(g.sent) / (cpu1 - cpu0).Seconds() / 1000, "k spans/s/core", 120, true},
+		{"the same, compaction included", float64(g.sent) / (cpu2 - cpu0).Seconds() / 1000, "k spans/s/core", 120, true},
+		{"peak RSS under the load", peak, "MB", 200, false},
+	}
+	cold, err := coldLookups(ctx, blocks, g)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := questions(s, g)
+	return append(append(list, asked...), cold...), err
+}
+
+func perSpan(blocks []blockFile, spans int) float64 {
+	n := int64(0)
+	for _, b := range blocks {
+		n += b.size
+	}
+	return float64(n) / float64(spans)
+}

@@ -1,0 +1,307 @@
+package traces
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
+)
+
+// groupStore gives the bytes of row groups.
+type groupStore interface {
+	// directory returns the directory of row group i.
+	directory(ctx context.Context, i int) (*groupDirectory, error)
+	// blobs returns the decoded blobs ids, ascending, of row group i.
+	blobs(ctx context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error)
+	// corrupt says that row group i is damaged.
+	corrupt(i int, what string, err error) error
+}
+
+// group reads one row group. Columns are fetched when they are needed and kept for the life of the group,
+// which is one question. Not safe for concurrent use.
+type group struct {
+	store groupStore
+	i     int
+	entry *groupEntry
+	dir   *groupDirectory
+	r     *column.Reader
+	own   map[int][]byte // blobs that are not the page's
+
+	// The spine, nil until it is asked for.
+	first  []int    // first row of each trace, and the end
+	starts []uint64 // of traces
+	ends   []uint64
+	class  []int64
+	depths []int64
+	loose  []int64 // rows
+}
+
+func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*group, error) {
+	d, err := store.directory(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	return &group{store: store, i: i, entry: e, dir: d, r: column.NewReader(d.page), own: map[int][]byte{}}, nil
+}
+
+func (g *group) corrupt(what string, err error) error {
+	if block.IsCorruption(err) {
+		return err
+	}
+	return g.store.corrupt(g.i, what, err)
+}
+
+// ask runs f over the columns until all that it wanted has been read; its last run counts. See column.Reader.
+func (g *group) ask(ctx context.Context, f func()) error {
+	for {
+		f()
+		if err := g.r.Err(); err != nil {
+			return g.corrupt("columns", err)
+		}
+		wanted := g.r.Wanted()
+		if len(wanted) == 0 {
+			return nil
+		}
+		if err := g.fetch(ctx, wanted); err != nil {
+			return err
+		}
+	}
+}
+
+// fetch reads blobs, which ascend.
+func (g *group) fetch(ctx context.Context, ids []int) error {
+	blobs, err := g.store.blobs(ctx, g.i, g.dir, ids)
+	if err != nil {
+		return err
+	}
+	for k, id := range ids {
+		if id < g.dir.idBlob() {
+			g.r.Supply(id, blobs[k])
+			continue
+		}
+		if want := g.dir.ownBlob(id).raw; len(blobs[k]) != int(want) {
+			return g.corrupt("blobs", fmt.Errorf("%d bytes, the directory says %d", len(blobs[k]), want))
+		}
+		g.own[id] = blobs[k]
+	}
+	return nil
+}
+
+// load reads all that columns are made of, and blobs of the group's own, with as few requests as possible.
+func (g *group) load(ctx context.Context, columns []*column.Column, own ...int) error {
+	for _, c := range columns {
+		g.r.Want(c)
+	}
+	ids := g.r.Wanted()
+	for _, id := range own {
+		if g.own[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) > 0 {
+		slices.Sort(ids)
+		if err := g.fetch(ctx, ids); err != nil {
+			return err
+		}
+	}
+	if err := g.r.Err(); err != nil {
+		return g.corrupt("columns", err)
+	}
+	return nil
+}
+
+// fixed returns the columns of the page that hold fixed columns, those that are stored.
+func (g *group) fixed(list ...int) []*column.Column {
+	var out []*column.Column
+	for _, i := range list {
+		if at := g.dir.fixed[i]; at >= 0 {
+			out = append(out, g.dir.page.Columns[at])
+			if g.dir.fixedTable[i] {
+				out = append(out, g.dir.page.Columns[at+1])
+			}
+		}
+	}
+	return out
+}
+
+// ints returns a fixed column of n numbers, which has been loaded; one that isn't stored is zeros. The
+// numbers are shared.
+func (g *group) ints(fix, n int) []int64 {
+	if g.dir.fixed[fix] < 0 {
+		return make([]int64, n)
+	}
+	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
+}
+
+// numbers are a fixed column of numbers; nil: all are zero.
+type numbers []int64
+
+func (n numbers) at(i int) int64 {
+	if n == nil {
+		return 0
+	}
+	return n[i]
+}
+
+// numbers returns a fixed column of numbers, which has been loaded. They are shared.
+func (g *group) numbers(fix int) numbers {
+	if g.dir.fixed[fix] < 0 {
+		return nil
+	}
+	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
+}
+
+// inRange reports whether a fixed column of numbers is in [0, limit).
+func (g *group) inRange(fix, limit int) bool {
+	at := g.dir.fixed[fix]
+	if at < 0 {
+		return limit > 0
+	}
+	return numbersIn(g.dir.page.Columns[at], limit)
+}
+
+// numbersIn reports whether the numbers of c are in [0, limit), by its stamp, which the reader keeps it to.
+func numbersIn(c *column.Column, limit int) bool {
+	return c.Rows == 0 || c.Kind == column.Int && c.Stamp.Min >= 0 && c.Stamp.Max < int64(limit)
+}
+
+var errStamp = errors.New("numbers are out of range")
+
+// spine reads the table of traces.
+func (g *group) spine(ctx context.Context) error {
+	if g.first != nil {
+		return nil
+	}
+	if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength)); err != nil {
+		return err
+	}
+	n := g.entry.traces
+	rows, starts, lengths := g.ints(fixTraceRows, n), g.ints(fixTraceStart, n), g.ints(fixTraceLength, n)
+	if !g.inRange(fixTraceRows, g.entry.spans+1) || g.r.Err() != nil {
+		return g.corrupt("traces", errors.Join(errStamp, g.r.Err()))
+	}
+	first := make([]int, 1, n+1)
+	g.starts, g.ends = make([]uint64, n), make([]uint64, n)
+	for i := range n {
+		first = append(first, first[i]+int(rows[i]))
+		g.starts[i], g.ends[i] = uint64(starts[i]), uint64(starts[i]+lengths[i])
+		if rows[i] == 0 || g.starts[i] < g.entry.minStart || g.starts[i] > g.entry.maxStart || g.ends[i] < g.starts[i] || g.ends[i] > g.entry.maxEnd {
+			return g.corrupt("traces", fmt.Errorf("trace %d of %d spans is out of the row group's range", i, rows[i]))
+		}
+	}
+	if first[n] != g.entry.spans {
+		return g.corrupt("traces", fmt.Errorf("traces have %d spans, the row group has %d", first[n], g.entry.spans))
+	}
+	g.first = first
+	return nil
+}
+
+// classes reads the class of each span.
+func (g *group) classes(ctx context.Context) error {
+	if g.class != nil {
+		return nil
+	}
+	if err := g.load(ctx, g.fixed(fixClass)); err != nil {
+		return err
+	}
+	class := g.ints(fixClass, g.entry.spans)
+	if !g.inRange(fixClass, len(g.dir.classes)) || g.r.Err() != nil {
+		return g.corrupt("classes", errors.Join(errStamp, g.r.Err()))
+	}
+	g.class = class
+	return nil
+}
+
+// tree reads the depths, and which spans of depth 0 are no roots.
+func (g *group) tree(ctx context.Context) error {
+	if g.depths != nil {
+		return nil
+	}
+	if err := g.spine(ctx); err != nil {
+		return err
+	}
+	if err := g.load(ctx, g.fixed(fixDepth, fixLoose)); err != nil {
+		return err
+	}
+	depths := g.ints(fixDepth, g.entry.spans)
+	var loose []int64
+	if at := g.dir.fixed[fixLoose]; at >= 0 {
+		last := int64(0)
+		for i, step := range g.ints(fixLoose, 0) {
+			if last += step; i > 0 && step <= 0 || step < 0 || last >= int64(g.entry.spans) || depths[last] != 0 {
+				return g.corrupt("tree", fmt.Errorf("span %d is said to have a parent elsewhere", last))
+			}
+			loose = append(loose, last)
+		}
+	}
+	if err := g.r.Err(); err != nil {
+		return g.corrupt("tree", err)
+	}
+	t := 0
+	for row, depth := range depths {
+		limit := int64(0)
+		if row == g.first[t] {
+			t++
+		} else {
+			limit = depths[row-1] + 1
+		}
+		if depth < 0 || depth > limit {
+			return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", row, depth, limit))
+		}
+	}
+	g.depths, g.loose = depths, loose
+	return nil
+}
+
+// placed returns how many spans of a trace have a place in the tree: they come first. The tree has been read.
+func (g *group) placed(trace int) int {
+	i := sort.Search(len(g.loose), func(i int) bool { return g.loose[i] >= int64(g.first[trace]) })
+	if i < len(g.loose) && g.loose[i] < int64(g.first[trace+1]) {
+		return int(g.loose[i]) - g.first[trace]
+	}
+	return g.first[trace+1] - g.first[trace]
+}
+
+// traceOf returns the trace of a row.
+func (g *group) traceOf(row int) int { return sort.SearchInts(g.first, row+1) - 1 }
+
+// id returns the ID of a trace. The blob of IDs has been loaded.
+func (g *group) id(trace int) (id ID) {
+	copy(id[:], g.own[g.dir.idBlob()][16*trace:])
+	return id
+}
+
+// loadIDs reads the trace IDs.
+func (g *group) loadIDs(ctx context.Context) error { return g.load(ctx, nil, g.dir.idBlob()) }
+
+// times decodes the starts and durations of the spans of a chunk, whose blobs have been loaded. Starts are
+// relative, as they are stored.
+func (g *group) times(chunk int) (start, duration []int64, err error) {
+	if start, err = g.chunkInts(nil, chunk, 0); err == nil {
+		duration, err = g.chunkInts(nil, chunk, 1)
+	}
+	return start, duration, err
+}
+
+// chunkInts decodes the starts (0) or durations (1) of a chunk into the memory of dst.
+func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
+	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])
+	dst = block.DecodeInts(d, dst, min(chunkSpans, g.entry.spans-chunk*chunkSpans))
+	if err := d.Finish(); err != nil {
+		return nil, g.corrupt("times", err)
+	}
+	return dst, nil
+}
+
+// spanIDs returns the span IDs of a chunk, whose blobs have been loaded.
+func (g *group) spanIDs(chunk int) ([]byte, error) {
+	b := g.own[g.dir.chunkBlob(chunk)+2]
+	if n := min(chunkSpans, g.entry.spans-chunk*chunkSpans); len(b) != 8*n {
+		return nil, g.corrupt("span IDs", fmt.Errorf("%d bytes for %d spans", len(b), n))
+	}
+	return b, nil
+}

@@ -1,0 +1,554 @@
+package traces
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// Needs says what of spans a question looks at, beside IDs, times, name, kind, status, resource and scope,
+// which are always there. A source may give more. A nil *Needs is everything.
+type Needs struct {
+	Attributes map[NeedKey]struct{} // of spans, events and links
+	Texts      bool                 // status message and trace state
+	Events     bool
+	Links      bool
+}
+
+// NeedKey is an attribute of spans, events or links.
+type NeedKey struct {
+	Scope TagScope
+	Key   string
+}
+
+// place reports whether anything of spans, events or links is needed.
+func (n *Needs) place(place int) bool {
+	return n == nil || place == onSpan || place == onEvent && n.Events || place == onLink && n.Links
+}
+
+// column reports whether an attribute column is needed.
+func (n *Needs) column(c *columnDef) bool {
+	if n == nil {
+		return true
+	}
+	_, ok := n.Attributes[NeedKey{placeScopes[c.place], c.key}]
+	return ok && n.place(c.place)
+}
+
+// rest reports whether attributes without a column are needed.
+func (n *Needs) rest(place int) bool {
+	if n == nil {
+		return true
+	}
+	for k := range n.Attributes {
+		if k.Scope == placeScopes[place] {
+			return n.place(place)
+		}
+	}
+	return false
+}
+
+// spanReader rebuilds the spans of some traces of a row group, which come in ascending order.
+type spanReader struct {
+	*group
+	needs *Needs
+	bulk  bool
+
+	resource, order                     numbers
+	flags, droppedA, droppedE, droppedL numbers
+	scope                               numbers
+	name, message, state, looseParent   *storedTexts
+	counts                              [tagPlaces][]int64 // events and links of each span
+	shape                               [tagPlaces][]int64 // of events and links
+	eventTime, eventDropped             numbers
+	eventName                           *storedTexts
+	linkTraceID, linkSpanID, linkState  *storedTexts
+	linkDropped, linkFlags              numbers
+	columns                             []*valueColumn // nil: not needed
+	rest                                [tagPlaces]*storedTexts
+	cursors                             [tagPlaces]rankCursor
+	chunk                               int // that is decoded, -1
+	start, duration                     []int64
+	ids                                 []byte
+	nextLoose                           int
+	childAt                             [tagPlaces]struct{ span, child int }
+	parents                             []parent
+	err                                 error
+}
+
+// parent is a span on the way from the root.
+type parent struct {
+	id    SpanID
+	start uint64
+}
+
+// rankCursor knows how many values of each column stand before a row.
+type rankCursor struct {
+	row   int
+	ranks []int // by column, from 1 on; 0: rows with attributes in the rest
+	hist  []int // scratch
+	seen  []int
+}
+
+// build yields the traces wanted, ascending ordinals. It stops when yield returns false.
+func (g *group) build(ctx context.Context, wanted []int, needs *Needs, yield func(*Trace) bool) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	r, err := g.spanReader(ctx, wanted, needs)
+	if err != nil {
+		return err
+	}
+	for _, t := range wanted {
+		tr, err := r.trace(t)
+		if err != nil {
+			return err
+		}
+		if !yield(tr) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// spanReader reads the columns that the spans of traces are made of.
+func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*spanReader, error) {
+	if g.first == nil { // the whole spine, which stands together, in one request
+		if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength, fixClass, fixDepth, fixLoose), g.dir.idBlob()); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.spine(ctx); err != nil {
+		return nil, err
+	}
+	r := &spanReader{group: g, needs: needs, chunk: -1}
+	rows := 0
+	own := []int{g.dir.idBlob()}
+	last := -1
+	for _, t := range wanted {
+		rows += g.first[t+1] - g.first[t]
+		for c := max(g.first[t]/chunkSpans, last+1); c <= (g.first[t+1]-1)/chunkSpans; c++ {
+			own = append(own, g.dir.chunkBlob(c), g.dir.chunkBlob(c)+1, g.dir.chunkBlob(c)+2)
+			last = c
+		}
+	}
+	r.bulk = rows > g.entry.spans/8
+	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixResource, fixName, fixScope, fixOrder}
+	if needs == nil {
+		fixed = append(fixed, fixFlags, fixDroppedAttributes, fixDroppedEvents, fixDroppedLinks)
+	}
+	if needs == nil || needs.Texts {
+		fixed = append(fixed, fixMessage, fixState)
+	}
+	if needs.place(onEvent) {
+		fixed = append(fixed, fixEvents, fixEventTime, fixEventName, fixEventDropped, fixEventShape)
+	}
+	if needs.place(onLink) {
+		fixed = append(fixed, fixLinks, fixLinkTraceID, fixLinkSpanID, fixLinkState, fixLinkDropped, fixLinkFlags, fixLinkShape)
+	}
+	for place, fix := range [tagPlaces]int{fixRestSpan, fixRestEvent, fixRestLink} {
+		if needs.rest(place) {
+			fixed = append(fixed, fix)
+		}
+	}
+	pages := g.fixed(fixed...)
+	for c := range g.dir.columns {
+		if needs.column(&g.dir.columns[c]) {
+			pages = append(pages, g.pages(c)...)
+		}
+	}
+	if err := g.load(ctx, pages, own...); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(g.classes(ctx), g.tree(ctx)); err != nil {
+		return nil, err
+	}
+	return r, r.open()
+}
+
+// open opens what has been loaded and checks what building spans relies on.
+func (r *spanReader) open() error {
+	g := r.group
+	r.resource, r.order, r.scope = g.numbers(fixResource), g.numbers(fixOrder), g.numbers(fixScope)
+	r.name, r.looseParent = r.texts(fixName), r.texts(fixLooseParent)
+	if r.needs == nil {
+		r.flags, r.droppedA = g.numbers(fixFlags), g.numbers(fixDroppedAttributes)
+		r.droppedE, r.droppedL = g.numbers(fixDroppedEvents), g.numbers(fixDroppedLinks)
+	}
+	if r.needs == nil || r.needs.Texts {
+		r.message, r.state = r.texts(fixMessage), r.texts(fixState)
+	}
+	if !g.inRange(fixScope, len(g.dir.scopes)) || len(g.dir.scopes) == 0 {
+		return g.corrupt("scopes", errStamp)
+	}
+	if len(g.loose) > 0 && (g.dir.fixed[fixLooseParent] < 0 || g.dir.page.Columns[g.dir.fixed[fixLooseParent]].Rows < len(g.loose)) {
+		return g.corrupt("parents", errValues)
+	}
+	r.openEvents()
+	r.openLinks()
+	for place, fix := range [tagPlaces]int{fixRestSpan, fixRestEvent, fixRestLink} {
+		if r.needs.rest(place) {
+			r.rest[place] = r.texts(fix)
+		}
+		r.cursors[place] = rankCursor{ranks: make([]int, len(g.dir.columns)+1), hist: make([]int, len(g.dir.shapes))}
+	}
+	r.columns = make([]*valueColumn, len(g.dir.columns))
+	for c := range r.columns {
+		if !r.needs.column(&g.dir.columns[c]) || r.err != nil {
+			continue
+		}
+		r.columns[c], r.err = g.openColumn(c, r.bulk)
+	}
+	if err := g.r.Err(); err != nil && r.err == nil {
+		r.err = g.corrupt("columns", err)
+	}
+	if r.err == nil {
+		r.err = r.checkValues()
+	}
+	return r.err
+}
+
+func (r *spanReader) texts(fix int) *storedTexts {
+	t, err := r.fixedTexts(fix, r.bulk)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return t
+}
+
+func (r *spanReader) openEvents() {
+	if !r.needs.place(onEvent) {
+		return
+	}
+	n := r.entry.events
+	r.counts[onEvent] = r.children(fixEvents, n)
+	r.shape[onEvent] = r.childShapes(fixEventShape, n)
+	r.eventTime, r.eventDropped, r.eventName = r.numbers(fixEventTime), r.numbers(fixEventDropped), r.texts(fixEventName)
+}
+
+func (r *spanReader) openLinks() {
+	if !r.needs.place(onLink) {
+		return
+	}
+	n := r.entry.links
+	r.counts[onLink] = r.children(fixLinks, n)
+	r.shape[onLink] = r.childShapes(fixLinkShape, n)
+	r.linkTraceID, r.linkSpanID, r.linkState = r.texts(fixLinkTraceID), r.texts(fixLinkSpanID), r.texts(fixLinkState)
+	r.linkDropped, r.linkFlags = r.numbers(fixLinkDropped), r.numbers(fixLinkFlags)
+}
+
+// childCounts returns the number of events or links of each span, which must be so many together.
+func (g *group) childCounts(fix, want int) ([]int64, error) {
+	counts := g.ints(fix, g.entry.spans)
+	if !g.inRange(fix, want+1) {
+		return nil, g.corrupt("events and links", errStamp)
+	}
+	sum := int64(0)
+	for _, n := range counts {
+		sum += n
+	}
+	if sum != int64(want) {
+		return nil, g.corrupt("events and links", fmt.Errorf("spans have %d, the row group has %d", sum, want))
+	}
+	return counts, nil
+}
+
+func (r *spanReader) children(fix, want int) []int64 {
+	counts, err := r.childCounts(fix, want)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return counts
+}
+
+func (r *spanReader) childShapes(fix, n int) []int64 {
+	if !r.inRange(fix, max(1, len(r.dir.shapes))) && r.err == nil {
+		r.err = r.corrupt("shapes", errStamp)
+	}
+	return r.ints(fix, n)
+}
+
+// checkValues compares the numbers of values that shapes call for with those of the columns, so that building
+// spans needn't look.
+func (r *spanReader) checkValues() error {
+	need := make([]int, len(r.dir.columns)+1)
+	for place := range tagPlaces {
+		if !r.needs.place(place) {
+			continue
+		}
+		rest := 0
+		for s, n := range r.shapeUses(place) {
+			if n == 0 {
+				continue
+			}
+			for _, c := range r.dir.shapes[s] {
+				if need[c] += n; c > 0 && r.dir.columns[c-1].place != place {
+					return r.corrupt("shapes", fmt.Errorf("shape %d has columns of another place", s))
+				}
+			}
+			if slices.Contains(r.dir.shapes[s], 0) {
+				rest += n
+			}
+		}
+		if t := r.rest[place]; r.needs.rest(place) && (rest > 0 || t != nil) {
+			if t == nil || t.len() != rest {
+				return r.corrupt("rest", errValues)
+			}
+		}
+	}
+	for c, v := range r.columns {
+		if v != nil && need[c+1] != v.values {
+			return r.corrupt("shapes", errValues)
+		}
+	}
+	return nil
+}
+
+// len returns how many values there are.
+func (s *storedTexts) len() int {
+	if s.codes != nil {
+		return len(s.codes)
+	}
+	return s.c.Rows
+}
+
+// shapeUses counts the spans, events or links of each shape.
+func (r *spanReader) shapeUses(place int) []int {
+	uses := make([]int, len(r.dir.shapes))
+	if place == onSpan {
+		for _, c := range r.class {
+			uses[r.dir.classes[c].shape]++
+		}
+		return uses
+	}
+	if len(uses) == 0 {
+		return nil
+	}
+	for _, s := range r.shape[place] {
+		uses[s]++
+	}
+	return uses
+}
+
+func (r *spanReader) shapeOf(place, row int) int {
+	if place == onSpan {
+		return r.dir.classes[r.class[row]].shape
+	}
+	return int(r.shape[place][row])
+}
+
+// advance moves a cursor to a row.
+func (r *spanReader) advance(place, row int) {
+	c := &r.cursors[place]
+	for ; c.row < row; c.row++ {
+		s := r.shapeOf(place, c.row)
+		if c.hist[s] == 0 {
+			c.seen = append(c.seen, s)
+		}
+		c.hist[s]++
+	}
+	for _, s := range c.seen {
+		n := c.hist[s]
+		c.hist[s] = 0
+		rest := false
+		for _, col := range r.dir.shapes[s] {
+			if col == 0 {
+				rest = true
+			} else {
+				c.ranks[col] += n
+			}
+		}
+		if rest {
+			c.ranks[0] += n
+		}
+	}
+	c.seen = c.seen[:0]
+}
+
+// take returns the attributes of the row that the cursor is at, and moves it on.
+func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attribute {
+	c := &r.cursors[place]
+	row := c.row
+	shape := r.dir.shapes[r.shapeOf(place, row)]
+	c.row++
+	if len(shape) == 0 {
+		return nil
+	}
+	var class int64
+	if place == onSpan {
+		class = r.class[row]
+	}
+	var rest *block.Decoder
+	out := alloc(len(shape))
+	n := 0
+	for _, col := range shape {
+		if col == 0 {
+			if rest == nil {
+				rest = block.NewDecoder([]byte(r.rest[place].at(c.ranks[0])))
+				c.ranks[0]++
+			}
+			if r.rest[place] == nil {
+				continue
+			}
+			readRest(rest, &out[n])
+			n++
+			continue
+		}
+		if v := r.columns[col-1]; v != nil {
+			v.get(c.ranks[col], class, trace, &out[n], alloc)
+			n++
+		}
+		c.ranks[col]++
+	}
+	if rest != nil && r.rest[place] != nil {
+		if err := rest.Finish(); err != nil && r.err == nil {
+			r.err = r.corrupt("rest", err)
+		}
+	}
+	return out[:n]
+}
+
+// trace builds a trace. It is fast for traces that ascend.
+func (r *spanReader) trace(t int) (*Trace, error) {
+	lo, hi := r.first[t], r.first[t+1]
+	if lo < r.cursors[onSpan].row {
+		r.rewind()
+	}
+	r.advance(onSpan, lo)
+	var slab slab[Attribute]
+	spans := make([]Span, hi-lo)
+	out := &Trace{ID: r.id(t), Spans: make([]*Span, hi-lo)}
+	r.parents = append(r.parents[:0], parent{start: r.starts[t]})
+	for ; r.nextLoose < len(r.loose) && r.loose[r.nextLoose] < int64(lo); r.nextLoose++ {
+	}
+	for i := range spans {
+		s := &spans[i]
+		out.Spans[i] = s
+		if err := r.span(lo+i, t, s); err != nil {
+			return nil, err
+		}
+		s.Order = uint32(r.order.at(lo+i) + int64(i))
+		s.Attributes = r.take(onSpan, t, slab.alloc)
+		r.events(lo+i, s, slab.alloc)
+		r.links(lo+i, s, slab.alloc)
+	}
+	if err := r.r.Err(); err != nil && r.err == nil {
+		r.err = r.corrupt("columns", err)
+	}
+	if !slices.IsSortedFunc(out.Spans, compareSpans) {
+		slices.SortFunc(out.Spans, compareSpans)
+	}
+	return out, r.err
+}
+
+// rewind goes back to the first trace.
+func (r *spanReader) rewind() {
+	for place := range r.cursors {
+		c := &r.cursors[place]
+		c.row = 0
+		clear(c.ranks)
+		r.childAt[place].span, r.childAt[place].child = 0, 0
+	}
+	r.nextLoose = 0
+}
+
+// span sets all of a span but its lists.
+func (r *spanReader) span(row, trace int, s *Span) error {
+	if chunk := row / chunkSpans; chunk != r.chunk {
+		var err error
+		if r.start, r.duration, err = r.times(chunk); err != nil {
+			return err
+		}
+		if r.ids, err = r.spanIDs(chunk); err != nil {
+			return err
+		}
+		r.chunk = chunk
+	}
+	at := row % chunkSpans
+	copy(s.ID[:], r.ids[8*at:])
+	depth := int(r.depths[row])
+	up := &r.parents[depth]
+	s.Start = up.start + uint64(r.start[at])
+	s.End = s.Start + uint64(r.duration[at])
+	s.ParentID = up.id
+	if depth == 0 && r.nextLoose < len(r.loose) && r.loose[r.nextLoose] == int64(row) {
+		if copy(s.ParentID[:], r.looseParent.at(r.nextLoose)) != len(s.ParentID) {
+			return r.corrupt("parents", errValues)
+		}
+		r.nextLoose++
+	}
+	r.parents = append(r.parents[:depth+1], parent{s.ID, s.Start})
+	c := &r.dir.classes[r.class[row]]
+	s.Kind, s.Status = c.kind, c.status
+	if r.dir.classNames {
+		s.Name = r.dir.names[c.name]
+	} else {
+		s.Name = r.name.at(row)
+	}
+	scope := c.scope
+	if !r.dir.classScopes {
+		scope = int(r.scope.at(row))
+	}
+	s.Scope = r.dir.scopes[scope]
+	ranks := r.dir.ofService[c.service]
+	if rank := r.resource.at(row); uint64(rank) < uint64(len(ranks)) {
+		s.Resource = r.dir.resources[ranks[rank]]
+	} else {
+		return r.corrupt("resources", errStamp)
+	}
+	s.Flags, s.DroppedAttributes = uint32(r.flags.at(row)), uint32(r.droppedA.at(row))
+	s.DroppedEvents, s.DroppedLinks = uint32(r.droppedE.at(row)), uint32(r.droppedL.at(row))
+	s.StatusMessage, s.TraceState = r.message.at(row), r.state.at(row)
+	return nil
+}
+
+// childrenOf returns the first event or link of a span, and how many it has. Rows must ascend.
+func (r *spanReader) childrenOf(place, row int) (from, n int) {
+	c := &r.childAt[place]
+	for ; c.span < row; c.span++ {
+		c.child += int(r.counts[place][c.span])
+	}
+	return c.child, int(r.counts[place][row])
+}
+
+func (r *spanReader) events(row int, s *Span, alloc func(int) []Attribute) {
+	if r.counts[onEvent] == nil {
+		return
+	}
+	from, n := r.childrenOf(onEvent, row)
+	if n == 0 {
+		return
+	}
+	r.advance(onEvent, from)
+	s.Events = make([]Event, n)
+	for i := range s.Events {
+		e := &s.Events[i]
+		e.Time = s.Start + uint64(r.eventTime.at(from+i))
+		e.Name = r.eventName.at(from + i)
+		e.DroppedAttributesCount = uint32(r.eventDropped.at(from + i))
+		e.Attributes = r.take(onEvent, 0, alloc)
+	}
+}
+
+func (r *spanReader) links(row int, s *Span, alloc func(int) []Attribute) {
+	if r.counts[onLink] == nil {
+		return
+	}
+	from, n := r.childrenOf(onLink, row)
+	if n == 0 {
+		return
+	}
+	r.advance(onLink, from)
+	s.Links = make([]Link, n)
+	for i := range s.Links {
+		l := &s.Links[i]
+		copy(l.TraceID[:], r.linkTraceID.at(from+i))
+		copy(l.SpanID[:], r.linkSpanID.at(from+i))
+		l.TraceState = r.linkState.at(from + i)
+		l.DroppedAttributesCount, l.Flags = uint32(r.linkDropped.at(from+i)), uint32(r.linkFlags.at(from+i))
+		l.Attributes = r.take(onLink, 0, alloc)
+	}
+}

@@ -1,0 +1,236 @@
+package traces
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// This file finds the traces that have pieces in several parts. It compares hashes of IDs, of which a part has a
+// list in order, and looks at IDs only where hashes are the same: so a question over a large block and a small
+// head costs as much as the head has traces.
+
+// idPlace says where in a part a trace of that hash is.
+type idPlace struct {
+	hash  block.IDHash
+	place tracePlace
+}
+
+// indexed is a part that can list its traces by hash.
+type indexed interface {
+	// idIndex returns the places of all traces, in order of hashes. It must not be changed.
+	idIndex(ctx context.Context) ([]idPlace, error)
+	// piecesAt returns what is at places, which ascend.
+	piecesAt(ctx context.Context, places []tracePlace) ([]Piece, error)
+}
+
+// listedIndex is the index of a part that only lists its pieces.
+type listedIndex []Piece
+
+func (l listedIndex) idIndex(context.Context) ([]idPlace, error) {
+	out := make([]idPlace, len(l))
+	for i := range l {
+		out[i] = idPlace{block.HashID(l[i].ID[:]), tracePlace{0, i}}
+	}
+	sortIndex(out)
+	return out, nil
+}
+
+func sortIndex(list []idPlace) {
+	slices.SortFunc(list, func(a, b idPlace) int { return cmp.Or(cmp.Compare(a.hash, b.hash), a.place.compare(b.place)) })
+}
+
+func (l listedIndex) piecesAt(_ context.Context, places []tracePlace) ([]Piece, error) {
+	out := make([]Piece, len(places))
+	for i, p := range places {
+		out[i] = l[p.ordinal]
+	}
+	return out, nil
+}
+
+// indexOf returns the index of a part.
+func indexOf(ctx context.Context, p Part) (indexed, error) {
+	if x, ok := p.(indexed); ok {
+		return x, nil
+	}
+	var list listedIndex
+	for piece, err := range p.Pieces(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, piece)
+	}
+	return list, nil
+}
+
+// sharedTraces returns the traces that several parts have pieces of, in order of ID.
+func sharedTraces(ctx context.Context, parts []Part) ([]joinedPiece, error) {
+	indexes := make([]indexed, len(parts))
+	lists := make([][]idPlace, len(parts))
+	for i, p := range parts {
+		var err error
+		if indexes[i], err = indexOf(ctx, p); err != nil {
+			return nil, err
+		}
+		if lists[i], err = indexes[i].idIndex(ctx); err != nil {
+			return nil, err
+		}
+	}
+	hashes := sharedHashes(lists)
+	if len(hashes) == 0 {
+		return nil, nil
+	}
+	found := make(map[ID]*joinedPiece)
+	for i, list := range lists {
+		pieces, err := indexes[i].piecesAt(ctx, placesOf(list, hashes))
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(pieces, func(a, b Piece) int { return compareIDs(a.ID, b.ID) })
+		for _, p := range joinPieces(pieces) {
+			j := found[p.ID]
+			if j == nil {
+				found[p.ID] = &joinedPiece{p, 1}
+				continue
+			}
+			j.count++
+			j.Start, j.End = min(j.Start, p.Start), max(j.End, p.End)
+		}
+	}
+	var out []joinedPiece
+	for _, j := range found {
+		if j.count > 1 {
+			out = append(out, *j)
+		}
+	}
+	slices.SortFunc(out, func(a, b joinedPiece) int { return compareIDs(a.ID, b.ID) })
+	return out, nil
+}
+
+// sharedHashes returns the hashes that are in several lists, ascending.
+func sharedHashes(lists [][]idPlace) []block.IDHash {
+	largest := 0
+	for i, l := range lists {
+		if len(l) > len(lists[largest]) {
+			largest = i
+		}
+	}
+	type entry struct {
+		hash block.IDHash
+		list int
+	}
+	var rest []entry
+	for i, l := range lists {
+		for _, x := range l {
+			if i != largest {
+				rest = append(rest, entry{x.hash, i})
+			}
+		}
+	}
+	slices.SortFunc(rest, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.list, b.list)) })
+	var out []block.IDHash
+	if len(rest) == 0 {
+		return nil
+	}
+	search := newSearch(lists[largest], len(rest))
+	for i := 0; i < len(rest); {
+		j := i
+		for j < len(rest) && rest[j].hash == rest[i].hash {
+			j++
+		}
+		if rest[j-1].list != rest[i].list || search.has(rest[i].hash) {
+			out = append(out, rest[i].hash)
+		}
+		i = j
+	}
+	return out
+}
+
+// ascendingSearch looks for ascending hashes in a list: by bisection where they are few, else step by step.
+type ascendingSearch struct {
+	list   []idPlace
+	bisect bool
+}
+
+func newSearch(list []idPlace, questions int) *ascendingSearch {
+	return &ascendingSearch{list, questions < len(list)/16}
+}
+
+func (s *ascendingSearch) has(h block.IDHash) bool {
+	if s.bisect {
+		i, ok := slices.BinarySearchFunc(s.list, h, func(x idPlace, h block.IDHash) int { return cmp.Compare(x.hash, h) })
+		s.list = s.list[i:]
+		return ok
+	}
+	for len(s.list) > 0 && s.list[0].hash < h {
+		s.list = s.list[1:]
+	}
+	return len(s.list) > 0 && s.list[0].hash == h
+}
+
+// placesOf returns where in a list the hashes are, ascending.
+func placesOf(list []idPlace, hashes []block.IDHash) []tracePlace {
+	var out []tracePlace
+	s := newSearch(list, len(hashes))
+	for _, h := range hashes {
+		if !s.has(h) {
+			continue
+		}
+		for _, x := range s.list {
+			if x.hash != h {
+				break
+			}
+			out = append(out, x.place)
+		}
+	}
+	slices.SortFunc(out, tracePlace.compare)
+	return out
+}
+
+// idIndex implements indexed.
+func (s *groupSet) idIndex(ctx context.Context) ([]idPlace, error) { return s.index(ctx) }
+
+// piecesAt implements indexed.
+func (s *groupSet) piecesAt(ctx context.Context, places []tracePlace) ([]Piece, error) {
+	out := make([]Piece, 0, len(places))
+	for len(places) > 0 {
+		g, err := s.open(ctx, places[0].group)
+		if err != nil {
+			return nil, err
+		}
+		if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength), g.dir.idBlob()); err != nil {
+			return nil, err
+		}
+		if err := g.spine(ctx); err != nil {
+			return nil, err
+		}
+		for len(places) > 0 && places[0].group == g.i {
+			t := places[0].ordinal
+			out = append(out, Piece{g.id(t), g.starts[t], g.ends[t]})
+			places = places[1:]
+		}
+	}
+	return out, nil
+}
+
+// idIndex implements indexed.
+func (h *headSnapshot) idIndex(context.Context) ([]idPlace, error) {
+	out := make([]idPlace, len(h.traces))
+	for i := range h.traces {
+		out[i] = idPlace{block.HashID(h.traces[i].id[:]), tracePlace{0, i}}
+	}
+	sortIndex(out)
+	return out, nil
+}
+
+// piecesAt implements indexed.
+func (h *headSnapshot) piecesAt(_ context.Context, places []tracePlace) ([]Piece, error) {
+	out := make([]Piece, len(places))
+	for i, p := range places {
+		t := &h.traces[p.ordinal]
+		out[i] = Piece{t.id, t.start, t.end}
+	}
+	return out, nil
+}
