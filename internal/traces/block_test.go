@@ -248,3 +248,35 @@ func flip(p []byte, i int) []byte {
 	}
 	return out
 }
+
+// Names and scopes that are nearly all different leave the classes; text of many megabytes is stored once.
+func TestUnusualSpans(t *testing.T) {
+	long := strings.Repeat("long ", 20_000)
+	var sent []*Trace
+	for i := range 5000 {
+		s := &Span{ID: SpanID{1, byte(i >> 8), byte(i)}, Name: fmt.Sprintf("GET /cart/%d", i), Start: genBase + uint64(i)*1e6, End: genBase + uint64(i)*1e6 + 5,
+			Resource: &Resource{}, Scope: &Scope{Name: fmt.Sprintf("scope %d", i)}}
+		if i%20 == 0 {
+			s.Attributes = []Attribute{{Key: "text", Str: long}, {Key: fmt.Sprintf("rare.%d", i), Type: TypeInt, Int: int64(i)}}
+		}
+		sent = append(sent, &Trace{ID: ID{1, 14: byte(i >> 8), 15: byte(i)}, Spans: []*Span{s}})
+	}
+	b := blockOf(t, sent)
+	g, err := b.groupSet.open(context.Background(), 0)
+	require.NoError(t, err)
+	require.False(t, g.dir.classNames || g.dir.classScopes)
+	require.True(t, slices.ContainsFunc(g.dir.columns, func(c columnDef) bool { return c.kind == kindTable }))
+	want := newestOf(sent)
+	requireSameTraces(t, want[:500], collect(t, b.SelectTraces(context.Background(), Select{}))[:500])
+	for key, c := range map[int]Condition{
+		77:   {Scope: "intrinsic", Key: "name", Op: "=", Operand: Attribute{Str: "GET /cart/77"}},
+		1000: {Scope: "span", Key: "rare.1000", Op: "exists"},
+		4040: {Scope: "span", Key: "rare.4040", Op: "=", Operand: Attribute{Type: TypeInt, Int: 4040}},
+	} {
+		got := collect(t, b.SelectTraces(context.Background(), Select{Conditions: []Condition{c}}))
+		require.Len(t, got, 1)
+		requireSameTraces(t, sent[key:key+1], got)
+	}
+	texts := collect(t, b.SelectTraces(context.Background(), Select{Conditions: []Condition{{Scope: "span", Key: "text", Op: "=", Operand: Attribute{Str: long}}}}))
+	require.Len(t, texts, 250)
+}

@@ -9,48 +9,6 @@ import (
 	"github.com/hune-io/hune/internal/block"
 )
 
-// Needs says what of spans a question looks at, beside IDs, times, name, kind, status, resource and scope,
-// which are always there. A source may give more. A nil *Needs is everything.
-type Needs struct {
-	Attributes map[NeedKey]struct{} // of spans, events and links
-	Texts      bool                 // status message and trace state
-	Events     bool
-	Links      bool
-}
-
-// NeedKey is an attribute of spans, events or links.
-type NeedKey struct {
-	Scope TagScope
-	Key   string
-}
-
-// place reports whether anything of spans, events or links is needed.
-func (n *Needs) place(place int) bool {
-	return n == nil || place == onSpan || place == onEvent && n.Events || place == onLink && n.Links
-}
-
-// column reports whether an attribute column is needed.
-func (n *Needs) column(c *columnDef) bool {
-	if n == nil {
-		return true
-	}
-	_, ok := n.Attributes[NeedKey{placeScopes[c.place], c.key}]
-	return ok && n.place(c.place)
-}
-
-// rest reports whether attributes without a column are needed.
-func (n *Needs) rest(place int) bool {
-	if n == nil {
-		return true
-	}
-	for k := range n.Attributes {
-		if k.Scope == placeScopes[place] {
-			return n.place(place)
-		}
-	}
-	return false
-}
-
 // spanReader rebuilds the spans of some traces of a row group, which come in ascending order.
 type spanReader struct {
 	*group
@@ -217,58 +175,6 @@ func (r *spanReader) texts(fix int) *storedTexts {
 		r.err = err
 	}
 	return t
-}
-
-func (r *spanReader) openEvents() {
-	if !r.needs.place(onEvent) {
-		return
-	}
-	n := r.entry.events
-	r.counts[onEvent] = r.children(fixEvents, n)
-	r.shape[onEvent] = r.childShapes(fixEventShape, n)
-	r.eventTime, r.eventDropped, r.eventName = r.numbers(fixEventTime), r.numbers(fixEventDropped), r.texts(fixEventName)
-}
-
-func (r *spanReader) openLinks() {
-	if !r.needs.place(onLink) {
-		return
-	}
-	n := r.entry.links
-	r.counts[onLink] = r.children(fixLinks, n)
-	r.shape[onLink] = r.childShapes(fixLinkShape, n)
-	r.linkTraceID, r.linkSpanID, r.linkState = r.texts(fixLinkTraceID), r.texts(fixLinkSpanID), r.texts(fixLinkState)
-	r.linkDropped, r.linkFlags = r.numbers(fixLinkDropped), r.numbers(fixLinkFlags)
-}
-
-// childCounts returns the number of events or links of each span, which must be so many together.
-func (g *group) childCounts(fix, want int) ([]int64, error) {
-	counts := g.ints(fix, g.entry.spans)
-	if !g.inRange(fix, want+1) {
-		return nil, g.corrupt("events and links", errStamp)
-	}
-	sum := int64(0)
-	for _, n := range counts {
-		sum += n
-	}
-	if sum != int64(want) {
-		return nil, g.corrupt("events and links", fmt.Errorf("spans have %d, the row group has %d", sum, want))
-	}
-	return counts, nil
-}
-
-func (r *spanReader) children(fix, want int) []int64 {
-	counts, err := r.childCounts(fix, want)
-	if err != nil && r.err == nil {
-		r.err = err
-	}
-	return counts
-}
-
-func (r *spanReader) childShapes(fix, n int) []int64 {
-	if !r.inRange(fix, max(1, len(r.dir.shapes))) && r.err == nil {
-		r.err = r.corrupt("shapes", errStamp)
-	}
-	return r.ints(fix, n)
 }
 
 // checkValues compares the numbers of values that shapes call for with those of the columns, so that building
@@ -503,52 +409,4 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 	s.DroppedEvents, s.DroppedLinks = uint32(r.droppedE.at(row)), uint32(r.droppedL.at(row))
 	s.StatusMessage, s.TraceState = r.message.at(row), r.state.at(row)
 	return nil
-}
-
-// childrenOf returns the first event or link of a span, and how many it has. Rows must ascend.
-func (r *spanReader) childrenOf(place, row int) (from, n int) {
-	c := &r.childAt[place]
-	for ; c.span < row; c.span++ {
-		c.child += int(r.counts[place][c.span])
-	}
-	return c.child, int(r.counts[place][row])
-}
-
-func (r *spanReader) events(row int, s *Span, alloc func(int) []Attribute) {
-	if r.counts[onEvent] == nil {
-		return
-	}
-	from, n := r.childrenOf(onEvent, row)
-	if n == 0 {
-		return
-	}
-	r.advance(onEvent, from)
-	s.Events = make([]Event, n)
-	for i := range s.Events {
-		e := &s.Events[i]
-		e.Time = s.Start + uint64(r.eventTime.at(from+i))
-		e.Name = r.eventName.at(from + i)
-		e.DroppedAttributesCount = uint32(r.eventDropped.at(from + i))
-		e.Attributes = r.take(onEvent, 0, alloc)
-	}
-}
-
-func (r *spanReader) links(row int, s *Span, alloc func(int) []Attribute) {
-	if r.counts[onLink] == nil {
-		return
-	}
-	from, n := r.childrenOf(onLink, row)
-	if n == 0 {
-		return
-	}
-	r.advance(onLink, from)
-	s.Links = make([]Link, n)
-	for i := range s.Links {
-		l := &s.Links[i]
-		copy(l.TraceID[:], r.linkTraceID.at(from+i))
-		copy(l.SpanID[:], r.linkSpanID.at(from+i))
-		l.TraceState = r.linkState.at(from + i)
-		l.DroppedAttributesCount, l.Flags = uint32(r.linkDropped.at(from+i)), uint32(r.linkFlags.at(from+i))
-		l.Attributes = r.take(onLink, 0, alloc)
-	}
 }

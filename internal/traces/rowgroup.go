@@ -24,9 +24,6 @@ func (r *RowGroup) Traces() int { return r.g.entry.traces }
 // Apart reports whether a trace has pieces elsewhere, or is answered whole for another reason.
 func (r *RowGroup) Apart(trace int) bool { return r.apart != nil && r.apart[trace] }
 
-// HasApart reports whether any trace is.
-func (r *RowGroup) HasApart() bool { return r.apart != nil }
-
 // Twins reports whether some span has the ID of another span of its trace: the tree then says less than
 // there is. Repeats reports whether some span, event or link has several attributes of one key.
 func (r *RowGroup) Twins() bool   { return r.g.entry.twins }
@@ -43,9 +40,6 @@ func (r *RowGroup) TraceTimes(ctx context.Context) (starts, ends []uint64, err e
 	err = r.g.spine(ctx)
 	return r.g.starts, r.g.ends, err
 }
-
-// Bounds returns the earliest start and the latest end of a trace.
-func (r *RowGroup) Bounds() (start, end uint64) { return r.g.entry.minStart, r.g.entry.maxEnd }
 
 // Depths returns the depth of each span: its parent is the last span before it of one less. placed says of a
 // trace how many of its spans have a place in the tree.
