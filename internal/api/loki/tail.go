@@ -304,7 +304,8 @@ func (t *tailer) send(ctx context.Context, streams []logs.StreamResult, dropped 
 	e := getEncoder()
 	defer e.put()
 	t.encode(e, streams, dropped)
-	ctx, cancel := context.WithTimeout(ctx, tailWrite)
+	// Not ctx itself: a write whose context ends breaks the connection, and the client would never read why.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tailWrite)
 	defer cancel()
 	return t.conn.Write(ctx, websocket.MessageText, e.buf)
 }
