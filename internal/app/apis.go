@@ -20,6 +20,7 @@ import (
 	"github.com/hune-io/hune/internal/api/loki"
 	"github.com/hune-io/hune/internal/api/otlp"
 	"github.com/hune-io/hune/internal/api/prometheus"
+	"github.com/hune-io/hune/internal/api/related"
 	"github.com/hune-io/hune/internal/api/tempo"
 	"github.com/hune-io/hune/internal/api/zipkin"
 	"github.com/hune-io/hune/internal/block"
@@ -108,6 +109,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	jaegerAPI.Register(a.mux, "/jaeger")
 	jaegerAPI.RegisterGRPC(a.grpc)
 	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
+	related.New(related.Options{Runner: runner, Logger: a.logger}).Register(a.mux)
 
 	external, err := a.externalURL()
 	if err != nil {

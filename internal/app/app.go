@@ -33,6 +33,7 @@ import (
 	"github.com/hune-io/hune/internal/config"
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/generator"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
@@ -76,6 +77,7 @@ type App struct {
 	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
 	rules       *rules.Store  // of the bucket
 	compactor   *compactor.Compactor
+	generator   *generator.Generator
 	distributor *distributor.Distributor
 	scheduler   *scheduler.Scheduler
 	frontend    *frontend.Frontend

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"github.com/hune-io/hune/internal/compactor"
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/generator"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
@@ -53,7 +55,8 @@ var roles = []role{
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
 	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
 	{name: "ingester", needs: []string{"limits", "bucket"}, make: (*App).makeIngester},
-	{name: "distributor", needs: []string{"limits", "ingester"}, make: (*App).makeDistributor},
+	{name: "generator", needs: []string{"limits", "ingester"}, make: (*App).makeGenerator},
+	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
@@ -149,8 +152,26 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 	return a.ingester, err
 }
 
+// makeGenerator derives metrics from what the distributor shows it, and writes them by way of the same distributor,
+// which is made after it and stops being asked before it.
+func (a *App) makeGenerator(context.Context) (services.Service, error) {
+	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.overrides, Pusher: derivedSink{a},
+		Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	return a.generator, nil
+}
+
+// derivedSink stores derived metrics as any others.
+type derivedSink struct{ a *App }
+
+func (s derivedSink) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error) {
+	if s.a.distributor == nil {
+		return metrics.PushResult{}, errors.New("the role distributor does not run in this process")
+	}
+	return s.a.distributor.PushMetrics(ctx, b)
+}
+
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Logger: a.logger, Registerer: a.registry,
+	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
 		OTLPMetrics: a.cfg.Metrics.OTLP})
 	return nil, nil
 }

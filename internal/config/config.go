@@ -19,6 +19,7 @@ import (
 	"github.com/hune-io/hune/internal/collector"
 	"github.com/hune-io/hune/internal/compactor"
 	"github.com/hune-io/hune/internal/frontend"
+	"github.com/hune-io/hune/internal/generator"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
@@ -67,6 +68,8 @@ type Config struct {
 	Ingester ingester.Config `yaml:"ingester"`
 	// Metrics is the metrics signal.
 	Metrics metrics.Config `yaml:"metrics"`
+	// Traces is the traces signal.
+	Traces Traces `yaml:"traces"`
 	// Store finds blocks in the bucket.
 	Store store.Config `yaml:"store"`
 	// Compactor keeps the bucket in order.
@@ -81,6 +84,12 @@ type Config struct {
 	Collector collector.Config `yaml:"collector"`
 	// Scrape is what Prometheus-style scraping does: the sections global and scrape_configs.
 	Scrape scraper.Config `yaml:",inline"`
+}
+
+// Traces is the traces signal.
+type Traces struct {
+	// Generator derives metrics from spans; which ones is up to limits.traces.generator.
+	Generator generator.Config `yaml:"generator"`
 }
 
 // HTTP is the main port.
@@ -124,6 +133,7 @@ func Default() Config {
 		Limits:    limits.DefaultConfig(),
 		Ingester:  ingester.DefaultConfig(),
 		Metrics:   metrics.DefaultConfig(),
+		Traces:    Traces{Generator: generator.DefaultConfig()},
 		Store:     store.DefaultConfig(),
 		Compactor: compactor.DefaultConfig(),
 		Frontend:  frontend.DefaultConfig(),
@@ -169,6 +179,7 @@ func (c Config) Validate() error {
 	at("retention", c.Retention.Validate())
 	at("ingester", c.Ingester.Validate())
 	at("metrics", c.Metrics.Validate())
+	at("traces.generator", c.Traces.Generator.Validate())
 	at("store", c.Store.Validate())
 	at("compactor", c.Compactor.Validate())
 	at("frontend", c.Frontend.Validate())
@@ -181,10 +192,32 @@ func (c Config) Validate() error {
 	errs = append(errs, c.keepUntilPolled()...)
 	if overrides, err := limits.New(c.Limits, c.Overrides); err != nil {
 		errs = append(errs, err)
-	} else if _, err := compactor.NewLogRetention(overrides, c.Retention); err != nil {
-		errs = append(errs, err)
+	} else {
+		if _, err := compactor.NewLogRetention(overrides, c.Retention); err != nil {
+			errs = append(errs, err)
+		}
+		errs = append(errs, checkPolicies(overrides)...)
 	}
 	return errors.Join(errs...)
+}
+
+// checkPolicies reports faulty filter policies of derived metrics, with whose they are.
+func checkPolicies(o *limits.Overrides) (errs []error) {
+	check := func(path string, l *limits.Limits) {
+		if err := generator.CheckPolicies(l); err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				errs = append(errs, fmt.Errorf("%s.%s", path, line))
+			}
+		}
+	}
+	check("limits", o.Defaults())
+	if errs != nil {
+		return errs // those of the tenants would repeat them
+	}
+	for _, id := range o.Tenants() {
+		check("overrides."+id, o.For(id))
+	}
+	return errs
 }
 
 // keepUntilPolled refuses times for which recent blocks are kept locally that are shorter than stores

@@ -65,6 +65,9 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		{"retention of no selector", "limits: {logs: {retention_stream: [{selector: '{a=', period: 1d}]}}\n", nil, []string{"limits.logs.retention_stream.0.selector", "parse error"}},
 		{"retention of no selector of a tenant", "overrides: {a: {logs: {retention_stream: [{selector: x, period: 1d}]}}}\n", nil, []string{"overrides.a.logs.retention_stream.0.selector"}},
 		{"unknown key of a rule", "overrides:\n  a:\n    logs:\n      retention_stream: [{selektor: x}]\n", nil, []string{"hune.yaml", "4", "selektor", "selector, priority, period"}},
+		{"bad filter policy of a tenant", "overrides: {a: {traces: {generator: {span_metrics: {filter_policies: [{exclude: {match_type: strict, attributes: [{key: x, value: 1}]}}]}}}}}\n", nil,
+			[]string{"overrides.a.traces.generator.span_metrics.filter_policies.0.exclude", `"x" is not name`}},
+		{"generator too fast", "traces: {generator: {interval: 1ms}}\n", nil, []string{"traces.generator.interval", "shorter than 1s"}},
 		{"bad role is left to the program", "roles: [nonsense]\n", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

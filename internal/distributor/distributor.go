@@ -7,7 +7,8 @@
 // ingester refuse a whole batch.
 //
 // A nil error means that the ingester has acknowledged: what was not rejected is in its
-// write-ahead log, synced. The distributor itself keeps nothing and has no queue.
+// write-ahead log, synced. The distributor itself keeps nothing and has no queue. Acknowledged spans are
+// shown to an Observer, which derives metrics from them.
 package distributor
 
 import (
@@ -33,10 +34,17 @@ type Ingester interface {
 	PushTraces(ctx context.Context, tenant string, b *traces.Batch) (traces.PushResult, error)
 }
 
+// Observer sees the spans that an ingester has acknowledged, before they are replicated: once. It must not
+// block, and keeps nothing of the batch.
+type Observer interface {
+	Observe(tenant string, b *traces.Batch)
+}
+
 // Options are what a Distributor needs.
 type Options struct {
 	Limits     *limits.Overrides
 	Ingester   Ingester
+	Spans      Observer // nil: nobody looks
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: the metrics are not registered
 	Now        func() time.Time      // nil: time.Now
@@ -50,6 +58,7 @@ type Options struct {
 type Distributor struct {
 	limits    *limits.Overrides
 	ingester  Ingester
+	spans     Observer
 	logger    *slog.Logger
 	now       func() time.Time
 	discarded *limits.Discarded
@@ -79,7 +88,7 @@ func New(o Options) *Distributor {
 		o.Discarded = limits.NewDiscarded(o.Registerer)
 	}
 	d := &Distributor{
-		limits: o.Limits, ingester: o.Ingester, logger: o.Logger, now: o.Now,
+		limits: o.Limits, ingester: o.Ingester, spans: o.Spans, logger: o.Logger, now: o.Now,
 		discarded: o.Discarded,
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),

@@ -39,6 +39,9 @@ func (d *Distributor) PushTraces(ctx context.Context, b *traces.Batch) (traces.P
 		if result, err = d.ingester.PushTraces(ctx, w.tenant, &checked); err != nil {
 			return traces.PushResult{}, err
 		}
+		if d.spans != nil {
+			d.spans.Observe(w.tenant, &checked)
+		}
 		d.metrics.records.WithLabelValues(string(w.signal)).Add(float64(checked.Spans))
 		d.metrics.bytes.WithLabelValues(string(w.signal)).Add(float64(len(checked.OTLP)))
 	}

@@ -20,7 +20,7 @@ func numericFields(l *Limits) iter.Seq2[string, func(*Limits)] {
 					}
 					continue
 				}
-				if f.Type.Kind() == reflect.Bool || f.Type.Kind() == reflect.Slice {
+				if k := f.Type.Kind(); k == reflect.Bool || k == reflect.Slice || k == reflect.String {
 					continue
 				}
 				ok := yield(name, func(l *Limits) {

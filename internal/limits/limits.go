@@ -136,6 +136,8 @@ type TracesLimits struct {
 	// MaxEventsPerSpan counts events, and as many links; the rest is dropped and counted as OTLP
 	// does. Default 10000, which 0 also means.
 	MaxEventsPerSpan int `yaml:"max_events_per_span"`
+	// Generator says which metrics are derived from spans.
+	Generator GeneratorLimits `yaml:"generator"`
 }
 
 // QueryLimits bound reads.
@@ -183,6 +185,7 @@ func DefaultConfig() Limits {
 		Traces: TracesLimits{
 			MaxTraceBytes: 24 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
 			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000,
+			Generator: defaultGenerator(),
 		},
 		Queries: QueryLimits{
 			Timeout: model.Duration(2 * time.Minute), MaxLogsLength: model.Duration(721 * time.Hour), MaxSeries: 500, MaxEntries: 5000,
@@ -239,6 +242,7 @@ func (l *Limits) Validate() error {
 	check("traces.max_attribute_bytes", t.MaxAttributeBytes < 0)
 	check("traces.max_attributes_per_span", t.MaxAttributesPerSpan < 0)
 	check("traces.max_events_per_span", t.MaxEventsPerSpan < 0)
+	errs = append(errs, t.Generator.validate()...)
 	check("queries.timeout", q.Timeout < 0)
 	check("queries.max_query_length", q.MaxLength < 0)
 	check("queries.max_logs_query_length", q.MaxLogsLength < 0)

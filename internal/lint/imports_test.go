@@ -25,7 +25,7 @@ var layers = []struct {
 		"internal/block", "internal/column", "internal/rules", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry"}, true},
 	{"signals", []string{"internal/metrics", "internal/logs", "internal/traces"}, false},
 	{"jobs", []string{"internal/job"}, false},
-	{"roles", []string{"internal/collector", "internal/scraper", "internal/distributor", "internal/ingester", "internal/compactor",
+	{"roles", []string{"internal/collector", "internal/scraper", "internal/distributor", "internal/ingester", "internal/compactor", "internal/generator",
 		"internal/store", "internal/querier", "internal/scheduler", "internal/frontend", "internal/ruler", "internal/alertmanager",
 		"internal/s3", "web/ui"}, false},
 	{"api", []string{"internal/api"}, true},

@@ -151,6 +151,9 @@ func (r *run) checkLength() error {
 	if length < 0 {
 		return errorString("end timestamp must not be before or equal to start time")
 	}
+	if r.q.TraceID != "" {
+		return nil // An index leads to the rows: the range costs nothing.
+	}
 	if r.limits.MaxLength > 0 && length > r.limits.MaxLength {
 		return fmt.Errorf("the query time range exceeds the limit (query length: %s, limit: %s)",
 			length, model.Duration(r.limits.MaxLength))
