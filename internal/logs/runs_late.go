@@ -20,6 +20,7 @@ type lateRows struct {
 	page *Page
 	rows []uint32 // of the page, ascending: what row numbers of the runs mean
 	data *columns // of all of rows, once these are rebuilt
+	kept int64    // counted in the selection's kept
 }
 
 // lateMemory bounds how many bytes of lines and metadata the pages have, together, of which a select keeps
@@ -46,7 +47,9 @@ func (l *lateRows) lineLen() int {
 // keep lets go of what was decoded of the page, unless there is room for it.
 func (l *lateRows) keep(kept *atomic.Int64) {
 	e := &l.page.set.index.pages[l.page.number]
-	if kept.Add(int64(e.lineBytes+e.metadataBytes)) > lateMemory {
+	if l.kept = int64(e.lineBytes + e.metadataBytes); kept.Add(l.kept) > lateMemory {
+		kept.Add(-l.kept)
+		l.kept = 0
 		l.page.reader = column.NewReader(l.page.dir.page)
 	}
 	l.page.ts = nil
@@ -90,6 +93,8 @@ func (m *merger) rebuild(ctx context.Context) error {
 			l.of.data = nil
 		} else {
 			l.of.page = nil // decoded columns are not needed any more
+			m.q.kept.Add(-l.of.kept)
+			l.of.kept = 0
 		}
 	}
 	return nil

@@ -247,7 +247,8 @@ func (m *merger) openDue(ctx context.Context) error {
 }
 
 // start starts the pieces that are due, and those that will soon be. Where the caller is expected to stop
-// soon, what is due by the top cursor may not be so once the first due piece is open, or needn't be: so it starts no more at once than half of what has turned out to be needed.
+// soon, what is due by the top cursor may not be so once the first due piece is open, or needn't be: so it
+// starts no more at once than half of what has turned out to be needed.
 func (m *merger) start(ctx context.Context) {
 	if m.places == nil {
 		return
