@@ -42,7 +42,7 @@ func newQueryLogs(q *queryFlags) *cobra.Command {
 	fl.StringVarP(&f.output, "output", "o", "table", "what is printed: table, raw (lines or values only) or json (as the server answers)")
 	fl.StringVar(&f.color, "color", "auto", "colours in tables: auto (on a terminal, unless NO_COLOR is set), always or never")
 	fl.BoolVar(&f.noColor, "no-color", false, "the same as --color=never")
-	for _, other := range []string{"explain", "forward", "auto-fields"} {
+	for _, other := range []string{"explain", "forward"} {
 		c.MarkFlagsMutuallyExclusive("tail", other)
 	}
 	return c

@@ -41,6 +41,9 @@ func (f *logsFlags) follow(ctx context.Context, p *linePrinter, expr string) err
 	if f.delay > 0 {
 		params.Set("delay_for", strconv.Itoa(int((f.delay+time.Second-1)/time.Second)))
 	}
+	if f.autoFields {
+		params.Set("hune_auto_fields", "true")
+	}
 	conn, err := f.dial(ctx, params)
 	if err != nil {
 		return err

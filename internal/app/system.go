@@ -28,8 +28,10 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.HandleFunc("GET /services", a.handleServices)
 	mux.HandleFunc("GET /log_level", a.handleLogLevel)
 	mux.HandleFunc("POST /log_level", a.handleLogLevel)
-	mux.HandleFunc("POST /flush", a.handleFlush)
-	mux.HandleFunc("PUT /flush", a.handleFlush)
+	for _, path := range []string{"/flush", "/flush/{tenant}"} {
+		mux.HandleFunc("POST "+path, a.handleFlush)
+		mux.HandleFunc("PUT "+path, a.handleFlush)
+	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -159,14 +161,23 @@ func (a *App) handleServices(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handleFlush writes everything that is in memory to the bucket and answers when it is there.
+// handleFlush writes everything that is in memory, or that of the tenant in the path, to the bucket and answers when it
+// is there.
 func (a *App) handleFlush(w http.ResponseWriter, r *http.Request) {
 	if a.ingester == nil {
 		http.Error(w, "no ingester runs in this process", http.StatusNotFound)
 		return
 	}
 	ctx := tenant.NewContext(r.Context(), tenant.Anonymous)
-	if err := a.ingester.Flush(ctx); err != nil {
+	var tenants []string
+	if id := r.PathValue("tenant"); id != "" {
+		if err := tenant.Validate(id); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		tenants = append(tenants, id)
+	}
+	if err := a.ingester.Flush(ctx, tenants...); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}

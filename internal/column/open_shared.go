@@ -71,33 +71,41 @@ const fewOfRows = 16
 
 // findPlaces fills s.places.
 func (r *Reader) findPlaces(c *Column, s *sharedRows, values int) bool {
-	if !r.findRows(c, s, values) {
-		return false
-	}
 	if s.places != nil {
 		return true
 	}
+	ids, ok := r.ids(c)
+	few := values*fewOfRows < c.Rows
+	if !ok || few && !r.findRows(c, s, values) {
+		return false
+	}
 	s.places = make([][]uint32, len(s.members))
 	space := make([]uint32, values)
+	next := make([]int, len(c.Templates)) // by template: where in space its next row's place goes; of others than members -1
+	for k := range next {
+		next[k] = -1
+	}
 	at := 0
 	for i, k := range s.members {
-		n := c.Templates[k].Rows
-		s.places[i] = space[at : at : at+n]
+		n := c.Templates[k].Rows // as many as there are in ids, which was checked
+		s.places[i], next[k] = space[at:at+n:at+n], at
 		at += n
 	}
-	member := s.of
-	if values*fewOfRows >= c.Rows {
-		// Fast path: a table pays.
-		table := make([]int32, len(c.Templates))
-		for i, k := range s.members {
-			table[k] = int32(i)
+	if few {
+		for n, row := range s.rows {
+			k := ids[row]
+			space[next[k]] = uint32(n)
+			next[k]++
 		}
-		member = func(k int) int { return int(table[k]) }
+		return true
 	}
-	ids := r.of(c.IDs).ints
-	for n, row := range s.rows {
-		i := member(int(ids[row]))
-		s.places[i] = append(s.places[i], uint32(n))
+	n := uint32(0)
+	for _, k := range ids {
+		if at := next[k]; at >= 0 {
+			space[at] = n
+			next[k] = at + 1
+			n++
+		}
 	}
 	return true
 }

@@ -180,14 +180,14 @@ func (r *Reader) appendSparse(v *block.Values, c *Column, among Set, s *source) 
 // source prints the values of a column that is open. What has structure of its own is printed before: a
 // Text column becomes bytes, and so do the entries of a dictionary.
 type source struct {
-	kind   Kind // Const, Int, Hex, Raw; Dict: Raw behind codes
-	column *Column
+	kind   Kind    // Const, Int, Hex, Raw; Dict: Raw behind codes
+	column *Column // which Int and Hex values are of
 
 	ints   []int64
 	dates  datePrinter
 	digits []byte
 	width  int
-	codes  []uint32
+	codes  []uint32 // if not nil: which entry is value i
 	data   []byte
 	ends   []uint32
 	ranks  []uint32 // Raw, if not nil: which value is that of a row
@@ -195,6 +195,9 @@ type source struct {
 
 // append appends value i.
 func (s *source) append(dst []byte, i int) []byte {
+	if s.codes != nil && s.kind != Dict {
+		i = int(s.codes[i])
+	}
 	switch s.kind {
 	case Const:
 		return append(dst, s.data...)
@@ -306,9 +309,15 @@ func (r *Reader) printed(c *Column, among Set) (source, bool) {
 func (r *Reader) dictSource(c *Column, among Set) (s source, ok bool) {
 	codes, known := r.codes(c)
 	used := All
-	if bits := among.Bits(); bits != nil && c.Values.Kind == Text {
+	if bits := among.Bits(); bits != nil && c.Values.Kind != Raw {
 		if !known {
 			return s, false
+		}
+		if k := c.Values.Kind; (k == Int || k == Hex) && bits.Count() < c.Values.Rows {
+			// Fast path: each row prints its entry.
+			s, ok = r.source(c.Values, All)
+			s.codes = codes
+			return s, ok
 		}
 		entries := block.NewBitmap(c.Values.Rows)
 		for row := bits.Next(0); row >= 0; row = bits.Next(row + 1) {

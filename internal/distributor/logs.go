@@ -27,7 +27,7 @@ func (d *Distributor) PushLogs(ctx context.Context, b *logs.Batch) (logs.PushRes
 	l := &w.limits.Logs
 	entries, bytes := w.checkLogs(b, d.enrichers.of(l))
 	err = d.limitRate(w, bytes, entries, float64(l.IngestionRate), float64(l.IngestionBurst), func() string {
-		return fmt.Sprintf("ingestion rate limit exceeded for user %s (limit: %d bytes/sec) while attempting to ingest '%d' lines totaling '%d' bytes, reduce log volume or ask for a higher limit",
+		return fmt.Sprintf("ingestion rate limit exceeded for user %s (limit: %d bytes/sec) while attempting to ingest '%d' lines totaling '%d' bytes, reduce log volume or contact your Loki administrator to see if the limit can be increased",
 			w.tenant, int64(l.IngestionRate), entries, bytes)
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func (d *Distributor) overStreamLimit(w *write, lbls labels.Labels, size int, l 
 	hash := lbls.Hash()
 	if limit := l.MaxStreamsPerTenant; limit > 0 && !d.streams.admit(w.tenant, hash, limit, w.now) {
 		return reasonStreamLimit, func() string {
-			return fmt.Sprintf("maximum active stream limit exceeded when trying to create stream %s, reduce the number of active streams (reduce labels or reduce label values), user: '%s'",
+			return fmt.Sprintf("maximum active stream limit exceeded when trying to create stream %s, reduce the number of active streams (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, user: '%s'",
 				clip(lbls.String()), w.tenant)
 		}
 	}
@@ -85,7 +85,7 @@ func (d *Distributor) overStreamLimit(w *write, lbls labels.Labels, size int, l 
 		key := string(binary.BigEndian.AppendUint64(append([]byte(w.tenant), 0), hash))
 		if _, ok := d.streamRates.take(key, size, rate, float64(l.PerStreamRateLimitBurst), w.now); !ok {
 			return reasonStreamRate, func() string {
-				return fmt.Sprintf("Per stream rate limit exceeded (limit: %s/sec) while attempting to ingest for stream '%s' totaling %dB, consider splitting a stream via additional labels",
+				return fmt.Sprintf("Per stream rate limit exceeded (limit: %s/sec) while attempting to ingest for stream '%s' totaling %dB, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased",
 					l.PerStreamRateLimit, clip(lbls.String()), size)
 			}
 		}

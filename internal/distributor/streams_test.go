@@ -27,7 +27,7 @@ func TestStreamLimit(t *testing.T) {
 	}
 	require.Empty(t, push("t1", "a", "b"))
 	require.Equal(t, []logs.Rejection{{Reason: "stream_limit", Count: 4,
-		Message: `maximum active stream limit exceeded when trying to create stream {app="c"}, reduce the number of active streams (reduce labels or reduce label values), user: 't1'`}},
+		Message: `maximum active stream limit exceeded when trying to create stream {app="c"}, reduce the number of active streams (reduce labels or reduce label values), or contact your Loki administrator to see if the limit can be increased, user: 't1'`}},
 		push("t1", "a", "c", "d", "b"))
 	require.Equal(t, 4.0, f.discardedTotal(t, "logs", "stream_limit", "t1"))
 	require.Empty(t, push("t2", "c", "d"))
@@ -69,7 +69,7 @@ func TestStreamRateLimit(t *testing.T) {
 	rejected := push(900, 900)
 	require.Len(t, rejected, 1)
 	require.Equal(t, "per_stream_rate_limit", rejected[0].Reason)
-	require.Regexp(t, `^Per stream rate limit exceeded \(limit: 100B/sec\) while attempting to ingest for stream '\{app="0"\}' totaling 9[0-9]+B, consider splitting a stream via additional labels$`, rejected[0].Message)
+	require.Regexp(t, `^Per stream rate limit exceeded \(limit: 100B/sec\) while attempting to ingest for stream '\{app="0"\}' totaling 9[0-9]+B, consider splitting a stream via additional labels or contact your Loki administrator to see if the limit can be increased$`, rejected[0].Message)
 	require.Equal(t, 1.0, f.discardedTotal(t, "logs", "per_stream_rate_limit", "t1"))
 	f.now = f.now.Add(10 * time.Second)
 	require.Empty(t, push(900))

@@ -15,6 +15,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/grafana/dskit/services"
@@ -182,19 +183,22 @@ func (i *Ingester) TagValues(ctx context.Context, tenant string, scope traces.Ta
 	return i.traceSrc.TagValues(ctx, tenant, scope, key, start, end, limit)
 }
 
-// Flush cuts every head, uploads every block and returns when all of it is in the bucket.
-func (i *Ingester) Flush(ctx context.Context) error {
+// Flush cuts the heads of the tenants, or without any those of all, uploads every block and returns when all of
+// it is in the bucket.
+func (i *Ingester) Flush(ctx context.Context, tenants ...string) error {
 	return errors.Join(
-		flushColumnar(ctx, i.logs),
-		flushColumnar(ctx, i.traces),
-		wrap("flush metrics", i.opts.Metrics.Flush(ctx)),
+		flushColumnar(ctx, i.logs, tenants),
+		flushColumnar(ctx, i.traces, tenants),
+		wrap("flush metrics", i.opts.Metrics.Flush(ctx, tenants...)),
 	)
 }
 
-func flushColumnar[B, P, R any](ctx context.Context, c *columnar[B, P, R]) error {
+func flushColumnar[B, P, R any](ctx context.Context, c *columnar[B, P, R], tenants []string) error {
 	var errs []error
 	for _, t := range c.all() {
-		errs = append(errs, c.cut(ctx, t))
+		if len(tenants) == 0 || slices.Contains(tenants, t.tenant) {
+			errs = append(errs, c.cut(ctx, t))
+		}
 	}
 	return errors.Join(append(errs, c.ship(ctx))...)
 }

@@ -191,6 +191,20 @@ func TestEveryRowIsAnsweredOnceAtEveryStep(t *testing.T) {
 	f.close(t)
 }
 
+func TestFlushOfATenant(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	f.push(t, "stays")
+	_, err := f.PushLogs(t.Context(), "other", batch("goes"))
+	require.NoError(t, err)
+	require.NoError(t, f.Flush(t.Context(), "other", "unknown"))
+	for tenant, blocks := range map[string]int{"other": 1, team: 0} {
+		listing, err := block.List(t.Context(), f.bucket, tenant, signal.Logs)
+		require.NoError(t, err)
+		require.Len(t, listing.Blocks, blocks, tenant)
+	}
+	f.close(t)
+}
+
 func TestBrokenBucketLosesNothing(t *testing.T) {
 	f := openFixture(t, t.TempDir(), nil)
 	f.bucket.broken.Store(true)

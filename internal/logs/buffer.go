@@ -16,15 +16,16 @@ import (
 type buffer struct {
 	seed maphash.Seed
 
-	mu       sync.RWMutex
-	byHash   map[uint64]*headStream // streams of one hash are chained
-	streams  []*headStream          // in order of arrival; never changes below its length
-	postings map[Label][]uint32     // label → indexes of streams, ascending
-	names    headNames
-	rows     int
-	size     int64 // memory
-	raw      int64 // bytes of lines and metadata
-	times    timeRange
+	mu      sync.RWMutex
+	byHash  map[uint64]*headStream // streams of one hash are chained
+	streams []*headStream          // in order of arrival; never changes below its length
+	labels  headLabels
+	filled  int // streams with rows
+	names   headNames
+	rows    int
+	size    int64 // memory
+	raw     int64 // bytes of lines and metadata
+	times   timeRange
 
 	sortMu sync.Mutex
 	sorted []*headStream // the first len(sorted) of streams in order of labels; replaced, never changed
@@ -59,7 +60,7 @@ const (
 
 func newBuffer() *buffer {
 	return &buffer{
-		seed: maphash.MakeSeed(), byHash: map[uint64]*headStream{}, postings: map[Label][]uint32{},
+		seed: maphash.MakeSeed(), byHash: map[uint64]*headStream{}, labels: headLabels{},
 		names: headNames{numbers: map[string]uint32{}}, times: noTime,
 	}
 }
@@ -96,6 +97,9 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 	h.size += st.open.memory() - memory + int64(len(st.index)-indexed)*indexRowSize
 	h.times.join(st.times)
 	res.Added += st.rows - rows
+	if rows == 0 && st.rows > 0 {
+		h.filled++
+	}
 	h.rows += st.rows - rows
 }
 
@@ -124,14 +128,7 @@ func (h *buffer) stream(ls labels.Labels, hash uint64) *headStream {
 	number := uint32(len(h.streams))
 	h.streams = append(h.streams, st)
 	h.size += streamOverhead
-	st.labels.Range(func(l labels.Label) {
-		key := Label(l)
-		list, ok := h.postings[key]
-		if !ok {
-			h.size += 96
-		}
-		h.postings[key] = append(list, number)
-	})
+	h.size += h.labels.add(ls, number)
 	return st
 }
 

@@ -50,7 +50,10 @@ func (h *buffer) rarest(ms matcherSet) (list []*headStream, found bool) {
 		if m.Type != labels.MatchEqual || m.Value == "" {
 			continue
 		}
-		n := h.postings[Label{m.Name, m.Value}]
+		var n []uint32
+		if l := h.labels[m.Name]; l != nil {
+			n = l.streams[m.Value]
+		}
 		if !found || len(n) < len(numbers) {
 			numbers, found = n, true
 		}
@@ -98,18 +101,36 @@ func (h *buffer) views(sets []matcherSet, start, end int64) ([]headView, []strin
 
 // matching returns the streams that match any of the sets, sorted by labels.
 func (h *buffer) matching(sets []matcherSet) []*headStream {
+	matched := h.matchingOf(sets, h.candidates)
+	if len(sets) > 1 {
+		slices.SortFunc(matched, compareStreams)
+	}
+	return matched
+}
+
+// matchingUnordered is matching, but that the streams come in no particular order.
+func (h *buffer) matchingUnordered(sets []matcherSet) []*headStream {
+	return h.matchingOf(sets, func(ms matcherSet) []*headStream {
+		if list, found := h.rarest(ms); found {
+			return list
+		}
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		return h.streams[:len(h.streams):len(h.streams)]
+	})
+}
+
+// matchingOf returns those of the candidates of each set that match it, each once.
+func (h *buffer) matchingOf(sets []matcherSet, candidates func(matcherSet) []*headStream) []*headStream {
 	// Matching runs without the lock: labels never change, and a regular expression over many
 	// streams takes long.
 	var matched []*headStream
 	for i, set := range sets {
-		for _, st := range h.candidates(set) {
+		for _, st := range candidates(set) {
 			if set.matches(st.labels) && !matchesAny(sets[:i], st.labels) {
 				matched = append(matched, st)
 			}
 		}
-	}
-	if len(sets) > 1 {
-		slices.SortFunc(matched, compareStreams)
 	}
 	return matched
 }
@@ -248,20 +269,50 @@ func (h *buffer) Volume(_ context.Context, start, end int64, matchers []Matcher)
 	if err != nil {
 		return nil, err
 	}
-	views, _ := h.views([]matcherSet{set}, start, end)
-	out := make([]StreamVolume, 0, len(views))
-	for i := range views {
-		v := StreamVolume{Labels: views[i].labels}
-		views[i].chunks(start, end, func(_ int, c *headChunk) {
-			if n := c.count(start, end); n > 0 {
-				v.Entries += int64(n)
-				v.Bytes += (int64(len(c.lines)) + c.metadataSize) * int64(n) / int64(len(c.ts))
-				v.Pages++
-			}
-		})
-		if v.Entries > 0 {
-			out = append(out, v)
+	matched := h.matching([]matcherSet{set})
+	out := make([]StreamVolume, len(matched))
+	var unsure []*headStream
+	var places []int // of unsure in out
+	h.mu.RLock()
+	for i, st := range matched {
+		switch {
+		case st.times.inside(start, end):
+			out[i] = st.volume()
+		case st.times.overlaps(start, end):
+			unsure, places = append(unsure, st), append(places, i)
 		}
 	}
-	return out, nil
+	h.mu.RUnlock()
+	views, _ := h.snapshot(unsure, func(timeRange) bool { return true })
+	for i := range views {
+		out[places[i]] = views[i].volume(start, end)
+	}
+	return slices.DeleteFunc(out, func(v StreamVolume) bool { return v.Entries == 0 }), nil
+}
+
+// volume returns what the stream has. The buffer's lock must be held.
+func (st *headStream) volume() StreamVolume {
+	v := StreamVolume{Labels: st.labels, Entries: int64(st.rows)}
+	for _, c := range st.sealed {
+		v.Bytes += int64(len(c.lines)) + c.metadataSize
+	}
+	v.Pages = int64(len(st.sealed))
+	if len(st.open.ts) > 0 {
+		v.Bytes += int64(len(st.open.lines)) + st.open.metadataSize
+		v.Pages++
+	}
+	return v
+}
+
+// volume returns what the stream has in [start, end).
+func (v *headView) volume(start, end int64) StreamVolume {
+	out := StreamVolume{Labels: v.labels}
+	v.chunks(start, end, func(_ int, c *headChunk) {
+		if n := c.count(start, end); n > 0 {
+			out.Entries += int64(n)
+			out.Bytes += (int64(len(c.lines)) + c.metadataSize) * int64(n) / int64(len(c.ts))
+			out.Pages++
+		}
+	})
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -16,6 +17,9 @@ type batch struct {
 	pageSet
 	pages memoryPages
 	size  int64 // memory
+
+	listedMu sync.Mutex
+	listed   map[string][]string // what was asked of all streams: the values of a label, and of "" the names
 }
 
 // sealBuffer encodes the rows of b, which must not be appended to any more.
@@ -55,6 +59,30 @@ func (b *batch) findStreams(set matcherSet) (*block.Bitmap, error) {
 		}
 	}
 	return found, nil
+}
+
+// labelStrings implements labelLister. A picker of labels asks the same again and again, mostly of all streams,
+// and these don't change.
+func (b *batch) labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
+	has, err := b.streamsWithRows(ctx, start, end, matchers)
+	if err != nil {
+		return nil, err
+	}
+	if has.Count() < b.streams.len() {
+		return b.streams.strings(has, name), nil
+	}
+	b.listedMu.Lock()
+	defer b.listedMu.Unlock()
+	list := b.listed[name]
+	if list == nil {
+		if list = b.streams.strings(has, name); len(list) > 0 { // names that there aren't would be without end
+			if b.listed == nil {
+				b.listed = map[string][]string{}
+			}
+			b.listed[name] = list
+		}
+	}
+	return slices.Clone(list), nil
 }
 
 // writeRows writes all rows: streams in order of labels, the rows of each in order of time, then of

@@ -42,7 +42,7 @@ type labelLister interface {
 	labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error)
 }
 
-var _, _, _, _ labelLister = (*buffer)(nil), (*pageSet)(nil), (*Head)(nil), (*lazyPart)(nil)
+var _, _, _, _, _ labelLister = (*buffer)(nil), (*batch)(nil), (*pageSet)(nil), (*Head)(nil), (*lazyPart)(nil)
 
 // LabelStrings implements LabelSource.
 func (s *partsSource) LabelStrings(ctx context.Context, tenant string, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
@@ -67,12 +67,20 @@ func (u *union) labelStrings(ctx context.Context, start, end int64, matchers [][
 	if err != nil {
 		return nil, err
 	}
-	if len(answers) == 1 {
-		return answers[0], nil // Fast path: sorted already.
+	for len(answers) > 1 { // each round halves them, so that no string is copied more often than need be
+		n := 0
+		for i := 0; i < len(answers); i += 2 {
+			if answers[n] = answers[i]; i+1 < len(answers) {
+				answers[n] = mergeStrings(answers[i], answers[i+1])
+			}
+			n++
+		}
+		answers = answers[:n]
 	}
-	all := slices.Concat(answers...)
-	slices.Sort(all)
-	return slices.Compact(all), nil
+	if len(answers) == 0 {
+		return nil, nil
+	}
+	return answers[0], nil
 }
 
 func (h *Head) labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
@@ -146,26 +154,7 @@ func (h *buffer) labelStrings(_ context.Context, start, end int64, matchers [][]
 	if err != nil {
 		return nil, err
 	}
-	c := labelCollector{name: name}
-	var unsure []*headStream
-	matched := h.matching(sets)
-	h.mu.RLock()
-	for _, st := range matched {
-		switch {
-		case st.times.touches(start, end):
-			c.add(st.labels)
-		case st.times.overlaps(start, end):
-			unsure = append(unsure, st)
-		}
-	}
-	h.mu.RUnlock()
-	views, _ := h.snapshot(unsure, func(timeRange) bool { return true })
-	for i := range views {
-		if views[i].hasRows(start, end) {
-			c.add(views[i].labels)
-		}
-	}
-	return c.sorted(), nil
+	return h.strings(start, end, sets, name), nil
 }
 
 // labelCollector gathers the names of labels, or the values of one.

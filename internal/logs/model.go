@@ -89,6 +89,8 @@ type Select struct {
 	Direction  Direction
 	Filters    []LineFilter
 	Limit      int
+	// Expect is after about how many rows the caller stops, most likely; 0: after Limit, or it doesn't.
+	Expect int
 	// Levels are matchers on the detected level that every wanted row passes: permission to leave out what
 	// holds no such row.
 	Levels []Matcher

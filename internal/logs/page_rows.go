@@ -126,48 +126,37 @@ func (m *pageMetadata) appendMetadata(dst []Label, row int) []Label {
 	return dst
 }
 
-// runs rebuilds the rows of Among and returns them as runs for the merge.
+// runs returns the rows of Among as runs for the merge. They are rebuilt, or, where the caller is expected
+// to stop soon, left to be.
 func (p *Page) runs(ctx context.Context, q *selection, found *foundStreams) ([]run, error) {
 	ts, err := p.Timestamps(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]uint32, 0, p.Among.Count(p.Rows))
+	var rows []uint32
 	var out []run
 	e := &p.set.index.pages[p.number]
 	for k, r := range p.Runs {
-		from := len(rows)
-		for row := r.First; row < r.First+r.Rows; row++ {
-			if p.Among.Has(row) {
-				rows = append(rows, uint32(row))
-			}
+		one := p.run(q, r, ts)
+		if len(one.ts) == 0 {
+			continue
 		}
-		one := run{stream: found.number(e.runs[k].stream), seq: uint32(p.number), rows: rows[from:]}
-		one.ts = make([]int64, len(one.rows))
-		for j, row := range one.rows {
-			one.ts[j] = ts[row]
-		}
-		if q.limit > 0 && len(one.ts) > q.limit {
-			one.cut(q.direction, q.limit)
-		}
-		rows = append(rows[:from], one.rows...)
-		one.rows = nil
-		if one.first = from; len(one.ts) > 0 {
-			out = append(out, one)
-		}
+		one.stream, one.seq = found.number(e.runs[k].stream), uint32(p.number)
+		rows, one.first, one.rows = append(rows, one.rows...), len(rows), nil
+		out = append(out, one)
 	}
 	if len(out) == 0 {
 		return nil, nil
 	}
-	among := p.Among
-	if len(rows) < among.Count(p.Rows) {
-		set := block.NewBitmap(p.Rows)
-		for _, row := range rows {
-			set.Set(int(row))
+	late := &lateRows{page: p, rows: rows}
+	if q.expect > 0 {
+		late.keep(q.kept)
+		for i := range out {
+			out[i].late = late
 		}
-		among = column.SetOf(set)
+		return out, nil
 	}
-	data, err := p.rebuild(ctx, among)
+	data, err := p.rebuild(ctx, late.all())
 	if err != nil {
 		return nil, err
 	}
@@ -175,4 +164,27 @@ func (p *Page) runs(ctx context.Context, q *selection, found *foundStreams) ([]r
 		out[i].data = data
 	}
 	return out, nil
+}
+
+// run returns the times and the numbers of the rows of Among that are in r; where there is a limit, the first
+// ones only.
+func (p *Page) run(q *selection, r PageRun, ts []int64) run {
+	one := run{ts: ts[r.First : r.First+r.Rows], first: r.First}
+	if bits := p.Among.Bits(); bits != nil {
+		one.ts, one.rows = nil, []uint32{}
+		for row := bits.Next(r.First); row >= 0 && row < r.First+r.Rows; row = bits.Next(row + 1) {
+			one.rows, one.ts = append(one.rows, uint32(row)), append(one.ts, ts[row])
+		}
+	}
+	if q.limit > 0 && len(one.ts) > q.limit {
+		one.cut(q.direction, q.limit)
+	}
+	if one.rows == nil {
+		one.ts = slices.Clone(one.ts)
+		one.rows = make([]uint32, len(one.ts))
+		for i := range one.rows {
+			one.rows[i] = uint32(one.first + i)
+		}
+	}
+	return one
 }

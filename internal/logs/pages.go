@@ -113,13 +113,17 @@ func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Match
 	if err != nil {
 		return nil, err
 	}
-	volumes := make(map[uint32]*StreamVolume)
+	numbers := make([]uint32, 0, found.Count()) // of the found streams
+	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
+		numbers = append(numbers, uint32(i))
+	}
+	out := make([]StreamVolume, len(numbers))
 	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) {
-		v := volumes[r.stream]
-		if v == nil {
-			v = &StreamVolume{Labels: s.streams.at(int(r.stream))}
-			volumes[r.stream] = v
+		i := int(r.stream)
+		if len(numbers) < s.streams.len() {
+			i, _ = slices.BinarySearch(numbers, r.stream)
 		}
+		v := &out[i]
 		v.Entries += int64(rows)
 		v.Bytes += int64(float64(r.bytes) * float64(rows) / float64(r.rows))
 		v.Pages++
@@ -127,13 +131,15 @@ func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Match
 	if err != nil {
 		return nil, err
 	}
-	out := make([]StreamVolume, 0, len(volumes))
-	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
-		if v := volumes[uint32(i)]; v != nil {
-			out = append(out, *v)
+	n := 0
+	for i := range out {
+		if out[i].Entries > 0 {
+			out[n] = out[i]
+			out[n].Labels = s.streams.at(int(numbers[i]))
+			n++
 		}
 	}
-	return out, nil
+	return out[:n], nil
 }
 
 // Extents implements Part. It reads nothing: times are those of whole runs.

@@ -190,6 +190,7 @@ func genSelect(t *rapid.T) Select {
 		Start:     rapid.Int64Range(-1, 40).Draw(t, "start"),
 		Direction: rapid.SampledFrom([]Direction{Forward, Backward}).Draw(t, "direction"),
 		Limit:     rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "limit"),
+		Expect:    rapid.SampledFrom([]int{0, 0, 1, 5, 100}).Draw(t, "expect"),
 		Matchers:  genMatchers(t),
 	}
 	s.End = s.Start + rapid.Int64Range(0, 45).Draw(t, "length")

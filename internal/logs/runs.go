@@ -2,8 +2,10 @@ package logs
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"slices"
+	"sync/atomic"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
@@ -21,12 +23,14 @@ type selection struct {
 	start, end int64
 	direction  Direction
 	limit      int
+	expect     int // after so many rows the caller stops, probably; 0: it doesn't
 	levels     matcherSet
 	trace      *traceQuery   // nil: any
 	tracePages block.IDPages // that may have rows of trace
 	narrow     func(context.Context, *Page) (column.Set, error)
 	shard      Shard
 	stats      *Stats
+	kept       *atomic.Int64 // see lateMemory
 }
 
 func compileSelect(ctx context.Context, s Select) (*selection, error) {
@@ -47,7 +51,7 @@ func compileSelect(ctx context.Context, s Select) (*selection, error) {
 		return nil, err
 	}
 	return &selection{matchers: ms, trace: trace, filters: filters, levels: levels, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit,
-		narrow: s.Narrow, shard: s.Shard, stats: StatsFrom(ctx)}, nil
+		expect: cmp.Or(s.Expect, s.Limit), narrow: s.Narrow, shard: s.Shard, stats: StatsFrom(ctx), kept: new(atomic.Int64)}, nil
 }
 
 // metadataReader gives the metadata of a row: it appends it to dst.
@@ -80,6 +84,7 @@ type run struct {
 	rows   []uint32 // row numbers in data; nil: they begin at first
 	first  int
 	data   *columns
+	late   *lateRows // where the rows are yet to be rebuilt; data is nil then
 }
 
 func (r *run) row(i int) int {

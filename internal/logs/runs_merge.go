@@ -74,6 +74,7 @@ type merger struct {
 	heap    []*cursor
 	rows    Rows
 	labels  []Label
+	late    []lateRow // of the batch
 	yielded int
 
 	// Of pieces that are opened in parallel.
@@ -92,7 +93,7 @@ func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pie
 	if workers > 0 && len(pieces) > 1 {
 		m.places = make(chan struct{}, workers)
 		// A limit is mostly reached in the first pieces: what is opened ahead would be wasted.
-		if q.limit == 0 {
+		if q.expect == 0 {
 			m.ahead = workers
 		}
 		var cancel context.CancelFunc
@@ -112,6 +113,9 @@ func mergePieces(ctx context.Context, q *selection, streams []labels.Labels, pie
 			return
 		}
 		done, err := m.fill(ctx)
+		if err == nil {
+			err = m.rebuild(ctx)
+		}
 		if err != nil {
 			yield(nil, err)
 			return
@@ -135,7 +139,8 @@ func (m *merger) fill(ctx context.Context) (done bool, err error) {
 	m.rows.Stream, m.rows.Timestamps = m.rows.Stream[:0], m.rows.Timestamps[:0]
 	m.rows.Lines, m.rows.Metadata, m.labels = m.rows.Lines[:0], m.rows.Metadata[:0], m.labels[:0]
 	size := 0
-	for len(m.rows.Timestamps) < batchRows && size < batchBytes {
+	most := m.batchRows()
+	for len(m.rows.Timestamps) < most && size < batchBytes {
 		if err := m.openDue(ctx); err != nil {
 			return false, err
 		}
@@ -145,7 +150,7 @@ func (m *merger) fill(ctx context.Context) (done bool, err error) {
 		// The top cursor goes on as long as it stays before the second one and no piece falls due.
 		top, second, due := m.heap[0], m.second(), m.dueTime()
 		more := true
-		for more && size < batchBytes && len(m.rows.Timestamps) < batchRows {
+		for more && size < batchBytes && len(m.rows.Timestamps) < most {
 			size += m.emit(top)
 			if m.yielded == m.q.limit && m.q.limit > 0 {
 				return true, nil
@@ -164,19 +169,43 @@ func (m *merger) fill(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
+// batchRows is how many rows the next batch has at most. The first are few where few are expected.
+func (m *merger) batchRows() int {
+	if left := m.q.expect - m.yielded; left > 0 {
+		return min(left, batchRows)
+	}
+	return batchRows
+}
+
+// emit adds the row at which c stands to the batch, and returns the length of its line, or, where the line
+// is not known yet, of the average line of its page.
 func (m *merger) emit(c *cursor) int {
 	row := c.row(c.pos)
-	line := c.data.line(row)
+	at := len(m.rows.Timestamps)
 	m.rows.Stream = append(m.rows.Stream, c.stream)
 	m.rows.Timestamps = append(m.rows.Timestamps, c.ts)
-	m.rows.Lines = append(m.rows.Lines, line)
-	from := len(m.labels)
-	if c.data.metadata != nil {
-		m.labels = c.data.metadata.appendMetadata(m.labels, row)
-	}
-	m.rows.Metadata = append(m.rows.Metadata, m.labels[from:len(m.labels):len(m.labels)])
+	m.rows.Lines = append(m.rows.Lines, nil)
+	m.rows.Metadata = append(m.rows.Metadata, nil)
 	m.yielded++
-	return len(line)
+	data := c.data
+	if data == nil {
+		if data = c.late.data; data == nil {
+			m.late = append(m.late, lateRow{at, c.late, row})
+			return c.late.lineLen()
+		}
+	}
+	m.give(at, data, row)
+	return len(m.rows.Lines[at])
+}
+
+// give fills row at of the batch with a row of data.
+func (m *merger) give(at int, data *columns, row int) {
+	m.rows.Lines[at] = data.line(row)
+	from := len(m.labels)
+	if data.metadata != nil {
+		m.labels = data.metadata.appendMetadata(m.labels, row)
+	}
+	m.rows.Metadata[at] = m.labels[from:len(m.labels):len(m.labels)]
 }
 
 // dueTime is the time at which the next piece must be open.
@@ -217,9 +246,9 @@ func (m *merger) openDue(ctx context.Context) error {
 	return nil
 }
 
-// start starts the pieces that are due, and those that will soon be. With a limit, what is due by the
-// top cursor may not be so once the first due piece is open, and the limit may be reached before: so
-// it starts no more at once than half of what has turned out to be needed.
+// start starts the pieces that are due, and those that will soon be. Where the caller is expected to stop
+// soon, what is due by the top cursor may not be so once the first due piece is open, or needn't be: so it
+// starts no more at once than half of what has turned out to be needed.
 func (m *merger) start(ctx context.Context) {
 	if m.places == nil {
 		return
@@ -234,7 +263,7 @@ func (m *merger) start(ctx context.Context) {
 				due = m.isDue(p.max, m.heap[0].ts)
 			}
 		}
-		if !due && m.started >= m.ahead || m.q.limit > 0 && m.started > m.taken/2 {
+		if !due && m.started >= m.ahead || m.q.expect > 0 && m.yielded <= m.q.expect && m.started > m.taken/2 {
 			return
 		}
 		o := &opening{done: make(chan struct{})}

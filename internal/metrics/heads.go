@@ -268,11 +268,14 @@ func (h *Heads) uploadsBehind() error {
 		Err: fmt.Errorf("%d bytes of blocks of metrics wait to be uploaded, more than the limit of %d: the bucket can't be reached or is too slow", pending, limit)}
 }
 
-// Flush cuts every head to blocks, out-of-order data included, and returns when all blocks are in
-// the bucket and verified. Writers of a tenant wait while its head is cut.
-func (h *Heads) Flush(ctx context.Context) error {
+// Flush cuts the heads of the tenants, or without any those of all, to blocks, out-of-order data included, and
+// returns when their blocks are in the bucket and verified. Writers of a tenant wait while its head is cut.
+func (h *Heads) Flush(ctx context.Context, tenants ...string) error {
 	var errs []error
 	for _, t := range h.all() {
+		if len(tenants) > 0 && !slices.Contains(tenants, t.tenant) {
+			continue
+		}
 		if err := t.flush(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("flush metrics of tenant %s: %w", t.tenant, err))
 			continue

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,13 +207,16 @@ func TestRemoteWriteIsNotOurs(t *testing.T) {
 
 // asked remembers the query and gives a fixed answer.
 type asked struct {
+	mu  sync.Mutex // of job
 	job job.Job
 	res logs.Result
 	err error
 }
 
 func (a *asked) Run(_ context.Context, j job.Job) (job.Result, error) {
+	a.mu.Lock()
 	a.job = j
+	a.mu.Unlock()
 	return job.Result{Logs: &a.res}, a.err
 }
 

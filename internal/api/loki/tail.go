@@ -135,7 +135,12 @@ func (h *Handler) tailWith(w http.ResponseWriter, r *http.Request, encode tailEn
 	if !ok {
 		return fault.Invalidf("only log selector is supported")
 	}
-	processor, err := logql.NewProcessor(q)
+	auto := p.get(autoFields) == "true"
+	stages := q
+	if auto {
+		stages, _ = logql.WithAutoFields(q).(*logql.LogQuery)
+	}
+	processor, err := logql.NewProcessor(stages)
 	if err != nil {
 		return err
 	}
@@ -143,7 +148,7 @@ func (h *Handler) tailWith(w http.ResponseWriter, r *http.Request, encode tailEn
 	if err != nil {
 		return fault.New(fault.Invalid, err)
 	}
-	t := &tailer{tailQueued: newTailQueued(&h.tails.queued), h: h, processor: processor, encode: encode, delay: delay, live: make(chan struct{})}
+	t := &tailer{tailQueued: newTailQueued(&h.tails.queued), h: h, processor: processor, autoFields: auto, encode: encode, delay: delay, live: make(chan struct{})}
 	if err := h.tails.add(t); err != nil {
 		return err
 	}
@@ -201,13 +206,14 @@ func (p *params) delay() time.Duration {
 // tailer is one open tail.
 type tailer struct {
 	*tailQueued
-	h         *Handler
-	conn      *websocket.Conn
-	processor *logql.Processor
-	encode    tailEncoder
-	delay     time.Duration
-	live      chan struct{}           // closed when live rows are being collected
-	cancel    context.CancelCauseFunc // guarded by h.tails.mu
+	h          *Handler
+	conn       *websocket.Conn
+	processor  *logql.Processor
+	autoFields bool // of the backlog; the processor has them already
+	encode     tailEncoder
+	delay      time.Duration
+	live       chan struct{}           // closed when live rows are being collected
+	cancel     context.CancelCauseFunc // guarded by h.tails.mu
 }
 
 func (t *tailer) serve(ctx context.Context, id string, q *logql.LogQuery, start int64, limit int) error {
@@ -258,7 +264,7 @@ func (t *tailer) ping(ctx context.Context) error {
 
 // backlog sends the newest entries since start.
 func (t *tailer) backlog(ctx context.Context, q *logql.LogQuery, start, end int64, limit int) error {
-	res, err := t.h.run(ctx, &logs.Query{Kind: logs.Range, Expr: q.String(), Start: start, End: end, Limit: limit, Direction: logs.Backward})
+	res, err := t.h.run(ctx, &logs.Query{Kind: logs.Range, Expr: q.String(), Start: start, End: end, Limit: limit, Direction: logs.Backward, AutoFields: t.autoFields})
 	if err != nil {
 		return err
 	}

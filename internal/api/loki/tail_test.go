@@ -90,6 +90,24 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// The fields of lines are known to a tail without a parser stage where that is asked for: of the past and of
+// what comes in.
+func TestTailAutoFields(t *testing.T) {
+	runner := &asked{}
+	feed := &live{rows: make(chan *logs.Rows, 1), subscribed: make(chan logs.Select, 1)}
+	url := tailServer(t, Options{Runner: runner, Tailer: feed})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, _, err := websocket.Dial(ctx, url+`start=1&hune_auto_fields=true&query=%7Bapp%3D%22a%22%7D+%7C+status+%3E%3D+500`, nil)
+	require.NoError(t, err)
+	defer func() { _ = c.CloseNow() }()
+	<-feed.subscribed
+	feed.rows <- liveRows(9, `{"status":200}`, `{"status":503}`, `status=500 took=1s`)
+	require.Equal(t, `{"streams":[{"stream":{"app":"a","status":"500","took":"1s"},"values":[["11","status=500 took=1s"]]},`+
+		`{"stream":{"app":"a","status":"503"},"values":[["10","{\"status\":503}"]]}]}`, readFrame(ctx, t, c))
+	require.True(t, runner.job.Logs.AutoFields)
+}
+
 func TestTailRefuses(t *testing.T) {
 	feed := &live{}
 	h := New(Options{Runner: &asked{}, Tailer: feed, MaxTails: 1})

@@ -23,8 +23,10 @@ func manyStreams(n int) *logs.Head {
 
 // BenchmarkLabels asks what a label picker and Logs Drilldown ask of 100,000 streams.
 func BenchmarkLabels(b *testing.B) {
-	head := manyStreams(100_000)
-	for name, src := range map[string]logs.Source{"head": sourceOf(head), "block": sourceOf(blockOf(b, b.TempDir(), head))} {
+	sealed := manyStreams(100_000)
+	for name, src := range map[string]logs.Source{
+		"fresh": sourceOf(manyStreams(100_000)), "block": sourceOf(blockOf(b, b.TempDir(), sealed)), "sealed": sourceOf(sealed),
+	} {
 		e := NewEngine(Options{})
 		for _, c := range []struct {
 			name string

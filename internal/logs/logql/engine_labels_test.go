@@ -24,7 +24,7 @@ func TestLabelStringsAgree(t *testing.T) {
 		}
 		src := sourceOf(partsOf(t, dir, rows)...)
 		start := int64(rapid.IntRange(-1, 52).Draw(t, "start"))
-		end := start + int64(rapid.IntRange(0, 30).Draw(t, "length"))
+		end := start + int64(rapid.IntRange(0, 60).Draw(t, "length"))
 		var matchers [][]logs.Matcher
 		for range rapid.IntRange(0, 2).Draw(t, "sets") {
 			matchers = append(matchers, []logs.Matcher{{Type: labels.MatchRegexp, Name: "a", Value: rapid.SampledFrom([]string{"1|2", ".+", "x", ""}).Draw(t, "a")}})

@@ -42,6 +42,7 @@ func (r *run) selectOf(n *limitNode) logs.Select {
 		end++
 	}
 	sel := logs.Select{Matchers: scan.matchers, Start: r.q.Start, End: end, Direction: n.direction, Filters: scan.filters, Shard: r.q.Shard}
+	sel.Expect = n.limit
 	if scan.limited {
 		sel.Limit = n.limit
 	}

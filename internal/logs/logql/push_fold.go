@@ -255,7 +255,7 @@ func (f *columnFold) each(run logs.PageRun) {
 	w, g, offset := f.w, f.w.x.grid, f.w.x.offset
 	end := run.First + run.Rows
 	lo, hi, limit := 0, -1, int64(math.MinInt64)
-	id, value := uint32(0), 1.0
+	id := uint32(0)
 	for row := f.nextRow(run.First); row < end; row = f.nextRow(row + 1) {
 		ts := f.timeOf(run, row)
 		if ts > limit {
@@ -275,9 +275,10 @@ func (f *columnFold) each(run logs.PageRun) {
 		}
 		w.touch(s)
 		if f.values {
-			value = f.nums.rows[row]
+			s.buckets.add(w.x.fold, lo, hi, ts, f.nums.rows[row])
+		} else {
+			s.buckets.addOnes(lo, hi, ts, ts, 1)
 		}
-		s.buckets.add(w.x.fold, lo, hi, ts, value)
 	}
 }
 

@@ -54,7 +54,7 @@ type scanSeries struct {
 	labels  labels.Labels
 	first   place
 	buckets buckets
-	joined  int // how many buckets were left when they were joined last
+	joined  int // so many are joined, the others came since
 }
 
 // place is where a row stands in the order of rows: of time, stream, arrival.
@@ -153,10 +153,26 @@ func (s *scanner) give(w *pageFolder) error {
 		if err := s.add(e); err != nil {
 			return err
 		}
+		w.take(e)
 	}
 	w.reset()
 	s.idle = append(s.idle, w)
 	return nil
+}
+
+// The memory that a folder uses again: so many series with so many buckets, some 11 MB.
+const (
+	maxSpare        = 32
+	maxSpareBuckets = 4096
+)
+
+// take takes the memory of the buckets of e, which were copied.
+func (w *pageFolder) take(e *extracted) {
+	if n := cap(e.buckets); n > 0 && n <= maxSpareBuckets && len(w.spare) < maxSpare {
+		clear(e.buckets)
+		w.spare = append(w.spare, e.buckets[:0])
+	}
+	e.buckets = nil
 }
 
 // add takes over the samples of a series. s.mu must be held.
@@ -177,23 +193,27 @@ func (s *scanner) add(e *extracted) error {
 		m.first = e.first
 		m.first.stream = m.first.stream.Copy()
 	}
-	grown := m.add(e.buckets, s.first.fold, s.exactSum)
-	held, bytes = held+grown, bytes+int64(grown)*bucketBytes
 	for i := range e.buckets {
 		n := len(e.buckets[i].acc.values)
 		held, bytes = held+n, bytes+int64(n)*sampleBytes
 	}
-	e.buckets = nil
+	grown := m.add(e.buckets, s.first.fold, s.exactSum)
+	held, bytes = held+grown, bytes+int64(grown)*bucketBytes
 	return s.ev.r.hold(held, bytes)
 }
 
-// add returns by how much the number of buckets grew.
+// add takes b over, whose memory it uses, and returns by how much the number of buckets grew.
 //
-// Where the fold gives the same in any order, buckets of the same times are merged when there are enough
-// of them. Sums of floats wait for the end, where all are there and can be put in order; they are at most
+// Where the fold gives the same in any order, what has its bucket already goes there, and others are joined
+// when there are enough of them. Sums of floats wait for the end, where all are there and can be put in order; they are at most
 // as many as pages that reach into a bucket.
 func (m *scanSeries) add(b buckets, f *fold, exact bool) int {
 	before := len(m.buckets)
+	if exact && before == 0 {
+		m.joined = len(b)
+	} else if exact {
+		b = m.buckets[:m.joined].merge(f, b)
+	}
 	m.buckets = append(m.buckets, b...)
 	if exact && len(m.buckets) > 2*m.joined+64 {
 		m.buckets = m.buckets.joined(f, nil)
@@ -234,6 +254,7 @@ type pageFolder struct {
 	s       *scanner
 	x       *extractor
 	touched []*extracted // of the page at hand
+	spare   []buckets    // memory of earlier pages
 	streams map[string]*stream
 	nothing *stream // has no labels
 	key     []byte
@@ -267,6 +288,9 @@ func (w *pageFolder) reset() {
 func (w *pageFolder) touch(e *extracted) {
 	if len(e.buckets) == 0 {
 		w.touched = append(w.touched, e)
+		if n := len(w.spare); n > 0 {
+			e.buckets, w.spare = w.spare[n-1], w.spare[:n-1]
+		}
 		e.first = w.at
 		return
 	}

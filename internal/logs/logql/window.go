@@ -273,6 +273,28 @@ func (b buckets) joined(f *fold, order func(a, b *acc) int) buckets {
 	return out
 }
 
+// merge adds those of others to b whose evaluation times b has, and returns the rest, for which it uses the
+// memory of others. Both are joined.
+func (b buckets) merge(f *fold, others buckets) buckets {
+	if len(b) == 0 || len(others) == 0 {
+		return others
+	}
+	rest := others[:0]
+	k, _ := slices.BinarySearchFunc(b, others[0], func(x, y bucket) int { return cmp.Or(cmp.Compare(x.lo, y.lo), cmp.Compare(x.hi, y.hi)) })
+	for i := range others {
+		o := &others[i]
+		for k < len(b) && b[k].before(o) {
+			k++
+		}
+		if k < len(b) && b[k].lo == o.lo && b[k].hi == o.hi {
+			f.merge(&b[k].acc, &o.acc)
+		} else {
+			rest = append(rest, *o)
+		}
+	}
+	return rest
+}
+
 // sorted returns b by time, equal ones in the order that they had or, where it is given, in order. Buckets are
 // large, and mostly a few ascending runs: they are moved once to where those of their first evaluation time begin.
 func (b buckets) sorted(order func(a, b *acc) int) buckets {
