@@ -121,7 +121,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
-		Bucket: a.bucket, Logger: a.logger, Registerer: a.registry})
+		Bucket: a.bucket, Pages: a.pages, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
