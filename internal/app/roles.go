@@ -184,7 +184,8 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of, Deletes: a.deletes,
+	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
+		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
 		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {

@@ -290,7 +290,7 @@ func TestDeleteOlder(t *testing.T) {
 	for _, id := range []ulid.ULID{old, fresh} {
 		require.NoError(t, tenantBucket(bkt, "a").Upload(t.Context(), id.String()+"/index", bytes.NewReader([]byte("x"))))
 	}
-	n, err := DeleteOlder(t.Context(), bkt, "a", testNow.Add(-4*time.Hour-30*time.Minute))
+	n, err := DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(-4*time.Hour - 30*time.Minute) })
 	require.NoError(t, err)
 	require.Equal(t, 3, n, "two blocks and the remains of an upload")
 	s := newTestStore(t, bkt)
@@ -300,7 +300,7 @@ func TestDeleteOlder(t *testing.T) {
 	for name := range bkt.Objects() {
 		require.NotContains(t, name, old.String())
 	}
-	n, err = DeleteOlder(t.Context(), bkt, "a", testNow.Add(24*time.Hour))
+	n, err = DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(24 * time.Hour) })
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
 	require.NoError(t, s.Refresh(t.Context()))
