@@ -124,7 +124,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
-		Bucket: a.bucket, Logger: a.logger, Registerer: a.registry})
+		Bucket: a.bucket, Pages: a.pages, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
@@ -205,7 +205,8 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of, Deletes: a.deletes,
+	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
+		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
 		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {

@@ -1,5 +1,7 @@
 // Package compactor is the compactor role: it keeps the bucket in order.
 //
+// Blocks of metrics it merges and downsamples, see metrics.Compactor.
+//
 // It applies retention by age, for each signal and tenant: a block goes when its newest row is older
 // than the retention, so data is kept at least that long and at most one block's length more.
 //
@@ -46,6 +48,10 @@ type Config struct {
 	// DeleteDelay is how long blocks that were merged into others stay in the bucket, for the queries
 	// that still read them. At least twice the store's poll interval. Default 10m.
 	DeleteDelay model.Duration `yaml:"delete_delay"`
+	// MetricsReplicaLabels are the external labels by which replicas differ that scrape on their own, such
+	// as a pair of Prometheus servers with Thanos sidecars: blocks of metrics that differ in nothing else
+	// are deduplicated when they are merged. Default: none.
+	MetricsReplicaLabels []string `yaml:"metrics_replica_labels"`
 }
 
 // DefaultConfig returns the defaults.
@@ -68,6 +74,10 @@ func (c Config) Validate() error {
 type Retention struct {
 	// Metrics is how long metrics are kept. Default 30d; 0 keeps for ever.
 	Metrics model.Duration `yaml:"metrics"`
+	// Metrics5m is how long metrics downsampled to 5 minutes are kept. Default 90d; 0 keeps for ever.
+	Metrics5m model.Duration `yaml:"metrics_5m"`
+	// Metrics1h is how long metrics downsampled to an hour are kept. Default 365d; 0 keeps for ever.
+	Metrics1h model.Duration `yaml:"metrics_1h"`
 	// Logs is how long logs are kept. Default 30d; 0 keeps for ever.
 	Logs model.Duration `yaml:"logs"`
 	// Traces is how long traces are kept. Default 30d; 0 keeps for ever.
@@ -77,26 +87,22 @@ type Retention struct {
 // DefaultRetention returns the defaults.
 func DefaultRetention() Retention {
 	month := model.Duration(30 * 24 * time.Hour)
-	return Retention{Metrics: month, Logs: month, Traces: month}
+	return Retention{Metrics: month, Metrics5m: 3 * month, Metrics1h: model.Duration(365 * 24 * time.Hour), Logs: month, Traces: month}
 }
 
 // Validate reports what is wrong with r.
 func (r Retention) Validate() error {
-	if r.Metrics < 0 || r.Logs < 0 || r.Traces < 0 {
+	if r.Metrics < 0 || r.Metrics5m < 0 || r.Metrics1h < 0 || r.Logs < 0 || r.Traces < 0 {
 		return errors.New("retention must not be negative")
 	}
 	return nil
 }
 
 func (r Retention) of(s signal.Signal) time.Duration {
-	switch s {
-	case signal.Metrics:
-		return time.Duration(r.Metrics)
-	case signal.Logs:
+	if s == signal.Logs {
 		return time.Duration(r.Logs)
-	default:
-		return time.Duration(r.Traces)
 	}
+	return time.Duration(r.Traces)
 }
 
 // Options are what the program gives a compactor.
@@ -106,6 +112,9 @@ type Options struct {
 	// LogRetention is how long the logs of a tenant are kept, the same pointer as long as that doesn't
 	// change. Nil: Retention.Logs for all.
 	LogRetention func(tenant string) *logs.Retention
+	// MetricsRetention is how long the metrics of a tenant of a resolution, in milliseconds, are kept; 0 is
+	// for ever. Nil: Retention for all.
+	MetricsRetention func(tenant string, resolution int64) time.Duration
 	// Deletes are the requests to delete logs. Nil: there are none.
 	Deletes *deletes.Book
 	// Settled reports whether all logs of a tenant that were acknowledged before a time are in the bucket
@@ -133,6 +142,7 @@ type Compactor struct {
 	rounds  *prometheus.CounterVec
 	last    prometheus.Gauge
 	metrics *jobMetrics
+	series  *metrics.Compactor
 
 	// What rounds remember of blocks of logs and traces. One round runs at a time.
 	metas     map[shelf]map[ulid.ULID]block.Meta
@@ -201,6 +211,12 @@ func New(opts Options) *Compactor {
 		last:    f.NewGauge(prometheus.GaugeOpts{Name: "hune_compactor_last_success_timestamp_seconds", Help: "When the last round without an error ended."}),
 	}
 	c.uniform, _ = logs.NewRetention(time.Duration(opts.Retention.Logs)) // without rules there is nothing to be wrong
+	if opts.MetricsRetention == nil {
+		c.opts.MetricsRetention = func(_ string, resolution int64) time.Duration { return opts.Retention.OfMetrics(resolution) }
+	}
+	c.series = metrics.NewCompactor(metrics.CompactorOptions{Dir: opts.Dir, Bucket: opts.Bucket, DeleteDelay: time.Duration(opts.Config.DeleteDelay),
+		Keep: c.opts.MetricsRetention, ReplicaLabels: opts.Config.MetricsReplicaLabels, Logger: opts.Logger, Registerer: opts.Registerer,
+		Now: func() time.Time { return c.opts.Now() }})
 	c.Service = services.NewTimerService(time.Duration(opts.Config.Interval), c.start, c.round, nil).WithName("compactor")
 	return c
 }
@@ -252,7 +268,12 @@ func (c *Compactor) Round(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("retention of %s of tenant %s: %w", s, tenant, err))
 			}
 		}
-		did, err := c.compactLogs(ctx, tenant)
+		did, err := c.series.Round(ctx, tenant)
+		changed = changed || did
+		if err != nil {
+			errs = append(errs, fmt.Errorf("compaction of metrics of tenant %s: %w", tenant, err))
+		}
+		did, err = c.compactLogs(ctx, tenant)
 		changed = changed || did
 		if err != nil {
 			errs = append(errs, fmt.Errorf("compaction of logs of tenant %s: %w", tenant, err))
@@ -277,6 +298,9 @@ func (c *Compactor) Round(ctx context.Context) error {
 
 // retain deletes what is too old and returns how many blocks went.
 func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) (int, error) {
+	if s == signal.Metrics {
+		return c.retainMetrics(ctx, tenant)
+	}
 	keep := c.opts.Retention.of(s)
 	if s == signal.Logs {
 		keep = c.retention(tenant).Longest()
@@ -285,13 +309,7 @@ func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) 
 		return 0, nil
 	}
 	before := c.opts.Now().Add(-keep)
-	var n int
-	var err error
-	if s == signal.Metrics {
-		n, err = metrics.DeleteOlder(ctx, c.opts.Bucket, tenant, before)
-	} else {
-		n, err = c.deleteOlder(ctx, tenant, s, before)
-	}
+	n, err := c.deleteOlder(ctx, tenant, s, before)
 	c.deleted.WithLabelValues(string(s), "retention").Add(float64(n))
 	return n, err
 }

@@ -56,6 +56,12 @@ type MetricsLimits struct {
 	MaxExemplarLabelLength int `yaml:"max_exemplar_label_length"`
 	// MaxNativeHistogramBuckets bounds the buckets of one native histogram sample. Default 0: no bound.
 	MaxNativeHistogramBuckets int `yaml:"max_native_histogram_buckets"`
+	// RetentionPeriod is how long metrics are kept. Default 0: as the section retention says.
+	RetentionPeriod model.Duration `yaml:"retention_period"`
+	// RetentionPeriod5m is the same of metrics downsampled to 5 minutes.
+	RetentionPeriod5m model.Duration `yaml:"retention_period_5m"`
+	// RetentionPeriod1h is the same of metrics downsampled to an hour.
+	RetentionPeriod1h model.Duration `yaml:"retention_period_1h"`
 }
 
 // LogsLimits bound the writes of logs.
@@ -213,6 +219,9 @@ func (l *Limits) Validate() error {
 	check("metrics.max_label_value_length", m.MaxLabelValueLength < 0)
 	check("metrics.max_exemplar_label_length", m.MaxExemplarLabelLength < 0)
 	check("metrics.max_native_histogram_buckets", m.MaxNativeHistogramBuckets < 0)
+	check("metrics.retention_period", m.RetentionPeriod < 0)
+	check("metrics.retention_period_5m", m.RetentionPeriod5m < 0)
+	check("metrics.retention_period_1h", m.RetentionPeriod1h < 0)
 	check("logs.ingestion_rate", g.IngestionRate < 0)
 	check("logs.ingestion_burst", g.IngestionBurst < 0)
 	check("logs.per_stream_rate_limit", g.PerStreamRateLimit < 0)

@@ -16,34 +16,40 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/thanos-io/objstore"
 	"github.com/thanos-io/thanos/pkg/block/metadata"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/tenant"
 )
 
 // BlockStoreOptions are what the program gives NewBlockStore.
 type BlockStoreOptions struct {
-	Dir        string // of the cache of downloaded blocks
+	Dir        string // of the index headers
 	Config     StoreConfig
 	Bucket     objstore.Bucket // the root of the bucket
+	Pages      RangeReader     // reads the bucket through a cache; nil: Bucket as it is
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
 }
 
 // BlockStore answers from the TSDB blocks in the bucket. It learns of blocks by listing the bucket
-// (Refresh) and downloads those that a query needs to a bounded cache. A block that is
-// damaged is set aside with a reason and a warning in the answers; the others answer. It is safe for
-// concurrent use.
+// (Refresh) and reads of them the ranges that a query needs. On the local disk it keeps index headers,
+// made when a block is first read, in a bounded cache. A block that is damaged is set aside with a reason
+// and a warning in the answers; the others answer. Blocks that newer ones were made of are left out. It
+// is safe for concurrent use.
 type BlockStore struct {
 	opts    BlockStoreOptions
 	logger  *slog.Logger
 	cache   *blockCache
+	direct  RangeReader // without a cache
 	metrics *storeMetrics
 
 	refreshing sync.Mutex
 
 	mu     sync.RWMutex
-	blocks map[string][]*metadata.Meta // by tenant, by start
+	blocks map[string][]*metadata.Meta // all that are there, by tenant, by start
+	active map[string][]*metadata.Meta // those of blocks that queries read
 	bad    map[blockKey]badBlock
 }
 
@@ -63,7 +69,7 @@ type BlockInfo struct {
 	Tenant string
 	Meta   metadata.Meta
 	Bad    string // why the block is set aside; empty for a good one
-	Cached bool   // on the local disk
+	Cached bool   // its index header is on the local disk
 }
 
 // NewBlockStore opens the cache. Call Refresh to learn of blocks.
@@ -74,12 +80,17 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	cache, err := openBlockCache(opts.Dir, int64(opts.Config.CacheSize), opts.Logger)
+	cache, err := openBlockCache(opts.Dir, int64(opts.Config.CacheSize), opts.Logger, opts.Registerer)
 	if err != nil {
 		return nil, err
 	}
+	direct := bucket.Ranger{Bucket: opts.Bucket}
+	if opts.Pages == nil {
+		opts.Pages = direct
+	}
 	f := promauto.With(opts.Registerer)
-	s := &BlockStore{opts: opts, logger: opts.Logger, cache: cache, blocks: map[string][]*metadata.Meta{}, bad: map[blockKey]badBlock{},
+	s := &BlockStore{opts: opts, logger: opts.Logger, cache: cache, direct: direct,
+		blocks: map[string][]*metadata.Meta{}, active: map[string][]*metadata.Meta{}, bad: map[blockKey]badBlock{},
 		metrics: &storeMetrics{
 			refreshes: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_refreshes_total",
 				Help: "Listings of the bucket for metric blocks."}),
@@ -90,7 +101,7 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 		}}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_blocks", Help: "Metric blocks known in the bucket."},
 		func() float64 { return float64(s.count()) })
-	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_cache_bytes", Help: "Size of the downloaded metric blocks."},
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_cache_bytes", Help: "Size of the index headers of metric blocks on the local disk."},
 		func() float64 { return float64(s.cacheSize()) })
 	return s, nil
 }
@@ -151,33 +162,18 @@ func (s *BlockStore) refreshTenant(ctx context.Context, id string) error {
 	}
 	s.mu.RUnlock()
 	present := make(map[ulid.ULID]bool, len(ids))
-	metas := make([]*metadata.Meta, 0, len(ids))
 	for _, block := range ids {
 		present[block] = true
-		meta := known[block]
-		if meta == nil {
-			if s.isBad(blockKey{id, block}) {
-				continue
-			}
-			meta, err = readMeta(ctx, bkt, block)
-			switch {
-			case err == nil:
-			case bkt.IsObjNotFoundErr(err):
-				continue // being uploaded, or being deleted
-			case errors.Is(err, errDamaged):
-				s.quarantine(blockKey{id, block}, err)
-				continue
-			default:
-				return fmt.Errorf("read meta.json of block %s: %w", block, err)
-			}
-		}
-		metas = append(metas, meta)
+	}
+	metas, err := s.readMetas(ctx, bkt, id, ids, known)
+	if err != nil {
+		return err
 	}
 	slices.SortFunc(metas, func(a, b *metadata.Meta) int {
 		return cmp.Or(cmp.Compare(a.MinTime, b.MinTime), a.ULID.Compare(b.ULID))
 	})
 	s.mu.Lock()
-	s.blocks[id] = metas
+	s.blocks[id], s.active[id] = metas, current(metas)
 	for key := range s.bad {
 		if key.tenant == id && !present[key.id] {
 			delete(s.bad, key)
@@ -203,7 +199,43 @@ func (s *BlockStore) forgetTenants(present []string) {
 			s.cache.drop(blockKey{id, m.ULID})
 		}
 		delete(s.blocks, id)
+		delete(s.active, id)
 	}
+}
+
+// metaReaders is how many meta.json are read at the same time.
+const metaReaders = 16
+
+// readMetas reads the meta.json of blocks that are new. Those without one, and damaged ones, are left out.
+func (s *BlockStore) readMetas(ctx context.Context, bkt objstore.Bucket, id string, ids []ulid.ULID, known map[ulid.ULID]*metadata.Meta) ([]*metadata.Meta, error) {
+	found := make([]*metadata.Meta, len(ids))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(metaReaders)
+	for i, block := range ids {
+		if m := known[block]; m != nil {
+			found[i] = m
+			continue
+		}
+		key := blockKey{id, block}
+		if s.isBad(key) {
+			continue
+		}
+		g.Go(func() error {
+			meta, err := readMeta(gctx, bkt, block)
+			switch {
+			case err == nil:
+				found[i] = meta
+			case bkt.IsObjNotFoundErr(err): // being uploaded, or being deleted
+			case errors.Is(err, errDamaged):
+				s.quarantine(key, err)
+			default:
+				return fmt.Errorf("read meta.json of block %s: %w", block, err)
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	return slices.DeleteFunc(found, func(m *metadata.Meta) bool { return m == nil }), err
 }
 
 func (s *BlockStore) isBad(key blockKey) bool {
@@ -258,5 +290,5 @@ func (s *BlockStore) Blocks(tenant string) []BlockInfo {
 	return out
 }
 
-// Close closes all blocks. No query may run any more.
+// Close closes all index headers. No query may run any more.
 func (s *BlockStore) Close() error { return s.cache.close() }

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"path"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
-	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
+	"github.com/thanos-io/objstore"
 	thanos "github.com/thanos-io/thanos/pkg/block/metadata"
 	"golang.org/x/sync/errgroup"
 
@@ -19,166 +19,185 @@ import (
 
 var _ Source = (*BlockStore)(nil)
 
-// downloads is how many blocks one query fetches at the same time.
-const downloads = 4
+// blocksAtOnce is how many blocks one query reads at the same time.
+const blocksAtOnce = 4
 
-// acquire opens the tenant's blocks that overlap [start, end]. Damaged ones are left out with a
-// warning. release must be called in any case.
-func (s *BlockStore) acquire(ctx context.Context, id string, start, end int64) (open []*cachedBlock, release func(), err error) {
+// chosen returns the tenant's blocks to read for a selection.
+func (s *BlockStore) chosen(id string, sel Select) []*thanos.Meta {
 	s.mu.RLock()
-	var metas []*thanos.Meta
-	for _, m := range s.blocks[id] {
-		if overlaps(&m.BlockMeta, start, end) {
-			metas = append(metas, m)
-		}
-	}
-	s.mu.RUnlock()
+	defer s.mu.RUnlock()
+	return chooseResolution(s.active[id], sel.Start, sel.End, sel.MaxResolution)
+}
+
+// readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
+// in the order of blocks. Blocks that are damaged are left out with a warning.
+func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select, ask func(context.Context, *blockReader) (A, error)) ([]A, error) {
+	metas := s.chosen(id, sel)
+	out := make([]A, len(metas))
+	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
 	bkt := tenantBucket(s.opts.Bucket, id)
-	found := make([]*cachedBlock, len(metas))
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(downloads)
+	g.SetLimit(blocksAtOnce)
 	for i, m := range metas {
 		key := blockKey{id, m.ULID}
 		if s.isBad(key) {
 			addWarning(ctx, fmt.Errorf("block %s is damaged and left out of the answer", m.ULID))
 			continue
 		}
-		g.Go(func() error {
-			e, err := s.cache.acquire(gctx, bkt, id, m)
-			switch {
-			case err == nil:
-				found[i] = e
-				return nil
-			case errors.Is(err, errDamaged):
-				if ok, existsErr := bkt.Exists(gctx, m.ULID.String()+"/"+thanos.MetaFilename); existsErr == nil && !ok {
-					return nil // deleted meanwhile; the next refresh takes it off the list
-				}
-				s.quarantine(key, err)
-				addWarning(ctx, fmt.Errorf("block %s is damaged and left out of the answer", m.ULID))
-				return nil
+		g.Go(func() (err error) {
+			out[i], err = readBlock(gctx, s, bkt, key, limits, ask)
+			if errors.Is(err, errDamaged) {
+				out[i], err = readAgain(gctx, s, bkt, key, limits, ask)
 			}
-			return fmt.Errorf("open block %s: %w", m.ULID, err)
+			if errors.Is(err, errDamaged) {
+				return s.complain(gctx, bkt, key, err)
+			}
+			return err
 		})
 	}
-	err = g.Wait()
-	open = slices.DeleteFunc(found, func(e *cachedBlock) bool { return e == nil })
-	release = func() {
-		for _, e := range open {
-			s.cache.release(e)
-		}
-	}
-	if err != nil && fault.ClassOf(err) == fault.Internal {
+	err := g.Wait()
+	if err != nil && fault.ClassOf(err) == fault.Internal && !isContextError(err) {
 		err = fault.New(fault.Unavailable, err)
 	}
-	return open, release, err
+	return out, err
 }
+
+// readBlock asks one block.
+func readBlock[A any](ctx context.Context, s *BlockStore, bkt objstore.Bucket, key blockKey, limits *selectLimits, ask func(context.Context, *blockReader) (A, error)) (none A, err error) {
+	e, err := s.cache.acquire(ctx, bkt, key.tenant, key.id)
+	if err != nil {
+		return none, err
+	}
+	defer s.cache.release(e)
+	a, err := ask(ctx, &blockReader{dir: key.object(), read: s.opts.Pages, header: e.header, limits: limits})
+	if err != nil {
+		return none, fmt.Errorf("read metric block %s: %w", key.id, err)
+	}
+	return a, nil
+}
+
+// readAgain asks a block that seems to be damaged once more, with nothing from any cache: it may be the
+// copy that is bad.
+func readAgain[A any](ctx context.Context, s *BlockStore, bkt objstore.Bucket, key blockKey, limits *selectLimits, ask func(context.Context, *blockReader) (A, error)) (none A, err error) {
+	header, err := s.cache.freshHeader(ctx, bkt, key)
+	if err != nil {
+		return none, err
+	}
+	a, err := ask(ctx, &blockReader{dir: key.object(), read: s.direct, header: header, limits: limits})
+	if err = errors.Join(err, header.Close()); err != nil {
+		return none, fmt.Errorf("read metric block %s: %w", key.id, err)
+	}
+	s.cache.drop(key)
+	s.logger.Warn("the cached copy of a metric block was damaged", "tenant", key.tenant, "block", key.id)
+	return a, nil
+}
+
+// complain sets a damaged block aside, unless it has been deleted meanwhile: the next refresh takes it
+// off the list then.
+func (s *BlockStore) complain(ctx context.Context, bkt objstore.Bucket, key blockKey, cause error) error {
+	if ok, err := bkt.Exists(ctx, key.id.String()+"/"+thanos.MetaFilename); err == nil && !ok {
+		return nil
+	}
+	s.quarantine(key, cause)
+	addWarning(ctx, fmt.Errorf("block %s is damaged and left out of the answer", key.id))
+	return nil
+}
+
+// object is the block's name from the root of the bucket.
+func (k blockKey) object() string { return path.Join(k.tenant, "metrics", k.id.String()) }
 
 // SelectSeries implements Source.
 func (s *BlockStore) SelectSeries(ctx context.Context, id string, sel Select) iter.Seq2[*ChunkSeries, error] {
 	return func(yield func(*ChunkSeries, error) bool) {
-		if err := s.selectSeries(ctx, id, sel, yield); err != nil {
+		found, err := s.selectSeries(ctx, id, sel)
+		if err != nil {
 			yield(nil, err)
+			return
+		}
+		for i := range found {
+			if !yield(&found[i], nil) {
+				return
+			}
 		}
 	}
 }
 
-func (s *BlockStore) selectSeries(ctx context.Context, id string, sel Select, yield func(*ChunkSeries, error) bool) error {
+// selectSeries reads all of the answer before the first series is passed on, so that a block that turns
+// out to be damaged is left out as a whole.
+func (s *BlockStore) selectSeries(ctx context.Context, id string, sel Select) ([]ChunkSeries, error) {
 	matchers, err := ToMatchers(sel.Matchers)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	blocks, release, err := s.acquire(ctx, id, sel.Start, sel.End)
-	defer release()
-	if err != nil || len(blocks) == 0 {
-		return err
-	}
-	if sel.SkipChunks {
-		q, err := openQueriers(blocks, sel, tsdb.NewBlockQuerier, func(qs []storage.Querier) storage.Querier {
-			return storage.NewMergeQuerier(qs, nil, storage.ChainedSeriesMerge)
-		})
-		if err != nil {
-			return err
-		}
-		defer q.Close()
-		return s.checkRead(blocks, yieldLabels(ctx, q.Select(ctx, true, hintsOf(sel), matchers...), sel.Limit, yield))
-	}
-	q, err := openQueriers(blocks, sel, tsdb.NewBlockChunkQuerier, func(qs []storage.ChunkQuerier) storage.ChunkQuerier {
-		return storage.NewMergeChunkQuerier(qs, nil, storage.NewConcatenatingChunkSeriesMerger())
+	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]ChunkSeries, error) {
+		return b.selectSeries(ctx, matchers, sel)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer q.Close()
-	return s.checkRead(blocks, yieldChunks(ctx, q.Select(ctx, true, hintsOf(sel), matchers...), sel.Limit, yield))
-}
-
-// checkRead names the blocks when a read fails for another reason than the caller's time, and has
-// them downloaded again by the next query: the copy on the local disk may be what is bad.
-func (s *BlockStore) checkRead(blocks []*cachedBlock, err error) error {
-	if err == nil || isContextError(err) {
-		return err
+	merged := mergeSeries(lists)
+	if sel.Limit > 0 && len(merged) > sel.Limit {
+		merged = merged[:sel.Limit]
 	}
-	for _, b := range blocks {
-		s.cache.drop(b.key)
-	}
-	return fmt.Errorf("read metric blocks: %w", err)
-}
-
-// openQueriers opens one querier for each block and merges them.
-func openQueriers[Q interface{ Close() error }](blocks []*cachedBlock, sel Select,
-	open func(tsdb.BlockReader, int64, int64) (Q, error), merge func([]Q) Q,
-) (Q, error) {
-	queriers := make([]Q, 0, len(blocks))
-	for _, b := range blocks {
-		q, err := open(b.block, sel.Start, sel.End)
-		if err != nil {
-			for _, q := range queriers {
-				_ = q.Close()
-			}
-			var none Q
-			return none, fmt.Errorf("open block %s: %w", b.key.id, err)
-		}
-		queriers = append(queriers, q)
-	}
-	return merge(queriers), nil
+	return merged, nil
 }
 
 // LabelNames implements Source.
 func (s *BlockStore) LabelNames(ctx context.Context, id string, sel Select) ([]string, error) {
-	return s.labels(ctx, id, sel, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		names, _, err := q.LabelNames(ctx, &storage.LabelHints{Limit: sel.Limit}, ms...)
-		return names, err
+	return s.labels(ctx, id, sel, (*blockIndex).LabelNames, func(ls labels.Labels, add func(string)) {
+		ls.Range(func(l labels.Label) { add(l.Name) })
 	})
 }
 
 // LabelValues implements Source.
 func (s *BlockStore) LabelValues(ctx context.Context, id, name string, sel Select) ([]string, error) {
-	return s.labels(ctx, id, sel, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		values, _, err := q.LabelValues(ctx, name, &storage.LabelHints{Limit: sel.Limit}, ms...)
-		return values, err
-	})
+	all := func(x *blockIndex, ctx context.Context, _ ...*labels.Matcher) ([]string, error) {
+		return x.LabelValues(ctx, name, nil)
+	}
+	if len(sel.Matchers) > 0 {
+		sel.Matchers = append(slices.Clone(sel.Matchers), Matcher{Type: labels.MatchNotEqual, Name: name})
+	}
+	return s.labels(ctx, id, sel, all, func(ls labels.Labels, add func(string)) { add(ls.Get(name)) })
 }
 
-func (s *BlockStore) labels(ctx context.Context, id string, sel Select, ask func(storage.Querier, []*labels.Matcher) ([]string, error)) ([]string, error) {
+// labels answers questions about labels: from the table of postings alone without matchers, otherwise
+// from the labels of the series that match.
+func (s *BlockStore) labels(ctx context.Context, id string, sel Select,
+	all func(*blockIndex, context.Context, ...*labels.Matcher) ([]string, error), of func(labels.Labels, func(string)),
+) ([]string, error) {
 	ms, err := ToMatchers(sel.Matchers)
 	if err != nil {
 		return nil, err
 	}
-	blocks, release, err := s.acquire(ctx, id, sel.Start, sel.End)
-	defer release()
-	if err != nil || len(blocks) == 0 {
-		return nil, err
-	}
-	q, err := openQueriers(blocks, sel, tsdb.NewBlockQuerier, func(qs []storage.Querier) storage.Querier {
-		return storage.NewMergeQuerier(qs, nil, storage.ChainedSeriesMerge)
+	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]string, error) {
+		if len(ms) == 0 {
+			return all(b.index(), ctx)
+		}
+		// The limit is about labels, not series.
+		found, err := b.series(ctx, ms, Select{Start: sel.Start, End: sel.End})
+		if err != nil {
+			return nil, err
+		}
+		set := map[string]struct{}{}
+		for _, f := range found {
+			of(f.labels, func(v string) { set[v] = struct{}{} })
+		}
+		names := make([]string, 0, len(set))
+		for v := range set {
+			names = append(names, v)
+		}
+		return names, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	found, err := ask(q, ms)
-	found = cloneStrings(found) // they point into the mapped index
+	found := slices.Concat(lists...)
 	slices.Sort(found)
-	return found, s.checkRead(blocks, errors.Join(err, q.Close()))
+	found = slices.Compact(found)
+	if sel.Limit > 0 && len(found) > sel.Limit {
+		found = found[:sel.Limit]
+	}
+	return found, nil
 }
 
 // Exemplars implements Source: blocks hold none.

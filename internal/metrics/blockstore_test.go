@@ -3,12 +3,14 @@ package metrics
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/thanos-io/objstore"
 	"github.com/thanos-io/thanos/pkg/block/metadata"
+
+	"github.com/hune-io/hune/internal/bucket"
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // shipBlocks writes a sample a block for n blocks and ships them.
@@ -39,8 +44,24 @@ func countOver(t *testing.T, tenant string, sources ...Source) []string {
 
 func TestStoreSetsDamagedBlocksAside(t *testing.T) {
 	damage := map[string]func(bkt objstore.Bucket, id string) error{
-		"bit in the index": func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index") },
-		"bit in a chunk":   func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/chunks/000001") },
+		"bit in the symbols":  func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index", symbolsOf) },
+		"bit in a series":     func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index", seriesOf) },
+		"bit in the postings": func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index", postingsOf) },
+		"bit in the table of contents": func(bkt objstore.Bucket, id string) error {
+			return flip(bkt, id+"/index", func(data []byte) int { return len(data) - 20 })
+		},
+		"bit in a chunk": func(bkt objstore.Bucket, id string) error {
+			return flip(bkt, id+"/chunks/000001", func([]byte) int { return 12 })
+		},
+		"index is cut off": func(bkt objstore.Bucket, id string) error {
+			return bkt.Upload(context.Background(), id+"/index", bytes.NewReader([]byte("xy")))
+		},
+		"chunks are missing": func(bkt objstore.Bucket, id string) error {
+			return bkt.Delete(context.Background(), id+"/chunks/000001")
+		},
+		"chunks are cut off": func(bkt objstore.Bucket, id string) error {
+			return bkt.Upload(context.Background(), id+"/chunks/000001", bytes.NewReader([]byte("123456789")))
+		},
 		"index is missing": func(bkt objstore.Bucket, id string) error { return bkt.Delete(context.Background(), id+"/index") },
 		"meta.json is nonsense": func(bkt objstore.Bucket, id string) error {
 			return bkt.Upload(context.Background(), id+"/meta.json", bytes.NewReader([]byte("{")))
@@ -81,7 +102,17 @@ func TestStoreSetsDamagedBlocksAside(t *testing.T) {
 	}
 }
 
-func flip(bkt objstore.Bucket, name string) error {
+// The places of a byte in parts of an index: the table of contents stands at its end.
+func symbolsOf(data []byte) int  { return tocEntry(data, 0) + 12 }
+func seriesOf(data []byte) int   { return tocEntry(data, 1) + 20 }
+func postingsOf(data []byte) int { return tocEntry(data, 4) + 16 + 9 } // behind those of all series
+
+func tocEntry(data []byte, i int) int {
+	toc := data[len(data)-6*8-4:]
+	return int(binary.BigEndian.Uint64(toc[i*8:]))
+}
+
+func flip(bkt objstore.Bucket, name string, where func(data []byte) int) error {
 	r, err := bkt.Get(context.Background(), name)
 	if err != nil {
 		return err
@@ -90,7 +121,7 @@ func flip(bkt objstore.Bucket, name string) error {
 	if err != nil {
 		return err
 	}
-	data[len(data)/2] ^= 4
+	data[where(data)] ^= 4
 	return bkt.Upload(context.Background(), name, bytes.NewReader(data))
 }
 
@@ -128,7 +159,7 @@ func TestStoreCacheIsBounded(t *testing.T) {
 	one := s.cacheSize() / 6
 	require.NoError(t, s.Close())
 
-	// A restart with less room keeps what fits, and serves it without a download.
+	// A restart with less room keeps what fits.
 	s = open(units.Base2Bytes(one*2 + one/2))
 	require.Len(t, s.cache.entries, 2)
 	require.Equal(t, []string{`{job="test"} 6`}, countOver(t, "a", s), "a query may exceed the size for a while")
@@ -159,13 +190,16 @@ func TestStoreRepairsItsCopy(t *testing.T) {
 	require.Len(t, countOver(t, "a", s), 1)
 	id := s.Blocks("a")[0].Meta.ULID
 	require.NoError(t, s.Close())
-	// The copy on the disk is cut off between two runs, or has a flipped bit.
-	for _, file := range []string{"chunks/000001", "index"} {
-		name := filepath.Join(s.opts.Dir, "a", id.String(), filepath.FromSlash(file))
+	// The index header on the disk is cut off between two runs, has a flipped bit, or is gone.
+	name := filepath.Join(s.opts.Dir, "a", id.String(), "index-header")
+	for _, damage := range []func(data []byte) error{
+		func(data []byte) error { return os.WriteFile(name, data[:len(data)-1], 0o644) },
+		func(data []byte) error { data[40] ^= 1; return os.WriteFile(name, data, 0o644) },
+		func([]byte) error { return os.Remove(name) },
+	} {
 		data, err := os.ReadFile(name)
 		require.NoError(t, err)
-		data[9] ^= 1
-		require.NoError(t, os.WriteFile(name, data[:len(data)-1], 0o644))
+		require.NoError(t, damage(data))
 		opts := s.opts
 		opts.Registerer = prometheus.NewRegistry()
 		again, err := NewBlockStore(opts)
@@ -176,22 +210,74 @@ func TestStoreRepairsItsCopy(t *testing.T) {
 	}
 }
 
-// A flipped bit that opening doesn't notice fails one query, by name; the next one downloads again.
-func TestStoreDownloadsAgainAfterAReadError(t *testing.T) {
+// badPages is a cache that returns the bytes of one object wrong.
+type badPages struct {
+	RangeReader
+	object string
+}
+
+func (b badPages) ReadRange(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	data, err := b.RangeReader.ReadRange(ctx, name, off, n)
+	if err == nil && strings.HasSuffix(name, b.object) {
+		data = bytes.Clone(data)
+		data[len(data)/2] ^= 1
+	}
+	return data, err
+}
+
+// A copy in a cache that is bad is no reason to set a block aside.
+func TestStoreAsksTheBucketWhenItsCacheIsBad(t *testing.T) {
 	bkt := objstore.NewInMemBucket()
-	shipBlocks(t, bkt, "a", 1)
-	s := newTestStore(t, bkt)
-	require.NoError(t, s.Refresh(t.Context()))
-	require.Len(t, countOver(t, "a", s), 1)
-	id := s.Blocks("a")[0].Meta.ULID
-	// In place: the file is mapped.
-	f, err := os.OpenFile(filepath.Join(s.opts.Dir, "a", id.String(), "chunks", "000001"), os.O_WRONLY, 0)
-	require.NoError(t, err)
-	_, err = f.WriteAt([]byte{0xff, 0xff}, 12)
-	require.NoError(t, errors.Join(err, f.Close()))
-	_, err = newTestEngine().Run(t.Context(), "a", &Query{Kind: Instant, Expr: "m", Start: at(0), End: at(0)}, s)
-	require.ErrorContains(t, err, "read metric blocks")
-	require.Len(t, countOver(t, "a", s), 1)
+	shipBlocks(t, bkt, "a", 2)
+	for _, object := range []string{"index", "chunks/000001"} {
+		s, err := NewBlockStore(BlockStoreOptions{Dir: t.TempDir(), Config: DefaultConfig().Store, Bucket: bkt,
+			Pages: badPages{bucket.Ranger{Bucket: bkt}, object}})
+		require.NoError(t, err)
+		require.NoError(t, s.Refresh(t.Context()))
+		require.Equal(t, []string{`{job="test"} 2`}, countOver(t, "a", s))
+		for _, b := range s.Blocks("a") {
+			require.Empty(t, b.Bad)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
+// A bucket that fails is no reason either, and the answer says that it is not there now.
+func TestStoreTellsFailuresFromDamage(t *testing.T) {
+	mem := objstore.NewInMemBucket()
+	shipBlocks(t, mem, "a", 1)
+	for after := range 6 {
+		bkt := &brokenReads{Bucket: mem, left: after}
+		s := newTestStore(t, bkt)
+		bkt.on = false
+		require.NoError(t, s.Refresh(t.Context()))
+		bkt.on = true
+		_, err := s.LabelValues(t.Context(), "a", "job", Select{Start: MinTime, End: MaxTime, Matchers: []Matcher{{Name: "job", Value: "test"}}})
+		require.Equal(t, fault.Unavailable, fault.ClassOf(err), "%v", err)
+		require.ErrorContains(t, err, "connection reset")
+		bkt.on = false
+		require.Len(t, countOver(t, "a", s), 1)
+	}
+}
+
+// brokenReads fails ranged reads after a number of them.
+type brokenReads struct {
+	objstore.Bucket
+	mu   sync.Mutex
+	on   bool
+	left int
+}
+
+func (b *brokenReads) GetRange(ctx context.Context, name string, off, n int64) (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.on {
+		if b.left == 0 {
+			return nil, errors.New("connection reset")
+		}
+		b.left--
+	}
+	return b.Bucket.GetRange(ctx, name, off, n)
 }
 
 func TestDeleteOlder(t *testing.T) {
@@ -204,7 +290,7 @@ func TestDeleteOlder(t *testing.T) {
 	for _, id := range []ulid.ULID{old, fresh} {
 		require.NoError(t, tenantBucket(bkt, "a").Upload(t.Context(), id.String()+"/index", bytes.NewReader([]byte("x"))))
 	}
-	n, err := DeleteOlder(t.Context(), bkt, "a", testNow.Add(-4*time.Hour-30*time.Minute))
+	n, err := DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(-4*time.Hour - 30*time.Minute) })
 	require.NoError(t, err)
 	require.Equal(t, 3, n, "two blocks and the remains of an upload")
 	s := newTestStore(t, bkt)
@@ -214,7 +300,7 @@ func TestDeleteOlder(t *testing.T) {
 	for name := range bkt.Objects() {
 		require.NotContains(t, name, old.String())
 	}
-	n, err = DeleteOlder(t.Context(), bkt, "a", testNow.Add(24*time.Hour))
+	n, err = DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(24 * time.Hour) })
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
 	require.NoError(t, s.Refresh(t.Context()))

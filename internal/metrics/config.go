@@ -51,9 +51,16 @@ type Config struct {
 
 // StoreConfig configures BlockStore.
 type StoreConfig struct {
-	// CacheSize bounds the disk space of downloaded blocks. Default 10GiB. Blocks in use by
-	// queries are never removed, so that it can be exceeded for a while.
+	// CacheSize bounds the disk space of index headers: of each block that was read the symbols of its
+	// index and the table of its postings. Default 10GiB. Those in use by queries are never removed, so
+	// that it can be exceeded for a while.
 	CacheSize units.Base2Bytes `yaml:"cache_size"`
+	// MaxSeries is how many series one selection may match in one block. Default 1000000. Zero sets no
+	// bound.
+	MaxSeries int `yaml:"max_series"`
+	// MaxBytes is how many bytes of chunks one selection may read from the bucket. Default 1GiB. Zero
+	// sets no bound.
+	MaxBytes units.Base2Bytes `yaml:"max_bytes"`
 }
 
 // QueryConfig configures Engine.
@@ -80,7 +87,7 @@ func DefaultConfig() Config {
 		KeepLocal:        model.Duration(time.Hour),
 		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
-		Store:            StoreConfig{CacheSize: 10 * units.GiB},
+		Store:            StoreConfig{CacheSize: 10 * units.GiB, MaxSeries: 1_000_000, MaxBytes: units.GiB},
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
@@ -111,6 +118,8 @@ func (c Config) Validate() error {
 			"metrics.external_labels: the name %q can't be used", name)
 	}
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
+	check(c.Store.MaxSeries >= 0, "metrics.store.max_series: must not be negative")
+	check(c.Store.MaxBytes >= 0, "metrics.store.max_bytes: must not be negative")
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
 	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/thanos-io/thanos/pkg/compact/downsample"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -53,7 +54,7 @@ func NewEngine(opts EngineOptions) *Engine {
 // Unprocessable for what can't be executed within the limits, Timeout and Canceled.
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
-	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), mint: q.Start, maxt: q.End}
+	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End}
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -87,7 +88,7 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 // eval runs PromQL. The query is not closed: closing would give the points of the result back to
 // a pool, and nothing else is held once it has been executed.
 func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, error) {
-	opts := promql.NewPrometheusQueryOpts(q.PerStepStats, time.Duration(q.LookbackDelta)*time.Millisecond)
+	opts := promql.NewPrometheusQueryOpts(q.PerStepStats, e.lookback(q))
 	var (
 		query promql.Query
 		err   error
@@ -112,6 +113,19 @@ func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, err
 	return &Result{Value: truncate(res.Value, q.Limit), Warnings: res.Warnings, Stats: QueryStats{
 		Samples: stats.TotalSamples, PeakSamples: int64(stats.PeakSamples), PerStep: slices.Clone(stats.TotalSamplesPerStep),
 	}}, nil
+}
+
+// lookback is how long a sample counts as current: where downsampled data may answer, long enough that
+// there is always one.
+func (e *Engine) lookback(q *Query) time.Duration {
+	if q.LookbackDelta > 0 || q.MaxResolution < downsample.ResLevel1 {
+		return time.Duration(q.LookbackDelta) * time.Millisecond
+	}
+	resolution := downsample.ResLevel1
+	if q.MaxResolution >= downsample.ResLevel2 {
+		resolution = downsample.ResLevel2
+	}
+	return max(time.Duration(e.cfg.LookbackDelta), 2*time.Duration(resolution)*time.Millisecond)
 }
 
 // truncate keeps limit series of a result (0: all).
@@ -220,6 +234,9 @@ func (r *querier) read(ctx context.Context, q *Query) (*Result, error) {
 	if q.Limit > 0 && len(merged) > q.Limit {
 		merged = merged[:q.Limit]
 	}
+	if err := resolveAggregates(merged, average); err != nil {
+		return nil, err
+	}
 	return &Result{Raw: merged}, nil
 }
 
@@ -300,6 +317,7 @@ func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
 
 // fetch collects a selection from all sources, copied and merged.
 func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
+	s.MaxResolution = r.resolution
 	lists := make([][]ChunkSeries, len(r.sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range r.sources {

@@ -14,6 +14,7 @@ type querier struct {
 	tenant     string
 	sources    []Source
 	mint, maxt int64
+	resolution int64        // the coarsest downsampled data wanted
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
 }
@@ -28,11 +29,16 @@ func (r *querier) Querier(mint, maxt int64) (storage.Querier, error) {
 // and ranges of the expression have moved. The result is sorted whether asked for or not.
 func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	s := Select{Matchers: FromMatchers(ms), Start: r.mint, End: r.maxt}
+	want := average
 	if hints != nil {
 		s.Start, s.End, s.Limit = hints.Start, hints.End, hints.Limit
 		s.SkipChunks = hints.Func == "series"
+		want = aggregateOf(hints.Func)
 	}
 	found, err := r.fetch(ctx, s)
+	if err == nil {
+		err = resolveAggregates(found, want)
+	}
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/thanos-io/objstore"
+	"github.com/thanos-io/thanos/pkg/block/metadata"
 )
 
 // The names of the external labels of every block that Hune ships.
@@ -125,7 +126,7 @@ func (t *head) shipBlock(ctx context.Context, b *tsdb.Block) error {
 	}
 	external[labelTenant], external[labelReplica] = t.tenant, t.opts.Replica
 	start := t.opts.Now()
-	size, err := uploadBlock(ctx, tenantBucket(t.opts.Bucket, t.tenant), b.Dir(), external, start)
+	size, err := uploadBlock(ctx, tenantBucket(t.opts.Bucket, t.tenant), b.Dir(), metadata.Thanos{Labels: external, Source: metadata.ReceiveSource}, start)
 	if err != nil {
 		return fmt.Errorf("upload block %s: %w", id, err)
 	}

@@ -72,12 +72,14 @@ type Matcher struct {
 }
 
 // Select asks a source for series that match all Matchers and have data in [Start, End], in
-// milliseconds. Limit bounds the series (0: no bound); SkipChunks wants labels only.
+// milliseconds. Limit bounds the series (0: no bound); SkipChunks wants labels only. MaxResolution is
+// the coarsest downsampled data wanted, in milliseconds between samples (0: raw data, where there are any).
 type Select struct {
-	Matchers   []Matcher
-	Start, End int64
-	Limit      int
-	SkipChunks bool
+	Matchers      []Matcher
+	Start, End    int64
+	Limit         int
+	SkipChunks    bool
+	MaxResolution int64
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
@@ -87,7 +89,8 @@ type ChunkSeries struct {
 	Chunks []Chunk
 }
 
-// Chunk is one encoded chunk with its inclusive time range in milliseconds.
+// Chunk is one encoded chunk with its inclusive time range in milliseconds. Of downsampled data it holds
+// aggregates (downsample.ChunkEncAggr).
 type Chunk struct {
 	MinTime, MaxTime int64
 	Encoding         chunkenc.Encoding
@@ -132,6 +135,7 @@ type Query struct {
 	Start, End      int64  // Instant: both are the evaluation time
 	Step            int64
 	LookbackDelta   int64 // 0: the engine's default
+	MaxResolution   int64 // the coarsest downsampled data to use, in milliseconds; 0: raw data
 	Limit           int   // 0: no limit
 	Label           string
 	Matchers        [][]Matcher // SeriesKind, LabelNames, LabelValues, Read, Exemplars: sets joined by or

@@ -70,7 +70,7 @@ func answers(t require.TestingT, e *Engine, sources ...Source) []string {
 	return out
 }
 
-// Head, block, and head with block: one answer, wherever cuts fall.
+// Head, block, head with block, and what compaction makes of blocks: one answer, wherever cuts fall.
 func TestHeadEqualsBlocks(t *testing.T) {
 	e := newTestEngine()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -105,5 +105,13 @@ func TestHeadEqualsBlocks(t *testing.T) {
 		require.NoError(rt, cut.Flush(testContext))
 		require.NoError(rt, store.Refresh(testContext))
 		require.Equal(rt, want, answers(rt, e, store), "blocks of the bucket alone")
+
+		shop := newShop(t, bkt, 0)
+		shop.now = testNow.Add(30 * 24 * time.Hour)
+		_, err = shop.Round(testContext, "a")
+		require.NoError(rt, err)
+		require.NoError(rt, store.Refresh(testContext))
+		require.LessOrEqual(rt, len(store.active["a"]), 1)
+		require.Equal(rt, want, answers(rt, e, store), "compacted")
 	})
 }

@@ -34,8 +34,9 @@ const maxMetaSize = 16 << 20
 
 // uploadBlock copies the TSDB block in dir to the bucket and reads everything back: when it
 // returns without an error, the bytes in the bucket are those on the disk. It can be repeated; what is
-// there already and right is not sent again. It returns the size of the block.
-func uploadBlock(ctx context.Context, bkt objstore.Bucket, dir string, external map[string]string, now time.Time) (int64, error) {
+// there already and right is not sent again. section says of the Thanos section of meta.json what the
+// files don't. It returns the size of the block.
+func uploadBlock(ctx context.Context, bkt objstore.Bucket, dir string, section metadata.Thanos, now time.Time) (int64, error) {
 	meta, err := metadata.ReadFromDir(dir)
 	if err != nil {
 		return 0, fmt.Errorf("read meta.json: %w", err)
@@ -50,10 +51,9 @@ func uploadBlock(ctx context.Context, bkt objstore.Bucket, dir string, external 
 			return 0, err
 		}
 	}
-	meta.Thanos = metadata.Thanos{
-		Version: metadata.ThanosVersion1, Labels: external, Source: metadata.ReceiveSource,
-		Files: append(slices.Clone(files), metadata.File{RelPath: metadata.MetaFilename}), UploadTime: now.UTC(),
-	}
+	meta.Thanos = section
+	meta.Thanos.Version, meta.Thanos.UploadTime = metadata.ThanosVersion1, now.UTC()
+	meta.Thanos.Files = append(slices.Clone(files), metadata.File{RelPath: metadata.MetaFilename})
 	for _, f := range files {
 		if segment, ok := strings.CutPrefix(f.RelPath, "chunks/"); ok {
 			meta.Thanos.SegmentFiles = append(meta.Thanos.SegmentFiles, segment)
@@ -217,10 +217,10 @@ func listBlocks(ctx context.Context, bkt objstore.BucketReader) ([]ulid.ULID, er
 	return ids, err
 }
 
-// DeleteOlder deletes the tenant's blocks that end at or before the given time, and counts them. A
-// block that can't be read is left alone. meta.json goes first, so that an interrupted deletion
+// DeleteOlder deletes the tenant's blocks that end at or before the time that before gives for their
+// resolution (zero: none), and counts them. A block that can't be read is left alone. meta.json goes first, so that an interrupted deletion
 // leaves no block that looks whole.
-func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before time.Time) (int, error) {
+func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before func(resolution int64) time.Time) (int, error) {
 	b := tenantBucket(bkt, tenant)
 	ids, err := listBlocks(ctx, b)
 	if err != nil {
@@ -234,7 +234,7 @@ func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before
 		case err != nil && b.IsObjNotFoundErr(err):
 			// Being uploaded, or left by an interrupted deletion. What is older than the blocks
 			// that would be deleted anyway can't be an upload of today.
-			if !ulid.Time(id.Time()).Before(before) {
+			if !ulid.Time(id.Time()).Before(before(0)) {
 				continue
 			}
 		case err != nil:
@@ -242,7 +242,7 @@ func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before
 				errs = append(errs, fmt.Errorf("read block %s: %w", id, err))
 			}
 			continue
-		case meta.MaxTime > before.UnixMilli():
+		case before(meta.Thanos.Downsample.Resolution).IsZero() || meta.MaxTime > before(meta.Thanos.Downsample.Resolution).UnixMilli():
 			continue
 		}
 		if err := deleteBlock(ctx, b, id); err != nil {
@@ -269,6 +269,17 @@ func deleteBlock(ctx context.Context, bkt objstore.Bucket, id ulid.ULID) error {
 	if err != nil {
 		return err
 	}
+	// The mark goes last: as long as it is there, an interrupted deletion is taken up again.
+	isMark := func(name string) bool { return path.Base(name) == metadata.DeletionMarkFilename }
+	slices.SortStableFunc(names, func(a, b string) int {
+		switch {
+		case isMark(a) == isMark(b):
+			return 0
+		case isMark(a):
+			return 1
+		}
+		return -1
+	})
 	for _, name := range names {
 		if err := bkt.Delete(ctx, name); err != nil && !bkt.IsObjNotFoundErr(err) {
 			return err

@@ -142,8 +142,13 @@ func (a *API) globalURL() v1.GlobalURLOptions {
 func (a *API) Register(mux *http.ServeMux) {
 	router := route.New()
 	a.v1.Register(router.WithPrefix("/api/v1"))
+	for _, path := range []string{"query", "query_range"} {
+		mux.Handle("GET /api/v1/"+path, withResolution(router))
+		mux.Handle("POST /api/v1/"+path, withResolution(router))
+		mux.Handle("OPTIONS /api/v1/"+path, router)
+	}
 	for _, path := range []string{
-		"query", "query_range", "query_exemplars", "format_query", "parse_query", "labels", "series",
+		"query_exemplars", "format_query", "parse_query", "labels", "series",
 	} {
 		mux.Handle("GET /api/v1/"+path, router)
 		mux.Handle("POST /api/v1/"+path, router)

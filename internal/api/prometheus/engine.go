@@ -57,15 +57,15 @@ func (u unavailable) Unwrap() []error { return []error{u.error, tsdb.ErrNotReady
 // engine implements promql.QueryEngine by running every query as a job.
 type engine struct{ api *API }
 
-func (e engine) NewInstantQuery(_ context.Context, _ storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
-	return e.query(metrics.Instant, opts, qs, ts, ts, 0)
+func (e engine) NewInstantQuery(ctx context.Context, _ storage.Queryable, opts promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {
+	return e.query(ctx, metrics.Instant, opts, qs, ts, ts, 0)
 }
 
-func (e engine) NewRangeQuery(_ context.Context, _ storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, step time.Duration) (promql.Query, error) {
-	return e.query(metrics.Range, opts, qs, start, end, step)
+func (e engine) NewRangeQuery(ctx context.Context, _ storage.Queryable, opts promql.QueryOpts, qs string, start, end time.Time, step time.Duration) (promql.Query, error) {
+	return e.query(ctx, metrics.Range, opts, qs, start, end, step)
 }
 
-func (e engine) query(kind metrics.QueryKind, opts promql.QueryOpts, qs string, start, end time.Time, step time.Duration) (promql.Query, error) {
+func (e engine) query(ctx context.Context, kind metrics.QueryKind, opts promql.QueryOpts, qs string, start, end time.Time, step time.Duration) (promql.Query, error) {
 	expr, err := parser.ParseExpr(qs)
 	if err != nil {
 		return nil, err
@@ -76,6 +76,9 @@ func (e engine) query(kind metrics.QueryKind, opts promql.QueryOpts, qs string, 
 	q := &metrics.Query{Kind: kind, Expr: qs, Start: start.UnixMilli(), End: end.UnixMilli(), Step: step.Milliseconds()}
 	if kind == metrics.Range && q.Step == 0 {
 		return nil, errors.New("query resolution step is shorter than a millisecond")
+	}
+	if r, ok := ctx.Value(resolutionKey{}).(resolution); ok {
+		q.MaxResolution = r.of(step).Milliseconds()
 	}
 	if opts != nil {
 		q.PerStepStats = opts.EnablePerStepStats()
