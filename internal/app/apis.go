@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hune-io/hune/internal/api/body"
+	"github.com/hune-io/hune/internal/api/complete"
 	"github.com/hune-io/hune/internal/api/jaeger"
 	"github.com/hune-io/hune/internal/api/loki"
 	"github.com/hune-io/hune/internal/api/otlp"
@@ -109,6 +110,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	jaegerAPI.Register(a.mux, "/jaeger")
 	jaegerAPI.RegisterGRPC(a.grpc)
 	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
+	complete.Register(a.mux)
 	related.New(related.Options{Runner: runner, Logger: a.logger}).Register(a.mux)
 
 	external, err := a.externalURL()

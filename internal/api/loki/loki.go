@@ -120,8 +120,6 @@ func (h *Handler) Routes() map[string]http.Handler {
 		"GET /loki/api/v1/status/buildinfo": http.HandlerFunc(h.buildInfo),
 		"/loki/api/v1/format_query":         http.HandlerFunc(h.formatQuery),
 		"GET /config/tenant/v1/limits":      plainErrors(h.tenantLimits),
-		"GET /api/hune/v1/complete":         plainErrors(h.complete),
-		"POST /api/hune/v1/complete":        plainErrors(h.complete),
 	}
 	if h.o.Pusher != nil {
 		routes["POST /loki/api/v1/push"] = http.HandlerFunc(h.push)

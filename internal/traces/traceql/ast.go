@@ -167,6 +167,9 @@ const (
 
 var scopeNames = [...]string{"", "span", "resource", "event", "link", "instrumentation"}
 
+// String returns the name of the scope as a query has it; ScopeNone has none.
+func (s Scope) String() string { return scopeNames[s] }
+
 func (s Scope) tagScope() traces.TagScope { return traces.TagScope(scopeNames[s]) }
 
 // Intrinsic is a property that every span, trace, event or link has.

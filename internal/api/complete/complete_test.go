@@ -1,4 +1,4 @@
-package loki
+package complete
 
 import (
 	"net/http"
@@ -11,7 +11,8 @@ import (
 )
 
 func TestComplete(t *testing.T) {
-	h := New(Options{})
+	h := http.NewServeMux()
+	Register(h)
 	ask := func(method, params string) (int, string) {
 		r := httptest.NewRequest(http.MethodGet, "/api/hune/v1/complete?"+params, nil)
 		if method == http.MethodPost {
@@ -39,16 +40,26 @@ func TestComplete(t *testing.T) {
 		require.Equal(t, 200, status)
 		require.Contains(t, answer, `"faults":[]`)
 	}
+	for q, want := range map[string]string{
+		`{ span.ht`:                   `{"faults":[{"message":"syntax error: unexpected $end","from":9,"to":9,"line":1,"column":10}],"wants":[{"kind":"attribute","label":"span"}],"prefix":"ht","from":7,"to":9}`,
+		"{ } |\n cuont() > 2":         `"line":2,"column":2`,
+		`{ resource.service.name = "`: `{"kind":"value","label":"resource.service.name"}`,
+		`{ status = `:                 `{"kind":"value","text":"error"}`,
+	} {
+		status, answer := ask(http.MethodGet, "signal=traces&"+query(q))
+		require.Equal(t, 200, status)
+		require.Contains(t, answer, want)
+	}
 	for params, want := range map[string]struct {
 		status int
 		text   string
 	}{
-		"query=x&cursor=2":                      {400, `cursor "2" is no byte offset of a character of the query`},
-		"query=x&cursor=-1":                     {400, `cursor "-1" is no byte offset of a character of the query`},
-		"query=x&cursor=one":                    {400, `cursor "one" is no byte offset of a character of the query`},
-		query("é") + "&cursor=1":                {400, `cursor "1" is no byte offset of a character of the query`},
-		"query=x&signal=logz":                   {400, `signal "logz" is not logs, traces or metrics`},
-		"query=x&signal=traces":                 {501, "completion of queries of traces is not supported yet"},
+		"query=x&cursor=2":                      {400, `cursor \"2\" is no byte offset of a character of the query`},
+		"query=x&cursor=-1":                     {400, `cursor \"-1\" is no byte offset of a character of the query`},
+		"query=x&cursor=one":                    {400, `cursor \"one\" is no byte offset of a character of the query`},
+		query("é") + "&cursor=1":                {400, `cursor \"1\" is no byte offset of a character of the query`},
+		"query=x&signal=logz":                   {400, `signal \"logz\" is not logs or traces`},
+		"query=x&signal=metrics":                {400, `signal \"metrics\" is not logs or traces`},
 		"query=" + strings.Repeat("(", 200_000): {200, ""},
 	} {
 		status, answer := ask(http.MethodPost, params)
