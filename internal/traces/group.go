@@ -278,15 +278,6 @@ func (g *group) id(trace int) (id ID) {
 // loadIDs reads the trace IDs.
 func (g *group) loadIDs(ctx context.Context) error { return g.load(ctx, nil, g.dir.idBlob()) }
 
-// times decodes the starts and durations of the spans of a chunk, whose blobs have been loaded. Starts are
-// relative, as they are stored.
-func (g *group) times(chunk int) (start, duration []int64, err error) {
-	if start, err = g.chunkInts(nil, chunk, 0); err == nil {
-		duration, err = g.chunkInts(nil, chunk, 1)
-	}
-	return start, duration, err
-}
-
 // chunkInts decodes the starts (0) or durations (1) of a chunk into the memory of dst.
 func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
 	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])

@@ -163,6 +163,13 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 		}
 	}
 	rows := g.rows(among)
+	var own []int // in one request
+	for row := rows.Next(0); row >= 0; row = rows.Next((row/chunkSpans + 1) * chunkSpans) {
+		own = append(own, g.dir.chunkBlob(row/chunkSpans)+1)
+	}
+	if err := g.load(ctx, nil, own...); err != nil {
+		return RowSet{}, err
+	}
 	out := block.NewBitmap(g.entry.spans)
 	var duration []int64
 	for chunk := range chunkCount(g.entry.spans) {
@@ -172,7 +179,7 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 			continue
 		}
 		var err error
-		if duration, err = g.durations(ctx, duration, chunk); err != nil {
+		if duration, err = g.chunkInts(duration, chunk, 1); err != nil {
 			return RowSet{}, err
 		}
 		for row := rows.Next(from); row >= 0 && row < to; row = rows.Next(row + 1) {
@@ -182,15 +189,6 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 		}
 	}
 	return bitSet(out), nil
-}
-
-// durations reads the durations of a chunk into the memory of dst.
-func (g *group) durations(ctx context.Context, dst []int64, chunk int) ([]int64, error) {
-	at := g.dir.chunkBlob(chunk) + 1
-	if err := g.load(ctx, nil, at); err != nil {
-		return nil, err
-	}
-	return g.chunkInts(dst, chunk, 1)
 }
 
 // addValues adds the values of an attribute in one scope, or of an intrinsic.

@@ -70,7 +70,8 @@ type spanReader struct {
 	columns                             []*valueColumn // nil: not needed
 	rest                                [tagPlaces]*storedTexts
 	cursors                             [tagPlaces]rankCursor
-	chunk                               int // that is decoded, -1
+	ranked                              bool // values of spans are found by their ranks
+	chunk                               int  // that is decoded, -1
 	start, duration                     []int64
 	ids                                 []byte
 	nextLoose                           int
@@ -196,11 +197,14 @@ func (r *spanReader) open() error {
 		r.cursors[place] = rankCursor{ranks: make([]int, len(g.dir.columns)+1), hist: make([]int, len(g.dir.shapes))}
 	}
 	r.columns = make([]*valueColumn, len(g.dir.columns))
+	r.ranked = r.needs == nil || r.rest[onSpan] != nil
 	for c := range r.columns {
 		if !r.needs.column(&g.dir.columns[c]) || r.err != nil {
 			continue
 		}
 		r.columns[c], r.err = g.openColumn(c, r.bulk)
+		def := &g.dir.columns[c]
+		r.ranked = r.ranked || def.place == onSpan && (def.kind == kindPlain || def.kind == kindTable || def.except > 0)
 	}
 	if err := g.r.Err(); err != nil && r.err == nil {
 		r.err = g.corrupt("columns", err)
@@ -276,7 +280,7 @@ func (r *spanReader) childShapes(fix, n int) []int64 {
 func (r *spanReader) checkValues() error {
 	need := make([]int, len(r.dir.columns)+1)
 	for place := range tagPlaces {
-		if !r.needs.place(place) {
+		if !r.needs.place(place) || place == onSpan && !r.ranked {
 			continue
 		}
 		rest := 0
@@ -300,7 +304,7 @@ func (r *spanReader) checkValues() error {
 		}
 	}
 	for c, v := range r.columns {
-		if v != nil && need[c+1] != v.values {
+		if v != nil && need[c+1] != v.values && (v.place != onSpan || r.ranked) {
 			return r.corrupt("shapes", errValues)
 		}
 	}
@@ -343,6 +347,10 @@ func (r *spanReader) shapeOf(place, row int) int {
 // advance moves a cursor to a row.
 func (r *spanReader) advance(place, row int) {
 	c := &r.cursors[place]
+	if place == onSpan && !r.ranked {
+		c.row = row
+		return
+	}
 	for ; c.row < row; c.row++ {
 		s := r.shapeOf(place, c.row)
 		if c.hist[s] == 0 {
@@ -417,7 +425,6 @@ func (r *spanReader) trace(t int) (*Trace, error) {
 	if lo < r.cursors[onSpan].row {
 		r.rewind()
 	}
-	r.advance(onSpan, lo)
 	var slab slab[Attribute]
 	spans := make([]Span, hi-lo)
 	out := &Trace{ID: r.id(t), Spans: make([]*Span, hi-lo)}
@@ -431,17 +438,28 @@ func (r *spanReader) trace(t int) (*Trace, error) {
 			return nil, err
 		}
 		s.Order = uint32(r.order.at(lo+i) + int64(i))
-		s.Attributes = r.take(onSpan, t, slab.alloc)
-		r.events(lo+i, s, slab.alloc)
-		r.links(lo+i, s, slab.alloc)
-	}
-	if err := r.r.Err(); err != nil && r.err == nil {
-		r.err = r.corrupt("columns", err)
+		r.lists(lo+i, t, s, slab.alloc)
 	}
 	if !slices.IsSortedFunc(out.Spans, compareSpans) {
 		slices.SortFunc(out.Spans, compareSpans)
 	}
-	return out, r.err
+	return out, r.failure()
+}
+
+// failure returns what went wrong while columns were read.
+func (r *spanReader) failure() error {
+	if err := r.r.Err(); err != nil && r.err == nil {
+		r.err = r.corrupt("columns", err)
+	}
+	return r.err
+}
+
+// lists sets the attributes, events and links of a span, of rows that ascend.
+func (r *spanReader) lists(row, trace int, s *Span, alloc func(int) []Attribute) {
+	r.advance(onSpan, row)
+	s.Attributes = r.take(onSpan, trace, alloc)
+	r.events(row, s, alloc)
+	r.links(row, s, alloc)
 }
 
 // rewind goes back to the first trace.
@@ -455,17 +473,29 @@ func (r *spanReader) rewind() {
 	r.nextLoose = 0
 }
 
+// turn decodes the chunk of a row.
+func (r *spanReader) turn(row int) (err error) {
+	chunk := row / chunkSpans
+	if chunk == r.chunk {
+		return nil
+	}
+	if r.start, err = r.chunkInts(r.start, chunk, 0); err != nil {
+		return err
+	}
+	if r.duration, err = r.chunkInts(r.duration, chunk, 1); err != nil {
+		return err
+	}
+	if r.ids, err = r.spanIDs(chunk); err != nil {
+		return err
+	}
+	r.chunk = chunk
+	return nil
+}
+
 // span sets all of a span but its lists.
 func (r *spanReader) span(row, trace int, s *Span) error {
-	if chunk := row / chunkSpans; chunk != r.chunk {
-		var err error
-		if r.start, r.duration, err = r.times(chunk); err != nil {
-			return err
-		}
-		if r.ids, err = r.spanIDs(chunk); err != nil {
-			return err
-		}
-		r.chunk = chunk
+	if err := r.turn(row); err != nil {
+		return err
 	}
 	at := row % chunkSpans
 	copy(s.ID[:], r.ids[8*at:])
@@ -481,13 +511,21 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 		r.nextLoose++
 	}
 	r.parents = append(r.parents[:depth+1], parent{s.ID, s.Start})
-	c := &r.dir.classes[r.class[row]]
-	s.Kind, s.Status = c.kind, c.status
+	return r.describe(row, s)
+}
+
+// nameOf returns the name of a span.
+func (r *spanReader) nameOf(row int) string {
 	if r.dir.classNames {
-		s.Name = r.dir.names[c.name]
-	} else {
-		s.Name = r.name.at(row)
+		return r.dir.names[r.dir.classes[r.class[row]].name]
 	}
+	return r.name.at(row)
+}
+
+// describe sets what doesn't depend on other spans.
+func (r *spanReader) describe(row int, s *Span) error {
+	c := &r.dir.classes[r.class[row]]
+	s.Kind, s.Status, s.Name = c.kind, c.status, r.nameOf(row)
 	scope := c.scope
 	if !r.dir.classScopes {
 		scope = int(r.scope.at(row))

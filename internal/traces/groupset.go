@@ -161,6 +161,8 @@ type groupCursor struct {
 	wanted []int    // ordinals that are not built yet, oldest first
 	built  []*Trace // oldest first
 	batch  int
+	chosen Chosen // what the question's own filter said
+	whole  []bool // traces of which it doesn't say which spans match, nil: none
 }
 
 // The traces that a cursor builds at once: few at first, since a search wants few.
@@ -312,11 +314,11 @@ func (w *groupWalk) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := w.choose(ctx, g)
+	c := &groupCursor{g: g, batch: firstBatch}
+	wanted, err := w.choose(ctx, c)
 	if err != nil {
 		return err
 	}
-	c := &groupCursor{g: g, batch: firstBatch}
 	for t, is := range wanted {
 		if is {
 			c.wanted = append(c.wanted, t)
@@ -330,11 +332,12 @@ func (w *groupWalk) enter(ctx context.Context) error {
 }
 
 // choose returns which traces of a row group are answered.
-func (w *groupWalk) choose(ctx context.Context, g *group) ([]bool, error) {
+func (w *groupWalk) choose(ctx context.Context, c *groupCursor) ([]bool, error) {
+	g := c.g
 	wanted := make([]bool, g.entry.traces)
 	if w.q.overlaps(g.entry.minStart, g.entry.maxEnd) {
 		if w.q.Groups != nil {
-			return w.ask(ctx, g, wanted)
+			return w.ask(ctx, c, wanted)
 		}
 		if err := g.spine(ctx); err != nil {
 			return nil, err
@@ -366,7 +369,8 @@ func (w *groupWalk) always(g *group, wanted []bool) []bool {
 }
 
 // ask lets the question's own filter decide.
-func (w *groupWalk) ask(ctx context.Context, g *group, wanted []bool) ([]bool, error) {
+func (w *groupWalk) ask(ctx context.Context, c *groupCursor, wanted []bool) ([]bool, error) {
+	g := c.g
 	var apart []bool
 	for _, list := range [][]int{w.also[g.i], w.skip[g.i]} {
 		for _, t := range list {
@@ -380,16 +384,14 @@ func (w *groupWalk) ask(ctx context.Context, g *group, wanted []bool) ([]bool, e
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range chosen {
-		wanted[t] = true
-	}
-	if len(chosen) == 0 {
+	if len(chosen.Traces) == 0 {
 		return w.always(g, wanted), nil
 	}
+	c.chosen, c.whole = chosen, apart
 	if err := g.spine(ctx); err != nil {
 		return nil, err
 	}
-	for _, t := range chosen {
+	for _, t := range chosen.Traces {
 		wanted[t] = w.q.overlaps(g.starts[t], g.ends[t])
 	}
 	return w.always(g, wanted), nil
@@ -422,11 +424,7 @@ func (c *groupCursor) pop(ctx context.Context, needs *Needs) (*Trace, error) {
 		if from < c.batch {
 			from = 0 // opening the columns once more would cost more than the rest
 		}
-		err := c.g.build(ctx, c.wanted[from:], needs, func(t *Trace) bool {
-			c.built = append(c.built, t)
-			return true
-		})
-		if err != nil {
+		if err := c.build(ctx, c.wanted[from:], needs); err != nil {
 			return nil, err
 		}
 		c.wanted = c.wanted[:from]

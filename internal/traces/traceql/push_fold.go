@@ -25,24 +25,24 @@ func newFold(p *program, acc accumulator, w window, seen *traces.Inspected, chec
 	return &foldGroups{p.stages, g, w, seen, check}
 }
 
-func (f *foldGroups) Group(ctx context.Context, g *traces.RowGroup) ([]int, error) {
+func (f *foldGroups) Group(ctx context.Context, g *traces.RowGroup) (none traces.Chosen, err error) {
 	p := pusher{ctx: ctx, g: g}
 	b, err := p.stages(f.stages, everything)
 	if err != nil || b.rows.IsNone() {
-		return nil, err
+		return none, err
 	}
 	labels, ok, err := f.labels(&p)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if !ok || !b.exact {
-		return g.TracesOf(ctx, b.rows)
+		return chooseTraces(ctx, g, b)
 	}
 	one := groupFold{foldGroups: f, pusher: &p, rows: b.rows, labels: labels}
 	if err := one.run(); err != nil {
-		return nil, err
+		return none, err
 	}
-	return nil, f.check()
+	return none, f.check()
 }
 
 // classLabels are the values of the `by` attributes of each class, and of each resource that its spans may have.
