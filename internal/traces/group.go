@@ -48,6 +48,9 @@ func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*gr
 	return &group{store: store, i: i, entry: e, dir: d, r: column.NewReader(d.page), own: map[int][]byte{}}, nil
 }
 
+// release ends the use of g: numbers of its columns are no longer valid, traces that were built of it are.
+func (g *group) release() { g.r.Release() }
+
 func (g *group) corrupt(what string, err error) error {
 	if block.IsCorruption(err) {
 		return err
@@ -132,10 +135,16 @@ func (g *group) fixed(list ...int) []*column.Column {
 // numbers are shared.
 func (g *group) ints(fix, n int) []int64 {
 	if g.dir.fixed[fix] < 0 {
+		if n <= len(zeros) {
+			return zeros[:n:n]
+		}
 		return make([]int64, n)
 	}
 	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
 }
+
+// zeros are the numbers of columns that aren't stored; nobody writes them.
+var zeros [1 << 15]int64
 
 // numbers are a fixed column of numbers; nil: all are zero.
 type numbers []int64

@@ -75,6 +75,7 @@ func (s *groupSet) join(ctx context.Context, places []tracePlace, id ID, needs *
 			}
 			return true
 		})
+		g.release()
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +138,11 @@ func joinPieces(pieces []Piece) []Piece {
 func (s *groupSet) SelectTraces(ctx context.Context, q Select) iter.Seq2[*Trace, error] {
 	return func(yield func(*Trace, error) bool) {
 		w := groupWalk{groupSet: s, q: &q, tests: compileConditions(q)}
-		if err := w.run(ctx, yield); err != nil {
+		err := w.run(ctx, yield)
+		for _, c := range w.open {
+			c.g.release()
+		}
+		if err != nil {
 			yield(nil, err)
 		}
 	}
@@ -257,6 +262,7 @@ func (w *groupWalk) next(ctx context.Context) (*Trace, error) {
 			return nil, err
 		}
 		if len(w.open[best].wanted)+len(w.open[best].built) == 0 {
+			w.open[best].g.release()
 			w.open = slices.Delete(w.open, best, best+1)
 		}
 		return t, nil
@@ -328,6 +334,7 @@ func (w *groupWalk) enter(ctx context.Context) error {
 		w.open = append(w.open, c)
 		return g.spine(ctx)
 	}
+	g.release()
 	return nil
 }
 
