@@ -297,6 +297,16 @@ func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
 	return dst, nil
 }
 
+// viewChunk is chunkInts for who needs few of the numbers; the view before gives its memory.
+func (g *group) viewChunk(before *block.IntsView, chunk, which int) (block.IntsView, error) {
+	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])
+	v := block.ViewInts(d, before.Scratch(), min(chunkSpans, g.entry.spans-chunk*chunkSpans))
+	if err := d.Finish(); err != nil {
+		return block.IntsView{}, g.corrupt("times", err)
+	}
+	return v, nil
+}
+
 // spanIDs returns the span IDs of a chunk, whose blobs have been loaded.
 func (g *group) spanIDs(chunk int) ([]byte, error) {
 	b := g.own[g.dir.chunkBlob(chunk)+2]

@@ -77,6 +77,7 @@ type extractor struct {
 	shown    []shownSpan    // of the trace at hand
 	services []ServiceStats // of the trace at hand
 	seen     []int          // services that have spans
+	slab     slab[Attribute]
 }
 
 // shownSpan is a span that matched.
@@ -124,10 +125,9 @@ func (x *extractor) trace(t int) (*Trace, error) {
 	}
 	out := &Trace{ID: x.id(t), Extract: e, Spans: make([]*Span, len(x.shown))}
 	spans := make([]Span, len(x.shown))
-	var slab slab[Attribute]
 	for i, s := range x.shown {
 		out.Spans[i] = &spans[i]
-		if err := x.show(&spans[i], t, s, slab.alloc); err != nil {
+		if err := x.show(&spans[i], t, s); err != nil {
 			return nil, err
 		}
 	}
@@ -184,7 +184,7 @@ func (x *extractor) choose(t int) error {
 			return err
 		}
 		depth := x.depths[row]
-		start := x.up[depth] + uint64(x.start[row%chunkSpans])
+		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
 		x.up = append(x.up[:depth+1], start)
 		if x.chosen.Matched.Get(row) {
 			x.shown = append(x.shown, shownSpan{row, start, x.order.at(row) + int64(row-x.first[t])})
@@ -194,16 +194,16 @@ func (x *extractor) choose(t int) error {
 }
 
 // show builds a span, of rows that ascend.
-func (x *extractor) show(s *Span, trace int, at shownSpan, alloc func(int) []Attribute) error {
+func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	if err := x.turn(at.row); err != nil {
 		return err
 	}
 	copy(s.ID[:], x.ids[8*(at.row%chunkSpans):])
-	s.Start, s.End = at.start, at.start+uint64(x.duration[at.row%chunkSpans])
+	s.Start, s.End = at.start, at.start+uint64(x.duration.At(at.row%chunkSpans))
 	s.Order = uint32(at.order)
 	if err := x.describe(at.row, s); err != nil {
 		return err
 	}
-	x.lists(at.row, trace, s, alloc)
+	x.lists(at.row, trace, s, x.slab.alloc)
 	return nil
 }

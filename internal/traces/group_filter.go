@@ -171,21 +171,30 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 		return RowSet{}, err
 	}
 	out := block.NewBitmap(g.entry.spans)
-	var duration []int64
-	for chunk := range chunkCount(g.entry.spans) {
-		from := chunk * chunkSpans
-		to := min(from+chunkSpans, g.entry.spans)
-		if next := rows.Next(from); next < 0 || next >= to {
-			continue
-		}
-		var err error
-		if duration, err = g.chunkInts(duration, chunk, 1); err != nil {
-			return RowSet{}, err
-		}
-		for row := rows.Next(from); row >= 0 && row < to; row = rows.Next(row + 1) {
-			if test(max(duration[row-from], 0)) {
-				out.Set(row)
+	var view block.IntsView
+	var all []int64
+	chunk := -1
+	for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
+		if c := row / chunkSpans; c != chunk {
+			var err error
+			if among.all {
+				all, err = g.chunkInts(all, c, 1)
+			} else {
+				view, err = g.viewChunk(&view, c, 1)
 			}
+			if err != nil {
+				return RowSet{}, err
+			}
+			chunk = c
+		}
+		ns := int64(0)
+		if among.all {
+			ns = all[row%chunkSpans]
+		} else {
+			ns = view.At(row % chunkSpans)
+		}
+		if test(max(ns, 0)) {
+			out.Set(row)
 		}
 	}
 	return bitSet(out), nil

@@ -72,7 +72,7 @@ type spanReader struct {
 	cursors                             [tagPlaces]rankCursor
 	ranked                              bool // values of spans are found by their ranks
 	chunk                               int  // that is decoded, -1
-	start, duration                     []int64
+	start, duration                     block.IntsView
 	ids                                 []byte
 	nextLoose                           int
 	childAt                             [tagPlaces]struct{ span, child int }
@@ -376,6 +376,20 @@ func (r *spanReader) advance(place, row int) {
 	c.seen = c.seen[:0]
 }
 
+// wanted returns how many attributes of a shape are needed.
+func (r *spanReader) wanted(shape []uint32) int {
+	if r.needs == nil {
+		return len(shape)
+	}
+	n := 0
+	for _, c := range shape {
+		if c == 0 || r.columns[c-1] != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // take returns the attributes of the row that the cursor is at, and moves it on.
 func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attribute {
 	c := &r.cursors[place]
@@ -389,8 +403,12 @@ func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attri
 	if place == onSpan {
 		class = r.class[row]
 	}
+	want := r.wanted(shape)
+	if want == 0 && !r.ranked {
+		return nil
+	}
 	var rest *block.Decoder
-	out := alloc(len(shape))
+	out := alloc(want)
 	n := 0
 	for _, col := range shape {
 		if col == 0 {
@@ -479,10 +497,10 @@ func (r *spanReader) turn(row int) (err error) {
 	if chunk == r.chunk {
 		return nil
 	}
-	if r.start, err = r.chunkInts(r.start, chunk, 0); err != nil {
+	if r.start, err = r.viewChunk(&r.start, chunk, 0); err != nil {
 		return err
 	}
-	if r.duration, err = r.chunkInts(r.duration, chunk, 1); err != nil {
+	if r.duration, err = r.viewChunk(&r.duration, chunk, 1); err != nil {
 		return err
 	}
 	if r.ids, err = r.spanIDs(chunk); err != nil {
@@ -501,8 +519,8 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 	copy(s.ID[:], r.ids[8*at:])
 	depth := int(r.depths[row])
 	up := &r.parents[depth]
-	s.Start = up.start + uint64(r.start[at])
-	s.End = s.Start + uint64(r.duration[at])
+	s.Start = up.start + uint64(r.start.At(at))
+	s.End = s.Start + uint64(r.duration.At(at))
 	s.ParentID = up.id
 	if depth == 0 && r.nextLoose < len(r.loose) && r.loose[r.nextLoose] == int64(row) {
 		if copy(s.ParentID[:], r.looseParent.at(r.nextLoose)) != len(s.ParentID) {

@@ -375,16 +375,15 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, 
 		return err
 	}
 	chunk := -1
-	var start []int64
-	duration := make([]int64, chunkSpans)
+	var start, duration block.IntsView
 	var up []uint64
 	for _, t := range traces {
 		up = append(up[:0], g.starts[t])
 		for row := g.first[t]; row < g.first[t+1]; row++ {
 			if c := row / chunkSpans; c != chunk {
 				var err error
-				if start, err = g.chunkInts(start, c, 0); err == nil && durations {
-					duration, err = g.chunkInts(duration, c, 1)
+				if start, err = g.viewChunk(&start, c, 0); err == nil && durations {
+					duration, err = g.viewChunk(&duration, c, 1)
 				}
 				if err != nil {
 					return err
@@ -392,9 +391,13 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, 
 				chunk = c
 			}
 			depth := g.depths[row]
-			at := up[depth] + uint64(start[row%chunkSpans])
+			at := up[depth] + uint64(start.At(row%chunkSpans))
 			up = append(up[:depth+1], at)
-			visit(row, at, max(duration[row%chunkSpans], 0))
+			ns := int64(0)
+			if durations {
+				ns = duration.At(row % chunkSpans)
+			}
+			visit(row, at, max(ns, 0))
 		}
 	}
 	return nil
