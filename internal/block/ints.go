@@ -291,15 +291,23 @@ func unplane(dst []int64, p []byte, base int64, width int) {
 		}
 		return
 	}
-	clear(dst)
-	for b := range width {
+	if width == 3 {
+		a, b, c := p[:m], p[m:][:m], p[2*m:][:m]
+		for i := range dst {
+			dst[i] = base + int64(uint32(a[i])|uint32(b[i])<<8|uint32(c[i])<<16)
+		}
+		return
+	}
+	// Four planes at a time: going through memory for each one costs more than what it holds.
+	a, b, c, d := p[:m], p[m:][:m], p[2*m:][:m], p[3*m:][:m]
+	for i := range dst {
+		dst[i] = base + int64(uint32(a[i])|uint32(b[i])<<8|uint32(c[i])<<16|uint32(d[i])<<24)
+	}
+	for b := 4; b < width; b++ {
 		plane := p[b*m:][:m]
 		for i := range dst {
-			dst[i] |= int64(plane[i]) << (8 * b)
+			dst[i] += int64(plane[i]) << (8 * b)
 		}
-	}
-	for i := range dst {
-		dst[i] += base
 	}
 }
 

@@ -158,7 +158,7 @@ func (r *Reader) storedInts(c *Column) ([]int64, bool) {
 		return nil, false
 	}
 	d := block.NewDecoder(b)
-	vals := block.DecodeInts[int64](d, nil, c.Rows)
+	vals := block.DecodeInts(d, getInts(c.Rows), c.Rows)
 	if err := d.Finish(); err != nil {
 		r.damaged(c, err)
 		return nil, false

@@ -48,6 +48,9 @@ func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*gr
 	return &group{store: store, i: i, entry: e, dir: d, r: column.NewReader(d.page), own: map[int][]byte{}}, nil
 }
 
+// release ends the use of g: numbers of its columns are no longer valid, traces that were built of it are.
+func (g *group) release() { g.r.Release() }
+
 func (g *group) corrupt(what string, err error) error {
 	if block.IsCorruption(err) {
 		return err
@@ -132,10 +135,16 @@ func (g *group) fixed(list ...int) []*column.Column {
 // numbers are shared.
 func (g *group) ints(fix, n int) []int64 {
 	if g.dir.fixed[fix] < 0 {
+		if n <= len(zeros) {
+			return zeros[:n:n]
+		}
 		return make([]int64, n)
 	}
 	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
 }
+
+// zeros are the numbers of columns that aren't stored; nobody writes them.
+var zeros [1 << 15]int64
 
 // numbers are a fixed column of numbers; nil: all are zero.
 type numbers []int64
@@ -278,15 +287,6 @@ func (g *group) id(trace int) (id ID) {
 // loadIDs reads the trace IDs.
 func (g *group) loadIDs(ctx context.Context) error { return g.load(ctx, nil, g.dir.idBlob()) }
 
-// times decodes the starts and durations of the spans of a chunk, whose blobs have been loaded. Starts are
-// relative, as they are stored.
-func (g *group) times(chunk int) (start, duration []int64, err error) {
-	if start, err = g.chunkInts(nil, chunk, 0); err == nil {
-		duration, err = g.chunkInts(nil, chunk, 1)
-	}
-	return start, duration, err
-}
-
 // chunkInts decodes the starts (0) or durations (1) of a chunk into the memory of dst.
 func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
 	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])
@@ -295,6 +295,16 @@ func (g *group) chunkInts(dst []int64, chunk, which int) ([]int64, error) {
 		return nil, g.corrupt("times", err)
 	}
 	return dst, nil
+}
+
+// viewChunk is chunkInts for who needs few of the numbers; the view before gives its memory.
+func (g *group) viewChunk(before *block.IntsView, chunk, which int) (block.IntsView, error) {
+	d := block.NewDecoder(g.own[g.dir.chunkBlob(chunk)+which])
+	v := block.ViewInts(d, before.Scratch(), min(chunkSpans, g.entry.spans-chunk*chunkSpans))
+	if err := d.Finish(); err != nil {
+		return block.IntsView{}, g.corrupt("times", err)
+	}
+	return v, nil
 }
 
 // spanIDs returns the span IDs of a chunk, whose blobs have been loaded.

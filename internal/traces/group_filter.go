@@ -163,34 +163,41 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int6
 		}
 	}
 	rows := g.rows(among)
+	var own []int // in one request
+	for row := rows.Next(0); row >= 0; row = rows.Next((row/chunkSpans + 1) * chunkSpans) {
+		own = append(own, g.dir.chunkBlob(row/chunkSpans)+1)
+	}
+	if err := g.load(ctx, nil, own...); err != nil {
+		return RowSet{}, err
+	}
 	out := block.NewBitmap(g.entry.spans)
-	var duration []int64
-	for chunk := range chunkCount(g.entry.spans) {
-		from := chunk * chunkSpans
-		to := min(from+chunkSpans, g.entry.spans)
-		if next := rows.Next(from); next < 0 || next >= to {
-			continue
-		}
-		var err error
-		if duration, err = g.durations(ctx, duration, chunk); err != nil {
-			return RowSet{}, err
-		}
-		for row := rows.Next(from); row >= 0 && row < to; row = rows.Next(row + 1) {
-			if test(max(duration[row-from], 0)) {
-				out.Set(row)
+	var view block.IntsView
+	var all []int64
+	chunk := -1
+	for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
+		if c := row / chunkSpans; c != chunk {
+			var err error
+			if among.all {
+				all, err = g.chunkInts(all, c, 1)
+			} else {
+				view, err = g.viewChunk(&view, c, 1)
 			}
+			if err != nil {
+				return RowSet{}, err
+			}
+			chunk = c
+		}
+		ns := int64(0)
+		if among.all {
+			ns = all[row%chunkSpans]
+		} else {
+			ns = view.At(row % chunkSpans)
+		}
+		if test(max(ns, 0)) {
+			out.Set(row)
 		}
 	}
 	return bitSet(out), nil
-}
-
-// durations reads the durations of a chunk into the memory of dst.
-func (g *group) durations(ctx context.Context, dst []int64, chunk int) ([]int64, error) {
-	at := g.dir.chunkBlob(chunk) + 1
-	if err := g.load(ctx, nil, at); err != nil {
-		return nil, err
-	}
-	return g.chunkInts(dst, chunk, 1)
 }
 
 // addValues adds the values of an attribute in one scope, or of an intrinsic.

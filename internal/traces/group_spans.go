@@ -3,7 +3,6 @@ package traces
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/hune-io/hune/internal/block"
@@ -28,8 +27,9 @@ type spanReader struct {
 	columns                             []*valueColumn // nil: not needed
 	rest                                [tagPlaces]*storedTexts
 	cursors                             [tagPlaces]rankCursor
-	chunk                               int // that is decoded, -1
-	start, duration                     []int64
+	ranked                              bool // values of spans are found by their ranks
+	chunk                               int  // that is decoded, -1
+	start, duration                     block.IntsView
 	ids                                 []byte
 	nextLoose                           int
 	childAt                             [tagPlaces]struct{ span, child int }
@@ -41,14 +41,6 @@ type spanReader struct {
 type parent struct {
 	id    SpanID
 	start uint64
-}
-
-// rankCursor knows how many values of each column stand before a row.
-type rankCursor struct {
-	row   int
-	ranks []int // by column, from 1 on; 0: rows with attributes in the rest
-	hist  []int // scratch
-	seen  []int
 }
 
 // build yields the traces wanted, ascending ordinals. It stops when yield returns false.
@@ -154,11 +146,14 @@ func (r *spanReader) open() error {
 		r.cursors[place] = rankCursor{ranks: make([]int, len(g.dir.columns)+1), hist: make([]int, len(g.dir.shapes))}
 	}
 	r.columns = make([]*valueColumn, len(g.dir.columns))
+	r.ranked = r.needs == nil || r.rest[onSpan] != nil
 	for c := range r.columns {
 		if !r.needs.column(&g.dir.columns[c]) || r.err != nil {
 			continue
 		}
 		r.columns[c], r.err = g.openColumn(c, r.bulk)
+		def := &g.dir.columns[c]
+		r.ranked = r.ranked || def.place == onSpan && (def.kind == kindPlain || def.kind == kindTable || def.except > 0)
 	}
 	if err := g.r.Err(); err != nil && r.err == nil {
 		r.err = g.corrupt("columns", err)
@@ -177,153 +172,12 @@ func (r *spanReader) texts(fix int) *storedTexts {
 	return t
 }
 
-// checkValues compares the numbers of values that shapes call for with those of the columns, so that building
-// spans needn't look.
-func (r *spanReader) checkValues() error {
-	need := make([]int, len(r.dir.columns)+1)
-	for place := range tagPlaces {
-		if !r.needs.place(place) {
-			continue
-		}
-		rest := 0
-		for s, n := range r.shapeUses(place) {
-			if n == 0 {
-				continue
-			}
-			for _, c := range r.dir.shapes[s] {
-				if need[c] += n; c > 0 && r.dir.columns[c-1].place != place {
-					return r.corrupt("shapes", fmt.Errorf("shape %d has columns of another place", s))
-				}
-			}
-			if slices.Contains(r.dir.shapes[s], 0) {
-				rest += n
-			}
-		}
-		if t := r.rest[place]; r.needs.rest(place) && (rest > 0 || t != nil) {
-			if t == nil || t.len() != rest {
-				return r.corrupt("rest", errValues)
-			}
-		}
-	}
-	for c, v := range r.columns {
-		if v != nil && need[c+1] != v.values {
-			return r.corrupt("shapes", errValues)
-		}
-	}
-	return nil
-}
-
-// len returns how many values there are.
-func (s *storedTexts) len() int {
-	if s.codes != nil {
-		return len(s.codes)
-	}
-	return s.c.Rows
-}
-
-// shapeUses counts the spans, events or links of each shape.
-func (r *spanReader) shapeUses(place int) []int {
-	uses := make([]int, len(r.dir.shapes))
-	if place == onSpan {
-		for _, c := range r.class {
-			uses[r.dir.classes[c].shape]++
-		}
-		return uses
-	}
-	if len(uses) == 0 {
-		return nil
-	}
-	for _, s := range r.shape[place] {
-		uses[s]++
-	}
-	return uses
-}
-
-func (r *spanReader) shapeOf(place, row int) int {
-	if place == onSpan {
-		return r.dir.classes[r.class[row]].shape
-	}
-	return int(r.shape[place][row])
-}
-
-// advance moves a cursor to a row.
-func (r *spanReader) advance(place, row int) {
-	c := &r.cursors[place]
-	for ; c.row < row; c.row++ {
-		s := r.shapeOf(place, c.row)
-		if c.hist[s] == 0 {
-			c.seen = append(c.seen, s)
-		}
-		c.hist[s]++
-	}
-	for _, s := range c.seen {
-		n := c.hist[s]
-		c.hist[s] = 0
-		rest := false
-		for _, col := range r.dir.shapes[s] {
-			if col == 0 {
-				rest = true
-			} else {
-				c.ranks[col] += n
-			}
-		}
-		if rest {
-			c.ranks[0] += n
-		}
-	}
-	c.seen = c.seen[:0]
-}
-
-// take returns the attributes of the row that the cursor is at, and moves it on.
-func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attribute {
-	c := &r.cursors[place]
-	row := c.row
-	shape := r.dir.shapes[r.shapeOf(place, row)]
-	c.row++
-	if len(shape) == 0 {
-		return nil
-	}
-	var class int64
-	if place == onSpan {
-		class = r.class[row]
-	}
-	var rest *block.Decoder
-	out := alloc(len(shape))
-	n := 0
-	for _, col := range shape {
-		if col == 0 {
-			if rest == nil {
-				rest = block.NewDecoder([]byte(r.rest[place].at(c.ranks[0])))
-				c.ranks[0]++
-			}
-			if r.rest[place] == nil {
-				continue
-			}
-			readRest(rest, &out[n])
-			n++
-			continue
-		}
-		if v := r.columns[col-1]; v != nil {
-			v.get(c.ranks[col], class, trace, &out[n], alloc)
-			n++
-		}
-		c.ranks[col]++
-	}
-	if rest != nil && r.rest[place] != nil {
-		if err := rest.Finish(); err != nil && r.err == nil {
-			r.err = r.corrupt("rest", err)
-		}
-	}
-	return out[:n]
-}
-
 // trace builds a trace. It is fast for traces that ascend.
 func (r *spanReader) trace(t int) (*Trace, error) {
 	lo, hi := r.first[t], r.first[t+1]
 	if lo < r.cursors[onSpan].row {
 		r.rewind()
 	}
-	r.advance(onSpan, lo)
 	var slab slab[Attribute]
 	spans := make([]Span, hi-lo)
 	out := &Trace{ID: r.id(t), Spans: make([]*Span, hi-lo)}
@@ -337,17 +191,28 @@ func (r *spanReader) trace(t int) (*Trace, error) {
 			return nil, err
 		}
 		s.Order = uint32(r.order.at(lo+i) + int64(i))
-		s.Attributes = r.take(onSpan, t, slab.alloc)
-		r.events(lo+i, s, slab.alloc)
-		r.links(lo+i, s, slab.alloc)
-	}
-	if err := r.r.Err(); err != nil && r.err == nil {
-		r.err = r.corrupt("columns", err)
+		r.lists(lo+i, t, s, slab.alloc)
 	}
 	if !slices.IsSortedFunc(out.Spans, compareSpans) {
 		slices.SortFunc(out.Spans, compareSpans)
 	}
-	return out, r.err
+	return out, r.failure()
+}
+
+// failure returns what went wrong while columns were read.
+func (r *spanReader) failure() error {
+	if err := r.r.Err(); err != nil && r.err == nil {
+		r.err = r.corrupt("columns", err)
+	}
+	return r.err
+}
+
+// lists sets the attributes, events and links of a span, of rows that ascend.
+func (r *spanReader) lists(row, trace int, s *Span, alloc func(int) []Attribute) {
+	r.advance(onSpan, row)
+	s.Attributes = r.take(onSpan, trace, alloc)
+	r.events(row, s, alloc)
+	r.links(row, s, alloc)
 }
 
 // rewind goes back to the first trace.
@@ -361,24 +226,36 @@ func (r *spanReader) rewind() {
 	r.nextLoose = 0
 }
 
+// turn decodes the chunk of a row.
+func (r *spanReader) turn(row int) (err error) {
+	chunk := row / chunkSpans
+	if chunk == r.chunk {
+		return nil
+	}
+	if r.start, err = r.viewChunk(&r.start, chunk, 0); err != nil {
+		return err
+	}
+	if r.duration, err = r.viewChunk(&r.duration, chunk, 1); err != nil {
+		return err
+	}
+	if r.ids, err = r.spanIDs(chunk); err != nil {
+		return err
+	}
+	r.chunk = chunk
+	return nil
+}
+
 // span sets all of a span but its lists.
 func (r *spanReader) span(row, trace int, s *Span) error {
-	if chunk := row / chunkSpans; chunk != r.chunk {
-		var err error
-		if r.start, r.duration, err = r.times(chunk); err != nil {
-			return err
-		}
-		if r.ids, err = r.spanIDs(chunk); err != nil {
-			return err
-		}
-		r.chunk = chunk
+	if err := r.turn(row); err != nil {
+		return err
 	}
 	at := row % chunkSpans
 	copy(s.ID[:], r.ids[8*at:])
 	depth := int(r.depths[row])
 	up := &r.parents[depth]
-	s.Start = up.start + uint64(r.start[at])
-	s.End = s.Start + uint64(r.duration[at])
+	s.Start = up.start + uint64(r.start.At(at))
+	s.End = s.Start + uint64(r.duration.At(at))
 	s.ParentID = up.id
 	if depth == 0 && r.nextLoose < len(r.loose) && r.loose[r.nextLoose] == int64(row) {
 		if copy(s.ParentID[:], r.looseParent.at(r.nextLoose)) != len(s.ParentID) {
@@ -387,13 +264,21 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 		r.nextLoose++
 	}
 	r.parents = append(r.parents[:depth+1], parent{s.ID, s.Start})
-	c := &r.dir.classes[r.class[row]]
-	s.Kind, s.Status = c.kind, c.status
+	return r.describe(row, s)
+}
+
+// nameOf returns the name of a span.
+func (r *spanReader) nameOf(row int) string {
 	if r.dir.classNames {
-		s.Name = r.dir.names[c.name]
-	} else {
-		s.Name = r.name.at(row)
+		return r.dir.names[r.dir.classes[r.class[row]].name]
 	}
+	return r.name.at(row)
+}
+
+// describe sets what doesn't depend on other spans.
+func (r *spanReader) describe(row int, s *Span) error {
+	c := &r.dir.classes[r.class[row]]
+	s.Kind, s.Status, s.Name = c.kind, c.status, r.nameOf(row)
 	scope := c.scope
 	if !r.dir.classScopes {
 		scope = int(r.scope.at(row))

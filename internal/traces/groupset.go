@@ -75,6 +75,7 @@ func (s *groupSet) join(ctx context.Context, places []tracePlace, id ID, needs *
 			}
 			return true
 		})
+		g.release()
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +138,11 @@ func joinPieces(pieces []Piece) []Piece {
 func (s *groupSet) SelectTraces(ctx context.Context, q Select) iter.Seq2[*Trace, error] {
 	return func(yield func(*Trace, error) bool) {
 		w := groupWalk{groupSet: s, q: &q, tests: compileConditions(q)}
-		if err := w.run(ctx, yield); err != nil {
+		err := w.run(ctx, yield)
+		for _, c := range w.open {
+			c.g.release()
+		}
+		if err != nil {
 			yield(nil, err)
 		}
 	}
@@ -161,6 +166,8 @@ type groupCursor struct {
 	wanted []int    // ordinals that are not built yet, oldest first
 	built  []*Trace // oldest first
 	batch  int
+	chosen Chosen // what the question's own filter said
+	whole  []bool // traces of which it doesn't say which spans match, nil: none
 }
 
 // The traces that a cursor builds at once: few at first, since a search wants few.
@@ -255,6 +262,7 @@ func (w *groupWalk) next(ctx context.Context) (*Trace, error) {
 			return nil, err
 		}
 		if len(w.open[best].wanted)+len(w.open[best].built) == 0 {
+			w.open[best].g.release()
 			w.open = slices.Delete(w.open, best, best+1)
 		}
 		return t, nil
@@ -312,11 +320,11 @@ func (w *groupWalk) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := w.choose(ctx, g)
+	c := &groupCursor{g: g, batch: firstBatch}
+	wanted, err := w.choose(ctx, c)
 	if err != nil {
 		return err
 	}
-	c := &groupCursor{g: g, batch: firstBatch}
 	for t, is := range wanted {
 		if is {
 			c.wanted = append(c.wanted, t)
@@ -326,15 +334,17 @@ func (w *groupWalk) enter(ctx context.Context) error {
 		w.open = append(w.open, c)
 		return g.spine(ctx)
 	}
+	g.release()
 	return nil
 }
 
 // choose returns which traces of a row group are answered.
-func (w *groupWalk) choose(ctx context.Context, g *group) ([]bool, error) {
+func (w *groupWalk) choose(ctx context.Context, c *groupCursor) ([]bool, error) {
+	g := c.g
 	wanted := make([]bool, g.entry.traces)
 	if w.q.overlaps(g.entry.minStart, g.entry.maxEnd) {
 		if w.q.Groups != nil {
-			return w.ask(ctx, g, wanted)
+			return w.ask(ctx, c, wanted)
 		}
 		if err := g.spine(ctx); err != nil {
 			return nil, err
@@ -366,7 +376,8 @@ func (w *groupWalk) always(g *group, wanted []bool) []bool {
 }
 
 // ask lets the question's own filter decide.
-func (w *groupWalk) ask(ctx context.Context, g *group, wanted []bool) ([]bool, error) {
+func (w *groupWalk) ask(ctx context.Context, c *groupCursor, wanted []bool) ([]bool, error) {
+	g := c.g
 	var apart []bool
 	for _, list := range [][]int{w.also[g.i], w.skip[g.i]} {
 		for _, t := range list {
@@ -380,16 +391,14 @@ func (w *groupWalk) ask(ctx context.Context, g *group, wanted []bool) ([]bool, e
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range chosen {
-		wanted[t] = true
-	}
-	if len(chosen) == 0 {
+	if len(chosen.Traces) == 0 {
 		return w.always(g, wanted), nil
 	}
+	c.chosen, c.whole = chosen, apart
 	if err := g.spine(ctx); err != nil {
 		return nil, err
 	}
-	for _, t := range chosen {
+	for _, t := range chosen.Traces {
 		wanted[t] = w.q.overlaps(g.starts[t], g.ends[t])
 	}
 	return w.always(g, wanted), nil
@@ -422,11 +431,7 @@ func (c *groupCursor) pop(ctx context.Context, needs *Needs) (*Trace, error) {
 		if from < c.batch {
 			from = 0 // opening the columns once more would cost more than the rest
 		}
-		err := c.g.build(ctx, c.wanted[from:], needs, func(t *Trace) bool {
-			c.built = append(c.built, t)
-			return true
-		})
-		if err != nil {
+		if err := c.build(ctx, c.wanted[from:], needs); err != nil {
 			return nil, err
 		}
 		c.wanted = c.wanted[:from]

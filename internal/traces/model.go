@@ -177,6 +177,9 @@ type Span struct {
 type Trace struct {
 	ID    ID
 	Spans []*Span
+	// Extract is set where Spans are not all of the trace's: only a question whose GroupFilter says which spans
+	// match gets such traces.
+	Extract *Extract
 }
 
 // Select asks a source for traces that overlap [Start, End] in nanoseconds (both zero: any time).
@@ -204,10 +207,10 @@ type Select struct {
 
 // GroupFilter answers for whole row groups. It is called by one goroutine at a time.
 type GroupFilter interface {
-	// Group returns the traces of the row group, ascending, that are to be answered whole. It is called once
-	// for each row group that overlaps the range, and may keep nothing of g. What it says about the traces
-	// that are Apart doesn't matter: they have pieces elsewhere and are answered whole.
-	Group(ctx context.Context, g *RowGroup) ([]int, error)
+	// Group returns the traces of the row group that are to be answered. It is called once for each row group
+	// that overlaps the range, and may keep nothing of g. What it says about the traces that are Apart doesn't
+	// matter: they have pieces elsewhere and are answered whole.
+	Group(ctx context.Context, g *RowGroup) (Chosen, error)
 }
 
 // Condition is a simple test on one attribute or intrinsic of some span of a trace, as plain data:

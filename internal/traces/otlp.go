@@ -68,6 +68,9 @@ func compareSpans(a, b *Span) int {
 
 // Bounds returns when the trace starts and ends. A span that ends before it starts ends at its start.
 func (t *Trace) Bounds() (start, end uint64) {
+	if t.Extract != nil {
+		return t.Extract.Start, t.Extract.End
+	}
 	for i, s := range t.Spans {
 		if i == 0 || s.Start < start {
 			start = s.Start

@@ -87,7 +87,26 @@ func (r *RowGroup) Resources(class int) []*Resource {
 }
 
 // Ranks returns of each span which of the resources of its class it has.
-func (r *RowGroup) Ranks(ctx context.Context) ([]int64, error) { return r.g.resourceRanks(ctx) }
+func (r *RowGroup) Ranks(ctx context.Context) ([]int64, error) {
+	g := r.g
+	ranks, err := g.resourceRanks(ctx)
+	if err == nil {
+		err = g.classes(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	most := make([]uint64, len(g.dir.classes))
+	for i := range most {
+		most[i] = uint64(len(g.dir.ofService[g.dir.classes[i].service]))
+	}
+	for row, rank := range ranks {
+		if uint64(rank) >= most[g.class[row]] {
+			return nil, g.corrupt("resources", errStamp)
+		}
+	}
+	return ranks, nil
+}
 
 // ClassValues returns the value that the spans of each class have of an attribute of spans, nil for none. ok is
 // false where classes don't tell.
@@ -329,6 +348,9 @@ func (s RowSet) ClassMask() []bool { return s.classes }
 // for, their duration; zero for one that ends before it starts.
 func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, visit func(row int, start uint64, duration int64)) error {
 	g := r.g
+	if len(traces) == 0 {
+		return nil
+	}
 	if err := g.tree(ctx); err != nil {
 		return err
 	}
@@ -347,16 +369,15 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, 
 		return err
 	}
 	chunk := -1
-	var start []int64
-	duration := make([]int64, chunkSpans)
+	var start, duration block.IntsView
 	var up []uint64
 	for _, t := range traces {
 		up = append(up[:0], g.starts[t])
 		for row := g.first[t]; row < g.first[t+1]; row++ {
 			if c := row / chunkSpans; c != chunk {
 				var err error
-				if start, err = g.chunkInts(start, c, 0); err == nil && durations {
-					duration, err = g.chunkInts(duration, c, 1)
+				if start, err = g.viewChunk(&start, c, 0); err == nil && durations {
+					duration, err = g.viewChunk(&duration, c, 1)
 				}
 				if err != nil {
 					return err
@@ -364,9 +385,49 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, 
 				chunk = c
 			}
 			depth := g.depths[row]
-			at := up[depth] + uint64(start[row%chunkSpans])
+			at := up[depth] + uint64(start.At(row%chunkSpans))
 			up = append(up[:depth+1], at)
-			visit(row, at, max(duration[row%chunkSpans], 0))
+			ns := int64(0)
+			if durations {
+				ns = duration.At(row % chunkSpans)
+			}
+			visit(row, at, max(ns, 0))
+		}
+	}
+	return nil
+}
+
+// Durations calls visit for the spans of ranges of rows, which ascend, with the first of some rows and their
+// durations as they are stored: below zero for a span that ends before it starts.
+func (r *RowGroup) Durations(ctx context.Context, ranges [][2]int, visit func(from int, durations []int64) error) error {
+	g := r.g
+	var own []int
+	last := -1
+	for _, rows := range ranges {
+		for c := max(rows[0]/chunkSpans, last+1); c <= (rows[1]-1)/chunkSpans; c++ {
+			own = append(own, g.dir.chunkBlob(c)+1)
+			last = c
+		}
+	}
+	if err := g.load(ctx, nil, own...); err != nil {
+		return err
+	}
+	chunk := -1
+	var list []int64
+	for _, rows := range ranges {
+		for from := rows[0]; from < rows[1]; {
+			if c := from / chunkSpans; c != chunk {
+				var err error
+				if list, err = g.chunkInts(list, c, 1); err != nil {
+					return err
+				}
+				chunk = c
+			}
+			to := min(rows[1], (chunk+1)*chunkSpans)
+			if err := visit(from, list[from-chunk*chunkSpans:to-chunk*chunkSpans]); err != nil {
+				return err
+			}
+			from = to
 		}
 	}
 	return nil

@@ -94,7 +94,9 @@ func (e *Engine) scan(ctx context.Context, tenant string, src traces.Source, n n
 	v := &traceView{}
 	one := func(t *traces.Trace) (bool, error) {
 		seen.Traces++
-		seen.Spans += int64(len(t.Spans))
+		if seen.Spans += int64(len(t.Spans)); t.Extract != nil {
+			seen.Spans += int64(t.Extract.Spans - len(t.Spans))
+		}
 		if err := e.tooMany(seen); err != nil {
 			return false, err
 		}

@@ -145,11 +145,17 @@ func (p *pusher) tracesOfBoth(a, b traces.RowSet) ([]int, error) {
 // that the stages may keep.
 type filterGroups struct{ stages []execStage }
 
-func (f *filterGroups) Group(ctx context.Context, g *traces.RowGroup) ([]int, error) {
+func (f *filterGroups) Group(ctx context.Context, g *traces.RowGroup) (traces.Chosen, error) {
 	p := pusher{ctx: ctx, g: g}
 	b, err := p.stages(f.stages, everything)
 	if err != nil {
-		return nil, err
+		return traces.Chosen{}, err
 	}
-	return g.TracesOf(ctx, b.rows)
+	return chooseTraces(ctx, g, b)
+}
+
+// chooseTraces asks for the whole of all traces that have a span of b.
+func chooseTraces(ctx context.Context, g *traces.RowGroup, b bound) (c traces.Chosen, err error) {
+	c.Traces, err = g.TracesOf(ctx, b.rows)
+	return c, err
 }

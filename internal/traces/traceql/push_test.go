@@ -88,20 +88,23 @@ func genColumnTraces(t testing.TB, rt *rapid.T) (sent [][]byte, list []*traces.T
 }
 
 // TestPushSearch: a block, whose columns are asked before spans are built, gives the same answers as traces in
-// memory that are evaluated span by span.
+// memory that are evaluated span by span, also where some of the traces have pieces in a second block.
 func TestPushSearch(t *testing.T) {
 	engine := NewEngine(Options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		sent, list := genColumnTraces(t, rt)
 		all := &memory{list}
-		part := blockOf(t, rt, sent)
-		source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return []traces.Part{part}, nil })
+		parts := []traces.Part{blockOf(t, rt, sent)}
+		if rapid.Bool().Draw(rt, "twice") { // as of a replica
+			parts = append(parts, blockOf(t, rt, sent[:1+len(sent)/2]))
+		}
+		source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return parts, nil })
 		for range 20 {
 			expr := genQuery(rt)
 			if _, err := Parse(expr); err != nil {
 				continue
 			}
-			q := &traces.Query{Kind: traces.Search, Expr: expr, SpansPerSpanSet: 10, Limit: 1000}
+			q := &traces.Query{Kind: traces.Search, Expr: expr, SpansPerSpanSet: rapid.SampledFrom([]int{1, 2, 10}).Draw(rt, "spss"), Limit: 1000}
 			want, werr := engine.Run(context.Background(), "t", q, all)
 			got, gerr := engine.Run(context.Background(), "t", q, source)
 			if werr != nil || gerr != nil {

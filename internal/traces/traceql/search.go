@@ -29,7 +29,14 @@ func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src
 	result := &traces.Result{}
 	answer := shownOf(p.query)
 	env := &spanEnv{}
+	if f := newSearchGroups(p, answer, spss); f != nil {
+		p.need.groups = f
+	}
 	err = e.scan(ctx, tenant, src, p.need, q.Start, q.End, &result.Inspected, func(v *traceView) (bool, error) {
+		if v.trace.Extract != nil {
+			result.Found = append(result.Found, describeExtract(v, answer, env))
+			return len(result.Found) < limit, nil
+		}
 		sets, err := p.run(env, v)
 		if err != nil {
 			return false, evalError(err)
@@ -57,15 +64,21 @@ func SortFound(found []traces.FoundTrace) {
 	})
 }
 
-func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss int) traces.FoundTrace {
+// foundTrace describes a trace but for its services and spans.
+func foundTrace(v *traceView) traces.FoundTrace {
 	f := traces.FoundTrace{
 		ID: v.trace.ID, Start: v.start, Duration: v.duration(),
 		RootServiceName: v.rootService, RootTraceName: v.rootName,
-		Services: make(map[string]traces.ServiceStats),
 	}
 	if f.RootServiceName == "" {
 		f.RootServiceName = RootNotReceived
 	}
+	return f
+}
+
+func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss int) traces.FoundTrace {
+	f := foundTrace(v)
+	f.Services = make(map[string]traces.ServiceStats)
 	for _, s := range v.spans {
 		st := f.Services[serviceName(s)]
 		st.Spans++

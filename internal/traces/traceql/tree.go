@@ -27,6 +27,10 @@ type traceView struct {
 // reset makes v the view of another trace. What was handed out before is no longer valid.
 func (v *traceView) reset(t *traces.Trace) {
 	*v = traceView{trace: t, spans: t.Spans, ordinal: v.ordinal[:0]}
+	if x := t.Extract; x != nil {
+		v.start, v.end, v.rootName, v.rootService = x.Start, x.End, x.RootName, x.RootService
+		return
+	}
 	if !arrived(v.spans) {
 		v.spans = append([]*traces.Span(nil), t.Spans...)
 		sort.SliceStable(v.spans, func(i, j int) bool { return v.spans[i].Order < v.spans[j].Order })

@@ -1,0 +1,209 @@
+package traces
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// Extract is what a source says of a trace of which it answers only the spans that a question shows: those are
+// the Spans of the trace then, in order of start and, of one start, of arrival, without the IDs of their parents.
+type Extract struct {
+	Start, End            uint64 // earliest start and latest end of all spans
+	RootName, RootService string // of the root that arrived last, empty without one
+	Services              map[string]ServiceStats
+	Spans                 int // how many the trace has
+	Matched               int // how many of them matched; the first of these are shown
+}
+
+// Chosen is what a GroupFilter wants of a row group.
+type Chosen struct {
+	Traces []int // ascending
+	// Matched, where set, says which spans of the Traces match: the source may then answer with an Extract that
+	// shows the Show earliest of them. Every one of the Traces has one. The row group must have no Twins.
+	Matched *block.Bitmap
+	Show    int
+}
+
+// build builds the traces wanted, ascending, or extracts of them.
+func (c *groupCursor) build(ctx context.Context, wanted []int, needs *Needs) error {
+	add := func(t *Trace) bool {
+		c.built = append(c.built, t)
+		return true
+	}
+	if c.chosen.Matched == nil {
+		return c.g.build(ctx, wanted, needs, add)
+	}
+	if c.whole == nil {
+		return c.g.extract(ctx, wanted, &c.chosen, needs, add)
+	}
+	var parts [2][]int // extracts, whole traces
+	for _, t := range wanted {
+		if c.whole[t] {
+			parts[1] = append(parts[1], t)
+		} else {
+			parts[0] = append(parts[0], t)
+		}
+	}
+	if err := c.g.extract(ctx, parts[0], &c.chosen, needs, add); err != nil {
+		return err
+	}
+	extracts := c.built
+	c.built = nil
+	if err := c.g.build(ctx, parts[1], needs, add); err != nil {
+		return err
+	}
+	whole := c.built
+	c.built = make([]*Trace, 0, len(wanted))
+	for _, t := range wanted {
+		from := &extracts
+		if c.whole[t] {
+			from = &whole
+		}
+		c.built = append(c.built, (*from)[0])
+		*from = (*from)[1:]
+	}
+	return nil
+}
+
+// extractor builds the extracts of some traces of a row group, which come in ascending order.
+type extractor struct {
+	*spanReader
+	chosen *Chosen
+
+	up       []uint64       // starts of the spans on the way from the root
+	shown    []shownSpan    // of the trace at hand
+	services []ServiceStats // of the trace at hand
+	seen     []int          // services that have spans
+	slab     slab[Attribute]
+}
+
+// shownSpan is a span that matched.
+type shownSpan struct {
+	row   int
+	start uint64
+	order int64
+}
+
+// extract yields extracts of the traces wanted, ascending ordinals. It stops when yield returns false.
+func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs *Needs, yield func(*Trace) bool) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	r, err := g.spanReader(ctx, wanted, needs)
+	if err != nil {
+		return err
+	}
+	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services))}
+	for _, t := range wanted {
+		tr, err := x.trace(t)
+		if err != nil {
+			return err
+		}
+		if !yield(tr) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (x *extractor) trace(t int) (*Trace, error) {
+	lo, hi := x.first[t], x.first[t+1]
+	e := &Extract{Start: x.starts[t], End: x.ends[t], Spans: hi - lo}
+	e.RootName, e.RootService = x.root(t)
+	e.Services = x.count(lo, hi)
+	if err := x.choose(t); err != nil {
+		return nil, err
+	}
+	e.Matched = len(x.shown)
+	if len(x.shown) > x.chosen.Show {
+		slices.SortFunc(x.shown, compareShown)
+		x.shown = x.shown[:x.chosen.Show]
+		slices.SortFunc(x.shown, func(a, b shownSpan) int { return a.row - b.row })
+	}
+	out := &Trace{ID: x.id(t), Extract: e, Spans: make([]*Span, len(x.shown))}
+	spans := make([]Span, len(x.shown))
+	for i, s := range x.shown {
+		out.Spans[i] = &spans[i]
+		if err := x.show(&spans[i], t, s); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.IsSortedFunc(x.shown, compareShown) {
+		slices.SortStableFunc(out.Spans, func(a, b *Span) int {
+			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Order, b.Order))
+		})
+	}
+	return out, x.failure()
+}
+
+func compareShown(a, b shownSpan) int {
+	return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.order, b.order))
+}
+
+// root returns name and service of the root that arrived last: roots stand in the order in which they arrived.
+func (x *extractor) root(t int) (name, service string) {
+	for row := x.first[t] + x.placed(t) - 1; row >= x.first[t]; row-- {
+		if x.depths[row] == 0 {
+			return x.nameOf(row), x.dir.services[x.dir.classes[x.class[row]].service]
+		}
+	}
+	return "", ""
+}
+
+// count counts the spans of each service.
+func (x *extractor) count(lo, hi int) map[string]ServiceStats {
+	for _, c := range x.class[lo:hi] {
+		class := &x.dir.classes[c]
+		n := &x.services[class.service]
+		if n.Spans == 0 {
+			x.seen = append(x.seen, class.service)
+		}
+		n.Spans++
+		if class.status == StatusError {
+			n.Errors++
+		}
+	}
+	out := make(map[string]ServiceStats, len(x.seen))
+	for _, s := range x.seen {
+		out[x.dir.services[s]] = x.services[s]
+		x.services[s] = ServiceStats{}
+	}
+	x.seen = x.seen[:0]
+	return out
+}
+
+// choose sets shown to the spans of a trace that matched.
+func (x *extractor) choose(t int) error {
+	x.shown = x.shown[:0]
+	x.up = append(x.up[:0], x.starts[t])
+	for row := x.first[t]; row < x.first[t+1]; row++ {
+		if err := x.turn(row); err != nil {
+			return err
+		}
+		depth := x.depths[row]
+		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
+		x.up = append(x.up[:depth+1], start)
+		if x.chosen.Matched.Get(row) {
+			x.shown = append(x.shown, shownSpan{row, start, x.order.at(row) + int64(row-x.first[t])})
+		}
+	}
+	return nil
+}
+
+// show builds a span, of rows that ascend.
+func (x *extractor) show(s *Span, trace int, at shownSpan) error {
+	if err := x.turn(at.row); err != nil {
+		return err
+	}
+	copy(s.ID[:], x.ids[8*(at.row%chunkSpans):])
+	s.Start, s.End = at.start, at.start+uint64(x.duration.At(at.row%chunkSpans))
+	s.Order = uint32(at.order)
+	if err := x.describe(at.row, s); err != nil {
+		return err
+	}
+	x.lists(at.row, trace, s, x.slab.alloc)
+	return nil
+}

@@ -1,0 +1,93 @@
+package traceql
+
+import (
+	"context"
+
+	"github.com/hune-io/hune/internal/traces"
+)
+
+// searchGroups is the traces.GroupFilter of searches whose answer is one set of spans for each trace. Where the
+// columns say exactly which spans these are, only those that are shown are built.
+type searchGroups struct {
+	stages []execStage
+	show   int
+}
+
+// newSearchGroups returns the filter for a query, or nil if its answers take whole traces.
+func newSearchGroups(p *program, answer *shown, show int) *searchGroups {
+	if !oneSet(p.stages) || !answer.ofSpans() {
+		return nil
+	}
+	return &searchGroups{p.stages, show}
+}
+
+// Group implements traces.GroupFilter.
+func (f *searchGroups) Group(ctx context.Context, g *traces.RowGroup) (traces.Chosen, error) {
+	p := pusher{ctx: ctx, g: g}
+	b, err := p.stages(f.stages, everything)
+	if err != nil {
+		return traces.Chosen{}, err
+	}
+	c, err := chooseTraces(ctx, g, b)
+	if err != nil || len(c.Traces) == 0 || !b.exact || g.Twins() {
+		return c, err
+	}
+	c.Show = f.show
+	c.Matched, err = g.Bits(ctx, b.rows)
+	return c, err
+}
+
+// oneSet reports whether stages make one set of spans of a trace, about which they say nothing.
+func oneSet(stages []execStage) bool {
+	for _, s := range stages {
+		ok := false
+		switch s := s.(type) {
+		case allStage, coalesceStage, filterStage:
+			ok = true
+		case subStage:
+			ok = oneSet(s)
+		case *unionStage:
+			ok = oneSet([]execStage{s.l, s.r})
+		case *structuralStage:
+			ok = oneSet([]execStage{s.l, s.r})
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// ofSpans reports whether what is shown of a span can be read from the span alone.
+func (s *shown) ofSpans() bool {
+	for i := range s.attrs {
+		switch n := s.attrs[i].node.(type) {
+		case serviceNode, *attrNode:
+		case intrinsicNode:
+			switch Intrinsic(n) {
+			case IntrinsicName, IntrinsicStatus, IntrinsicKind, IntrinsicStatusMessage, IntrinsicEventName,
+				IntrinsicEventTimeSinceStart, IntrinsicLinkTraceID, IntrinsicLinkSpanID,
+				IntrinsicInstrumentationName, IntrinsicInstrumentationVersion:
+			default:
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// describeExtract is describe for a trace of which the source says what matched.
+func describeExtract(v *traceView, answer *shown, env *spanEnv) traces.FoundTrace {
+	x := v.trace.Extract
+	f := foundTrace(v)
+	f.Services = x.Services
+	set := traces.SpanSet{Matched: uint32(x.Matched), Spans: make([]traces.FoundSpan, len(v.spans))}
+	for i := range v.spans {
+		env.set(v, i)
+		set.Spans[i] = answer.found(env)
+	}
+	f.SpanSets = []traces.SpanSet{set}
+	return f
+}
