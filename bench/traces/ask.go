@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/hune-io/hune/internal/block"
@@ -185,8 +186,11 @@ func coldLookup(ctx context.Context, file blockFile, id traces.ID) (requests, si
 		return 0, 0, false, err
 	}
 	defer func() { _ = f.Close() }()
+	var mu sync.Mutex // ranges are read side by side
 	opening := true
 	r, err := block.Open(ctx, ranges{f}, file.path, file.size, block.ReaderOptions{OnRead: func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !opening {
 			requests, size = requests+1, size+float64(n)
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,9 +97,14 @@ func TestManyGroups(t *testing.T) {
 		require.NoError(t, err)
 	}
 	data := blockBytes(t, h)
+	var mu sync.Mutex // ranges are read side by side
 	var requests int
 	var read int64
-	b, err := openBytes(data, block.ReaderOptions{SuffixLen: 32 << 10, OnRead: func(n int64) { requests, read = requests+1, read+n }})
+	b, err := openBytes(data, block.ReaderOptions{SuffixLen: 32 << 10, OnRead: func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		requests, read = requests+1, read+n
+	}})
 	require.NoError(t, err)
 	require.Greater(t, len(b.entries), 2)
 
