@@ -287,7 +287,8 @@ func TestGrafanaLokiSession(t *testing.T) {
 	require.Equal(t, "matrix", a.Data.ResultType)
 	require.Len(t, a.Data.Result, 2)
 	p.getJSON("/loki/api/v1/query_range", nanos(url.Values{"query": {`max_over_time({app="web"} | logfmt | unwrap duration(took) [5m]) by (app)`}, "step": {"60s"}}), &a)
-	require.Equal(t, 0.09, float(t, a.Data.Result[len(a.Data.Result)-1].Values[0][1]))
+	points := a.Data.Result[len(a.Data.Result)-1].Values
+	require.Equal(t, 0.09, float(t, points[len(points)-1][1])) // the first minute may end between the lines
 	// The builder and variables.
 	var list promStrings
 	p.getJSON("/loki/api/v1/labels", nanos(url.Values{}), &list)
