@@ -52,7 +52,12 @@ func main() {
 }
 
 func (b *bench) run(names []string) error {
-	fmt.Printf("%s, %s\n\n", time.Now().Format(time.DateOnly), machine())
+	info, err := os.Stat(b.binary)
+	if err != nil {
+		return err
+	}
+	// A program that was built before the last change is easily measured by mistake.
+	fmt.Printf("%s, %s; %s was built %s ago\n\n", time.Now().Format(time.DateOnly), machine(), b.binary, time.Since(info.ModTime()).Round(time.Minute))
 	for _, name := range names {
 		found := false
 		for _, s := range suites {
