@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	alertapi "github.com/hune-io/hune/internal/api/alertmanager"
 	"github.com/hune-io/hune/internal/api/body"
 	"github.com/hune-io/hune/internal/api/complete"
 	"github.com/hune-io/hune/internal/api/jaeger"
@@ -112,6 +113,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
 	complete.Register(a.mux)
 	related.New(related.Options{Runner: runner, Logger: a.logger}).Register(a.mux)
+	if a.alertmanager != nil {
+		alertapi.New(a.alertmanager).Register(a.mux)
+	}
 
 	external, err := a.externalURL()
 	if err != nil {

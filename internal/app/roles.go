@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/cache"
@@ -23,6 +24,7 @@ import (
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/generator"
+	"github.com/hune-io/hune/internal/history"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
@@ -61,6 +63,8 @@ var roles = []role{
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
+	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
+	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
@@ -234,6 +238,25 @@ func (a *App) logsSettled(tenant string, before time.Time) bool {
 		return time.Since(before) > elsewhere
 	}
 	return a.ingester.LogsSettled(tenant, before)
+}
+
+// makeHistory keeps what happens to alerts as logs.
+func (a *App) makeHistory(context.Context) (services.Service, error) {
+	a.history = history.New(history.Options{Pusher: a.distributor, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	return a.history, nil
+}
+
+func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err error) {
+	external, err := a.externalURL()
+	if err != nil {
+		return nil, err
+	}
+	a.alertmanager, err = alertmanager.New(ctx, alertmanager.Options{Config: a.cfg.Alertmanager, Dir: filepath.Join(a.cfg.Data, "alertmanager"), Bucket: a.bucket,
+		History: a.history, ExternalURL: external, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, err
+	}
+	return a.alertmanager, nil
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
