@@ -50,6 +50,7 @@ type instance struct {
 	muted       marker.GroupMarker
 	alerts      *alerts
 	api         *api.API
+	upstream    http.Handler // Alertmanager's own API
 	handler     http.Handler
 	pipeline    *notify.PipelineBuilder
 	dispatching *dispatch.DispatcherMetrics
@@ -169,7 +170,8 @@ func (i *instance) newAPI(reg prometheus.Registerer, duration *prometheus.Histog
 	if err != nil {
 		return err
 	}
-	i.handler = i.acknowledged(i.api.Register(route.New(), "/"))
+	i.upstream = i.api.Register(route.New(), "/")
+	i.handler = i.acknowledged(i.listed(i.upstream))
 	return nil
 }
 
