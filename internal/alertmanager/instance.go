@@ -69,14 +69,16 @@ type instance struct {
 // newInstance restores a tenant's state from disk, or from what was copied to the bucket if there is
 // nothing on disk, and puts conf into force.
 func newInstance(ctx context.Context, m *Alertmanager, id string, conf *configuration) (_ *instance, err error) {
-	reg := prometheus.WrapRegistererWith(prometheus.Labels{"tenant": id}, m.o.Registerer)
+	registered := &registered{Registerer: m.o.Registerer}
+	reg := prometheus.WrapRegistererWith(prometheus.Labels{"tenant": id}, registered)
 	i := &instance{tenant: id, cfg: m.o.Config, logger: m.o.Logger.With("tenant", id), history: m.o.History, url: m.o.ExternalURL, peer: m.peer,
 		muted: marker.NewGroupMarker(), started: time.Now(), wake: make(chan struct{}, 1)}
-	if i.journal, err = openJournal(filepath.Join(m.o.Dir, id, "wal"), i.logger, prometheus.WrapRegistererWith(prometheus.Labels{"log": "alertmanager"}, reg)); err != nil {
+	if i.journal, err = openJournal(filepath.Join(m.o.Dir, id, "wal"), i.logger); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
+			registered.unregister() // the next attempt registers anew
 			err = errors.Join(err, i.journal.close())
 		}
 	}()
@@ -318,4 +320,34 @@ func (i *instance) stop(ctx context.Context) error {
 	i.halt()
 	i.alerts.Close()
 	return errors.Join(i.journal.flush(ctx), i.compact(ctx), i.journal.close())
+}
+
+// registered remembers what was registered by way of it.
+type registered struct {
+	prometheus.Registerer
+	all []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (r *registered) Register(c prometheus.Collector) error {
+	err := r.Registerer.Register(c)
+	if err == nil {
+		r.all = append(r.all, c)
+	}
+	return err
+}
+
+// MustRegister implements prometheus.Registerer.
+func (r *registered) MustRegister(cs ...prometheus.Collector) {
+	for _, c := range cs {
+		if err := r.Register(c); err != nil {
+			panic(err)
+		}
+	}
+}
+
+func (r *registered) unregister() {
+	for _, c := range r.all {
+		r.Unregister(c)
+	}
 }

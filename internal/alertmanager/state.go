@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/nflog"
 	"github.com/prometheus/alertmanager/silence"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -54,9 +53,9 @@ type journal struct {
 	flushMu sync.Mutex
 }
 
-func openJournal(dir string, logger *slog.Logger, reg prometheus.Registerer) (*journal, error) {
+func openJournal(dir string, logger *slog.Logger) (*journal, error) {
 	// The log is synced always, whatever the section wal says: a notification sent twice wakes people.
-	w, err := wal.Open(dir, wal.Options{Sync: wal.SyncAlways, SegmentSize: 16 << 20, QueueBytes: 16 << 20, Logger: logger, Registerer: reg})
+	w, err := wal.Open(dir, wal.Options{Sync: wal.SyncAlways, SegmentSize: 16 << 20, QueueBytes: 16 << 20, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,8 @@ import (
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/ruler"
+	"github.com/hune-io/hune/internal/signal"
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
@@ -142,10 +144,25 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.scraper != nil {
 		promOptions.Targets, promOptions.ScrapePools = a.scraper, a.scraper
 	}
+	if a.ruler != nil {
+		promOptions.Rules = ofTenant{a.ruler}
+	}
 	prom := prometheus.New(promOptions)
 	prom.Register(a.mux)
 	a.remoteWrite = prom.RemoteWrite()
 	return nil
+}
+
+// ofTenant shows Prometheus's API the rules of who asks.
+type ofTenant struct{ ruler *ruler.Ruler }
+
+// RulesOf implements prometheus.Rules.
+func (o ofTenant) RulesOf(ctx context.Context) v1.RulesRetriever {
+	id, err := tenant.FromContext(ctx)
+	if err != nil {
+		return ruler.Shown(nil)
+	}
+	return ruler.Shown(o.ruler.Groups(id, signal.Metrics))
 }
 
 func (a *App) externalURL() (*url.URL, error) {

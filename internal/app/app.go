@@ -41,6 +41,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -86,6 +87,7 @@ type App struct {
 	logEngine    *logql.Engine
 	logMemory    *logql.Memory // of all engines
 	history      *history.Log
+	ruler        *ruler.Ruler
 	alertmanager *alertmanager.Alertmanager
 	scraper      *scraper.Scraper
 	collector    *collector.Collector

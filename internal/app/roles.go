@@ -12,8 +12,11 @@ import (
 
 	"github.com/grafana/dskit/services"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/block"
@@ -31,6 +34,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -65,6 +69,7 @@ var roles = []role{
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
+	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
@@ -257,6 +262,39 @@ func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err err
 		return nil, err
 	}
 	return a.alertmanager, nil
+}
+
+func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
+	external, err := a.externalURL()
+	if err != nil {
+		return nil, err
+	}
+	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: alertSink{a.alertmanager},
+		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	a.rules.OnChange(a.ruler.Changed)
+	return a.ruler, nil
+}
+
+// alertSink hands the ruler's alerts to the alertmanager of this process.
+type alertSink struct{ to *alertmanager.Alertmanager }
+
+func (s alertSink) SendAlerts(ctx context.Context, tenantID string, alerts []ruler.Alert) error {
+	out := make([]*alert.Alert, len(alerts))
+	now := time.Now()
+	for i, a := range alerts {
+		out[i] = &alert.Alert{UpdatedAt: now, Alert: model.Alert{Labels: labelSet(a.Labels), Annotations: labelSet(a.Annotations),
+			StartsAt: a.StartsAt, EndsAt: a.EndsAt, GeneratorURL: a.GeneratorURL}}
+	}
+	return s.to.Put(ctx, tenantID, out)
+}
+
+func labelSet(ls labels.Labels) model.LabelSet {
+	out := make(model.LabelSet, ls.Len())
+	ls.Range(func(l labels.Label) { out[model.LabelName(l.Name)] = model.LabelValue(l.Value) })
+	return out
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {

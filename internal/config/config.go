@@ -25,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -81,6 +82,8 @@ type Config struct {
 	Scheduler scheduler.Config `yaml:"scheduler"`
 	// Querier runs queries.
 	Querier querier.Config `yaml:"querier"`
+	// Rules are recording and alerting rules in PromQL, LogQL and TraceQL.
+	Rules ruler.Config `yaml:"rules"`
 	// Alertmanager groups alerts, silences them and tells people.
 	Alertmanager alertmanager.Config `yaml:"alertmanager"`
 	// Collector is the embedded OpenTelemetry Collector.
@@ -142,6 +145,7 @@ func Default() Config {
 		Frontend:     frontend.DefaultConfig(),
 		Scheduler:    scheduler.DefaultConfig(),
 		Querier:      querier.DefaultConfig(),
+		Rules:        ruler.DefaultConfig(),
 		Alertmanager: alertmanager.DefaultConfig(),
 		Collector:    collector.DefaultConfig(),
 		Scrape:       scraper.DefaultConfig(),
@@ -189,6 +193,7 @@ func (c Config) Validate() error {
 	at("frontend", c.Frontend.Validate())
 	at("scheduler", c.Scheduler.Validate())
 	at("querier", c.Querier.Validate())
+	at("rules", c.Rules.Validate())
 	at("alertmanager", c.Alertmanager.Validate())
 	at("collector", c.Collector.Validate())
 	if err := c.Scrape.Validate(); err != nil {

@@ -47,9 +47,7 @@ func (a *API) Register(mux *http.ServeMux) {
 			mux.Handle(base+p, h)
 		}
 	}
-	for _, base := range []string{"", "/am"} {
-		mux.HandleFunc("POST "+base+"/api/v1/alerts", gone)
-	}
+	mux.HandleFunc("POST /am/api/v1/alerts", gone) // at the root the API of metrics answers so
 	mux.HandleFunc("GET /mimir/api/v1/alerts", a.getConfig)
 	mux.HandleFunc("POST /mimir/api/v1/alerts", a.setConfig)
 	mux.HandleFunc("DELETE /mimir/api/v1/alerts", a.deleteConfig)
