@@ -226,7 +226,7 @@ func (r *Ruler) newManager(k key) *manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &manager{loader: &loader{signal: k.signal}, cancel: cancel, done: make(chan struct{})}
 	c := r.o.Config
-	m.Manager = promrules.NewManager(&promrules.ManagerOptions{
+	options := &promrules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
 		ExternalURL:          r.o.ExternalURL, QueryFunc: r.query(k.tenant, k.signal, k.interval), NotifyFunc: r.notify(k), Context: ctx,
 		Appendable: appendable{r.o.Pusher, k.tenant}, Queryable: queryable{r, k.tenant},
@@ -234,8 +234,24 @@ func (r *Ruler) newManager(k key) *manager {
 		OutageTolerance: time.Duration(c.ForOutageTolerance), ForGracePeriod: time.Duration(c.ForGracePeriod), ResendDelay: time.Duration(c.ResendDelay),
 		GroupLoader: m.loader, DefaultRuleQueryOffset: func() time.Duration { return time.Duration(c.QueryOffset) },
 		MaxConcurrentEvals: c.MaxConcurrentEvals, ConcurrentEvalsEnabled: true, Metrics: r.metrics,
-	})
+	}
+	if k.signal != signal.Metrics {
+		options.RuleDependencyController = independent{}
+	}
+	m.Manager = promrules.NewManager(options)
 	return m
+}
+
+// independent says of rules that none reads what another records: those about logs and traces don't read
+// metrics.
+type independent struct{}
+
+// AnalyseRules implements rules.RuleDependencyController.
+func (independent) AnalyseRules(rs []promrules.Rule) {
+	for _, r := range rs {
+		r.SetDependentRules([]promrules.Rule{})
+		r.SetDependencyRules([]promrules.Rule{})
+	}
 }
 
 // end stops a manager and waits for it.
