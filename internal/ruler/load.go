@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
+	promrules "github.com/prometheus/prometheus/rules"
 
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/signal"
@@ -101,7 +102,11 @@ func (r *Ruler) readStore(ctx context.Context, out groups) error {
 	return nil
 }
 
-// loader hands groups to the rule manager in the place of files.
+// Loader hands groups of one signal to Prometheus's rule manager in the place of files.
+func Loader(s signal.Signal, byFile map[string][]rules.Group) promrules.GroupLoader {
+	return &loader{s, byFile}
+}
+
 type loader struct {
 	signal signal.Signal
 	source source

@@ -61,9 +61,9 @@ func Check(s signal.Signal, expr string) error {
 	return fmt.Errorf("unknown signal %q", s)
 }
 
-// query returns what evaluates expressions of a signal for a tenant. Traces are asked about the interval
+// Query returns what evaluates expressions of a signal for a tenant. Traces are asked about the interval
 // before the time of evaluation, so that of consecutive evaluations each span counts once.
-func (r *Ruler) query(id string, s signal.Signal, interval time.Duration) promrules.QueryFunc {
+func Query(runner job.Runner, id string, s signal.Signal, interval, timeout time.Duration) promrules.QueryFunc {
 	ask := map[signal.Signal]func(string, time.Time) (job.Job, func(job.Result) (promql.Vector, error)){
 		signal.Metrics: func(expr string, at time.Time) (job.Job, func(job.Result) (promql.Vector, error)) {
 			t := at.UnixMilli()
@@ -80,11 +80,11 @@ func (r *Ruler) query(id string, s signal.Signal, interval time.Duration) promru
 		},
 	}[s]
 	return func(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
-		ctx, cancel := context.WithTimeout(tenant.NewContext(ctx, id), time.Duration(r.o.Config.QueryTimeout))
+		ctx, cancel := context.WithTimeout(tenant.NewContext(ctx, id), timeout)
 		defer cancel()
 		j, vector := ask(expr, at)
 		j.Tenant = id
-		res, err := r.o.Runner.Run(ctx, j)
+		res, err := runner.Run(ctx, j)
 		if err != nil {
 			return nil, err
 		}

@@ -228,7 +228,7 @@ func (r *Ruler) newManager(k key) *manager {
 	c := r.o.Config
 	options := &promrules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
-		ExternalURL:          r.o.ExternalURL, QueryFunc: r.query(k.tenant, k.signal, k.interval), NotifyFunc: r.notify(k), Context: ctx,
+		ExternalURL:          r.o.ExternalURL, QueryFunc: Query(r.o.Runner, k.tenant, k.signal, k.interval, time.Duration(c.QueryTimeout)), NotifyFunc: r.notify(k), Context: ctx,
 		Appendable: appendable{r.o.Pusher, k.tenant}, Queryable: queryable{r, k.tenant},
 		Logger:          r.o.Logger.With("tenant", k.tenant, "signal", k.signal),
 		OutageTolerance: time.Duration(c.ForOutageTolerance), ForGracePeriod: time.Duration(c.ForGracePeriod), ResendDelay: time.Duration(c.ResendDelay),
@@ -236,18 +236,18 @@ func (r *Ruler) newManager(k key) *manager {
 		MaxConcurrentEvals: c.MaxConcurrentEvals, ConcurrentEvalsEnabled: true, Metrics: r.metrics,
 	}
 	if k.signal != signal.Metrics {
-		options.RuleDependencyController = independent{}
+		options.RuleDependencyController = Independent{}
 	}
 	m.Manager = promrules.NewManager(options)
 	return m
 }
 
-// independent says of rules that none reads what another records: those about logs and traces don't read
+// Independent says of rules that none reads what another records: those about logs and traces don't read
 // metrics.
-type independent struct{}
+type Independent struct{}
 
 // AnalyseRules implements rules.RuleDependencyController.
-func (independent) AnalyseRules(rs []promrules.Rule) {
+func (Independent) AnalyseRules(rs []promrules.Rule) {
 	for _, r := range rs {
 		r.SetDependentRules([]promrules.Rule{})
 		r.SetDependencyRules([]promrules.Rule{})
