@@ -24,6 +24,7 @@ func newCheck() *cobra.Command {
 			return err
 		},
 	})
+	check.AddCommand(newCheckRules())
 	return check
 }
 

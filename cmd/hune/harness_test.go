@@ -86,7 +86,7 @@ func freeAddr(t testing.TB) string {
 }
 
 // quiet turns off what makes data of its own, so that a test sees only what it sent.
-var quiet = []string{"HUNE_TELEMETRY_ENABLED=false", "HUNE_SCRAPE_SELF=false", "HUNE_COLLECTOR_HOST_METRICS=false", "HUNE_LIMITS_TRACES_GENERATOR_ENABLED=false"}
+var quiet = []string{"HUNE_TELEMETRY_ENABLED=false", "HUNE_SCRAPE_SELF=false", "HUNE_COLLECTOR_HOST_METRICS=false", "HUNE_LIMITS_TRACES_GENERATOR_ENABLED=false", "HUNE_RULES_DEFAULTS=false"}
 
 // start runs hune on dir and waits until it is ready.
 func start(t *testing.T, dir string, env []string, args ...string) *process {

@@ -93,11 +93,21 @@ func TestOneMeaningForEachPath(t *testing.T) {
 		require.Contains(t, body, "alert: A")
 	})
 	t.Run("nothing of Mimir, Grafana or Jaeger", func(t *testing.T) {
-		for _, path := range []string{"/alertmanager/", "/alertmanager/api/v2/status", "/alertmanager/api/v1/alerts", "/config/v1/rules",
+		for _, path := range []string{"/alertmanager/", "/alertmanager/api/v2/status", "/alertmanager/api/v1/alerts", "/mimir/api/v2/status",
 			"/prometheus/api/v1/query?query=1", "/api/health", "/api/annotations", "/api/datasources", "/api/services"} {
 			code, body := p.get(path, nil, nil)
 			require.Equal(t, http.StatusNotFound, code, "%s: %s", path, body)
 		}
+	})
+	t.Run("Alertmanager, and Mimir under a base of its own", func(t *testing.T) {
+		for _, path := range []string{"/api/v2/status", "/am/api/v2/status", "/mimir/alertmanager/api/v2/status", "/mimir/prometheus/api/v1/query?query=1", "/config/v1/rules"} {
+			code, body := p.get(path, nil, nil)
+			require.Equal(t, http.StatusOK, code, "%s: %s", path, body)
+		}
+		_, root := p.get("/api/v1/status/buildinfo", nil, nil)
+		require.NotContains(t, root, "features")
+		_, mimir := p.get("/mimir/prometheus/api/v1/status/buildinfo", nil, nil)
+		require.Contains(t, mimir, `"ruler_config_api":"true"`)
 	})
 	t.Run("pages of the old systems are text", func(t *testing.T) {
 		resp, err := http.Get(p.url + "/config")

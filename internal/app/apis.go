@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	alertapi "github.com/hune-io/hune/internal/api/alertmanager"
 	"github.com/hune-io/hune/internal/api/body"
 	"github.com/hune-io/hune/internal/api/complete"
 	"github.com/hune-io/hune/internal/api/jaeger"
@@ -22,6 +24,7 @@ import (
 	"github.com/hune-io/hune/internal/api/otlp"
 	"github.com/hune-io/hune/internal/api/prometheus"
 	"github.com/hune-io/hune/internal/api/related"
+	"github.com/hune-io/hune/internal/api/ruleconfig"
 	"github.com/hune-io/hune/internal/api/tempo"
 	"github.com/hune-io/hune/internal/api/zipkin"
 	"github.com/hune-io/hune/internal/block"
@@ -32,6 +35,8 @@ import (
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/ruler"
+	"github.com/hune-io/hune/internal/signal"
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
@@ -96,6 +101,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.rules != nil {
 		lokiOptions.Rules = a.rules
 	}
+	if a.ruler != nil {
+		lokiOptions.RuleStates = a.ruler
+	}
 	lokiAPI := loki.New(lokiOptions)
 	lokiAPI.Register(a.mux)
 	a.server.onStop = append(a.server.onStop, lokiAPI.Stop)
@@ -112,6 +120,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
 	complete.Register(a.mux)
 	related.New(related.Options{Runner: runner, Logger: a.logger}).Register(a.mux)
+	if a.alertmanager != nil {
+		alertapi.New(a.alertmanager).Register(a.mux)
+	}
 
 	external, err := a.externalURL()
 	if err != nil {
@@ -138,10 +149,46 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.scraper != nil {
 		promOptions.Targets, promOptions.ScrapePools = a.scraper, a.scraper
 	}
+	if a.ruler != nil {
+		promOptions.Rules = ofTenant{a.ruler}
+	}
 	prom := prometheus.New(promOptions)
 	prom.Register(a.mux)
+	a.mountMimir(limits)
 	a.remoteWrite = prom.RemoteWrite()
 	return nil
+}
+
+// mountMimir mounts what rule editors of Grafana expect of a Mimir: groups of rules at /config/v1/rules, and under
+// /mimir the rest of the metrics API beside them. Only there does the build info say that rules can be set:
+// at the root Grafana would take the whole for a Mimir.
+func (a *App) mountMimir(limits body.Limits) {
+	const base = "/mimir/prometheus"
+	if a.rules != nil {
+		config := ruleconfig.New(ruleconfig.Options{Store: a.rules, Signals: []signal.Signal{signal.Metrics, signal.Logs, signal.Traces}, Check: ruler.Check, BodyLimits: limits})
+		for pattern, h := range config.Routes("/config/v1/rules", base+"/config/v1/rules") {
+			a.mux.Handle(pattern, h)
+		}
+	}
+	a.mux.Handle(base+"/api/v1/", http.StripPrefix(base, a.mux))
+	a.mux.HandleFunc("GET "+base+"/api/v1/status/buildinfo", func(w http.ResponseWriter, _ *http.Request) {
+		build := telemetry.Build()
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": map[string]any{"application": "Grafana Mimir", "version": build.Version,
+			"revision": build.Revision, "goVersion": build.GoVersion, "features": map[string]string{"ruler_config_api": "true", "alertmanager_config_api": "true"}}})
+	})
+}
+
+// ofTenant shows Prometheus's API the rules of who asks.
+type ofTenant struct{ ruler *ruler.Ruler }
+
+// RulesOf implements prometheus.Rules.
+func (o ofTenant) RulesOf(ctx context.Context) v1.RulesRetriever {
+	id, err := tenant.FromContext(ctx)
+	if err != nil {
+		return ruler.Shown(nil)
+	}
+	return ruler.Shown(o.ruler.Groups(id, signal.Metrics))
 }
 
 func (a *App) externalURL() (*url.URL, error) {

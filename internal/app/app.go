@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc"
 
+	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/api/otlp"
 	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/collector"
@@ -34,11 +35,13 @@ import (
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/generator"
+	"github.com/hune-io/hune/internal/history"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -67,29 +70,32 @@ type App struct {
 	services map[string]services.Service
 	manager  *services.Manager
 
-	overrides   *limits.Overrides
-	bucket      objstore.Bucket
-	pages       *cache.Pages
-	ingester    *ingester.Ingester
-	heads       *metrics.Heads
-	blocks      *metrics.BlockStore
-	store       *store.Store
-	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
-	rules       *rules.Store  // of the bucket
-	compactor   *compactor.Compactor
-	generator   *generator.Generator
-	distributor *distributor.Distributor
-	scheduler   *scheduler.Scheduler
-	frontend    *frontend.Frontend
-	logEngine   *logql.Engine
-	logMemory   *logql.Memory // of all engines
-	scraper     *scraper.Scraper
-	collector   *collector.Collector
-	grpc        *grpc.Server
-	otlp        *otlp.Handler
-	remoteWrite http.Handler      // nil where no API runs
-	systemMux   *http.ServeMux    // paths about the process, without a tenant
-	lock        fileutil.Releaser // of the data folder
+	overrides    *limits.Overrides
+	bucket       objstore.Bucket
+	pages        *cache.Pages
+	ingester     *ingester.Ingester
+	heads        *metrics.Heads
+	blocks       *metrics.BlockStore
+	store        *store.Store
+	deletes      *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	rules        *rules.Store  // of the bucket
+	compactor    *compactor.Compactor
+	generator    *generator.Generator
+	distributor  *distributor.Distributor
+	scheduler    *scheduler.Scheduler
+	frontend     *frontend.Frontend
+	logEngine    *logql.Engine
+	logMemory    *logql.Memory // of all engines
+	history      *history.Log
+	ruler        *ruler.Ruler
+	alertmanager *alertmanager.Alertmanager
+	scraper      *scraper.Scraper
+	collector    *collector.Collector
+	grpc         *grpc.Server
+	otlp         *otlp.Handler
+	remoteWrite  http.Handler      // nil where no API runs
+	systemMux    *http.ServeMux    // paths about the process, without a tenant
+	lock         fileutil.Releaser // of the data folder
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the

@@ -12,9 +12,13 @@ import (
 
 	"github.com/grafana/dskit/services"
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/cache"
@@ -23,12 +27,14 @@ import (
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/generator"
+	"github.com/hune-io/hune/internal/history"
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -61,6 +67,9 @@ var roles = []role{
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
+	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
+	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
+	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
@@ -234,6 +243,58 @@ func (a *App) logsSettled(tenant string, before time.Time) bool {
 		return time.Since(before) > elsewhere
 	}
 	return a.ingester.LogsSettled(tenant, before)
+}
+
+// makeHistory keeps what happens to alerts as logs.
+func (a *App) makeHistory(context.Context) (services.Service, error) {
+	a.history = history.New(history.Options{Pusher: a.distributor, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	return a.history, nil
+}
+
+func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err error) {
+	external, err := a.externalURL()
+	if err != nil {
+		return nil, err
+	}
+	a.alertmanager, err = alertmanager.New(ctx, alertmanager.Options{Config: a.cfg.Alertmanager, Dir: filepath.Join(a.cfg.Data, "alertmanager"), Bucket: a.bucket,
+		History: a.history, ExternalURL: external, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, err
+	}
+	return a.alertmanager, nil
+}
+
+func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
+	external, err := a.externalURL()
+	if err != nil {
+		return nil, err
+	}
+	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: alertSink{a.alertmanager},
+		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	a.rules.OnChange(a.ruler.Changed)
+	return a.ruler, nil
+}
+
+// alertSink hands the ruler's alerts to the alertmanager of this process.
+type alertSink struct{ to *alertmanager.Alertmanager }
+
+func (s alertSink) SendAlerts(ctx context.Context, tenantID string, alerts []ruler.Alert) error {
+	out := make([]*alert.Alert, len(alerts))
+	now := time.Now()
+	for i, a := range alerts {
+		out[i] = &alert.Alert{UpdatedAt: now, Alert: model.Alert{Labels: labelSet(a.Labels), Annotations: labelSet(a.Annotations),
+			StartsAt: a.StartsAt, EndsAt: a.EndsAt, GeneratorURL: a.GeneratorURL}}
+	}
+	return s.to.Put(ctx, tenantID, out)
+}
+
+func labelSet(ls labels.Labels) model.LabelSet {
+	out := make(model.LabelSet, ls.Len())
+	ls.Range(func(l labels.Label) { out[model.LabelName(l.Name)] = model.LabelValue(l.Value) })
+	return out
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {

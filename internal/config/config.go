@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/units"
 	"github.com/prometheus/common/model"
 
+	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/collector"
@@ -24,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -80,6 +82,10 @@ type Config struct {
 	Scheduler scheduler.Config `yaml:"scheduler"`
 	// Querier runs queries.
 	Querier querier.Config `yaml:"querier"`
+	// Rules are recording and alerting rules in PromQL, LogQL and TraceQL.
+	Rules ruler.Config `yaml:"rules"`
+	// Alertmanager groups alerts, silences them and tells people.
+	Alertmanager alertmanager.Config `yaml:"alertmanager"`
 	// Collector is the embedded OpenTelemetry Collector.
 	Collector collector.Config `yaml:"collector"`
 	// Scrape is what Prometheus-style scraping does: the sections global and scrape_configs.
@@ -119,28 +125,30 @@ type OTLP struct {
 // Default returns the configuration that an empty file stands for.
 func Default() Config {
 	return Config{
-		Roles:     []string{"all"},
-		Data:      "./hune-data",
-		HTTP:      HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
-		OTLP:      OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
-		Log:       telemetry.DefaultLogConfig(),
-		Telemetry: telemetry.DefaultConfig(),
-		WAL:       wal.DefaultConfig(),
-		Storage:   bucket.DefaultConfig(),
-		Cache:     cache.DefaultConfig(),
-		S3:        s3.DefaultConfig(),
-		Retention: compactor.DefaultRetention(),
-		Limits:    limits.DefaultConfig(),
-		Ingester:  ingester.DefaultConfig(),
-		Metrics:   metrics.DefaultConfig(),
-		Traces:    Traces{Generator: generator.DefaultConfig()},
-		Store:     store.DefaultConfig(),
-		Compactor: compactor.DefaultConfig(),
-		Frontend:  frontend.DefaultConfig(),
-		Scheduler: scheduler.DefaultConfig(),
-		Querier:   querier.DefaultConfig(),
-		Collector: collector.DefaultConfig(),
-		Scrape:    scraper.DefaultConfig(),
+		Roles:        []string{"all"},
+		Data:         "./hune-data",
+		HTTP:         HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
+		OTLP:         OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
+		Log:          telemetry.DefaultLogConfig(),
+		Telemetry:    telemetry.DefaultConfig(),
+		WAL:          wal.DefaultConfig(),
+		Storage:      bucket.DefaultConfig(),
+		Cache:        cache.DefaultConfig(),
+		S3:           s3.DefaultConfig(),
+		Retention:    compactor.DefaultRetention(),
+		Limits:       limits.DefaultConfig(),
+		Ingester:     ingester.DefaultConfig(),
+		Metrics:      metrics.DefaultConfig(),
+		Traces:       Traces{Generator: generator.DefaultConfig()},
+		Store:        store.DefaultConfig(),
+		Compactor:    compactor.DefaultConfig(),
+		Frontend:     frontend.DefaultConfig(),
+		Scheduler:    scheduler.DefaultConfig(),
+		Querier:      querier.DefaultConfig(),
+		Rules:        ruler.DefaultConfig(),
+		Alertmanager: alertmanager.DefaultConfig(),
+		Collector:    collector.DefaultConfig(),
+		Scrape:       scraper.DefaultConfig(),
 	}
 }
 
@@ -185,6 +193,8 @@ func (c Config) Validate() error {
 	at("frontend", c.Frontend.Validate())
 	at("scheduler", c.Scheduler.Validate())
 	at("querier", c.Querier.Validate())
+	at("rules", c.Rules.Validate())
+	at("alertmanager", c.Alertmanager.Validate())
 	at("collector", c.Collector.Validate())
 	if err := c.Scrape.Validate(); err != nil {
 		errs = append(errs, err)

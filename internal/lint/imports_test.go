@@ -24,7 +24,7 @@ var layers = []struct {
 	{"floor", []string{"internal/tenant", "internal/signal", "internal/fault", "internal/wal", "internal/bucket", "internal/cache",
 		"internal/block", "internal/column", "internal/rules", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry"}, true},
 	{"signals", []string{"internal/metrics", "internal/logs", "internal/traces"}, false},
-	{"jobs", []string{"internal/job"}, false},
+	{"jobs", []string{"internal/job", "internal/history"}, false},
 	{"roles", []string{"internal/collector", "internal/scraper", "internal/distributor", "internal/ingester", "internal/compactor", "internal/generator",
 		"internal/store", "internal/querier", "internal/scheduler", "internal/frontend", "internal/ruler", "internal/alertmanager",
 		"internal/s3", "web/ui"}, false},

@@ -9,18 +9,28 @@
 package rules
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/template"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/hune-io/hune/internal/signal"
 )
 
 // Group is rules that are evaluated one after the other, at the same times.
 type Group struct {
-	Name        string            `yaml:"name"`
+	Name string `yaml:"name"`
+	// Signal says what the expressions ask: metrics in PromQL (the default), logs in LogQL, or traces in TraceQL metrics.
+	Signal      signal.Signal     `yaml:"signal,omitempty"`
 	Interval    model.Duration    `yaml:"interval,omitempty"` // 0: the evaluator's default
 	QueryOffset *model.Duration   `yaml:"query_offset,omitempty"`
 	Limit       int               `yaml:"limit,omitempty"` // series or alerts of one rule; 0: no limit
@@ -39,30 +49,112 @@ type Rule struct {
 	Annotations   map[string]string `yaml:"annotations,omitempty"`
 }
 
-// Validate reports every fault of g, in Loki's words; check reports what is wrong with an expression.
-func (g *Group) Validate(check func(expr string) error) []error {
+// File is a rule file.
+type File struct {
+	Groups []Group `yaml:"groups"`
+}
+
+// DecodeFile reads a rule file as Prometheus has it, with groups that may name a signal. Every fault is
+// reported with its line, group and rule; check reports what is wrong with an expression of a signal.
+func DecodeFile(content []byte, check func(s signal.Signal, expr string) error) (*File, []error) {
+	f := &File{}
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	d.KnownFields(true)
+	if err := d.Decode(f); err != nil && !errors.Is(err, io.EOF) { // an empty file has no groups
+		return nil, []error{err}
+	}
 	var errs []error
-	if g.Name == "" {
-		errs = append(errs, fmt.Errorf("group 0: Groupname must not be empty"))
-	}
-	if g.Interval < 0 {
-		errs = append(errs, fmt.Errorf("group '%s': interval must not be negative", g.Name))
-	}
-	if g.Limit < 0 {
-		errs = append(errs, fmt.Errorf("group '%s': limit must not be negative", g.Name))
-	}
-	if err := validLabels(g.Labels); err != nil {
-		errs = append(errs, err)
-	}
-	for i := range g.Rules {
-		r := &g.Rules[i]
-		if err := r.validate(g.Name, check); err != nil {
-			errs = append(errs, err)
+	seen := map[string]bool{}
+	places := exprPlaces(content)
+	for i := range f.Groups {
+		g := &f.Groups[i]
+		if seen[g.Name] {
+			errs = append(errs, fmt.Errorf("group %q is there twice", g.Name))
+		}
+		seen[g.Name] = true
+		switch g.Signal {
+		case "":
+			g.Signal = signal.Metrics
+		case signal.Metrics, signal.Logs, signal.Traces:
+		default:
+			errs = append(errs, fmt.Errorf("group %q: signal %q is none of metrics, logs and traces", g.Name, g.Signal))
 			continue
 		}
-		errs = append(errs, r.validateTemplates()...)
+		for n, err := range g.faults(func(expr string) error { return check(g.Signal, expr) }) {
+			if n >= 0 {
+				err = fmt.Errorf("%sgroup %q, rule %d, %q: %w", places[[2]int{i, n}], g.Name, n, cmp.Or(g.Rules[n].Alert, g.Rules[n].Record), err)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return f, errs
+}
+
+// exprPlaces returns where the expressions of a file stand, as "line:column: ", by group and rule.
+func exprPlaces(content []byte) map[[2]int]string {
+	var doc struct {
+		Groups []struct {
+			Rules []struct {
+				Expr yaml.Node `yaml:"expr"`
+			} `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	out := map[[2]int]string{}
+	if yaml.Unmarshal(content, &doc) != nil {
+		return out
+	}
+	for i, g := range doc.Groups {
+		for n, r := range g.Rules {
+			if r.Expr.Line > 0 {
+				out[[2]int{i, n}] = fmt.Sprintf("%d:%d: ", r.Expr.Line, r.Expr.Column)
+			}
+		}
+	}
+	return out
+}
+
+// Validate reports every fault of g, in Loki's words; check reports what is wrong with an expression.
+func (g *Group) Validate(check func(expr string) error) (errs []error) {
+	for _, err := range g.faults(check) {
+		errs = append(errs, err)
 	}
 	return errs
+}
+
+// faults yields every fault with the index of its rule, -1 for those of the group.
+func (g *Group) faults(check func(expr string) error) iter.Seq2[int, error] {
+	return func(yield func(int, error) bool) {
+		var own []error
+		if g.Name == "" {
+			own = append(own, fmt.Errorf("group 0: Groupname must not be empty"))
+		}
+		if g.Interval < 0 {
+			own = append(own, fmt.Errorf("group '%s': interval must not be negative", g.Name))
+		}
+		if g.Limit < 0 {
+			own = append(own, fmt.Errorf("group '%s': limit must not be negative", g.Name))
+		}
+		if err := validLabels(g.Labels); err != nil {
+			own = append(own, err)
+		}
+		for _, err := range own {
+			if !yield(-1, err) {
+				return
+			}
+		}
+		for i := range g.Rules {
+			r := &g.Rules[i]
+			errs := r.validateTemplates()
+			if err := r.validate(g.Name, check); err != nil {
+				errs = []error{err}
+			}
+			for _, err := range errs {
+				if !yield(i, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (r *Rule) validate(group string, check func(expr string) error) error {

@@ -47,8 +47,40 @@ type Stored struct {
 // Store reads and writes groups. Safe for concurrent use; several processes may share a bucket, where
 // the last writer of a group wins. Errors are classed.
 type Store struct {
-	bucket objstore.Bucket
-	write  sync.Mutex // so that counting groups and adding one are one step
+	bucket   objstore.Bucket
+	write    sync.Mutex // so that counting groups and adding one are one step
+	onChange func(tenant string)
+}
+
+// OnChange has f called after groups of a tenant were written here. It is set before the store is used.
+func (s *Store) OnChange(f func(tenant string)) { s.onChange = f }
+
+func (s *Store) changed(tenant string) {
+	if s.onChange != nil {
+		s.onChange(tenant)
+	}
+}
+
+// Tenants returns the tenants that have groups, in order.
+func (s *Store) Tenants(ctx context.Context) ([]string, error) {
+	var out []string
+	err := s.bucket.Iter(ctx, "", func(name string) error {
+		id, folder := strings.CutSuffix(name, "/")
+		if !folder {
+			return nil
+		}
+		found := false
+		err := s.bucket.Iter(ctx, path.Join(id, "rules")+"/", func(string) error { found = true; return nil })
+		if found {
+			out = append(out, id)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list tenants that have rules: %w", err)
+	}
+	slices.Sort(out)
+	return out, nil
 }
 
 // NewStore returns a store in a bucket.
@@ -274,6 +306,7 @@ func (s *Store) Put(ctx context.Context, tenant string, sig signal.Signal, names
 	if err := s.bucket.Upload(ctx, name, bytes.NewReader(content)); err != nil {
 		return fmt.Errorf("write rule group %s: %w", name, err)
 	}
+	s.changed(tenant)
 	return nil
 }
 
@@ -293,6 +326,7 @@ func (s *Store) Delete(ctx context.Context, tenant string, sig signal.Signal, na
 	if !ok {
 		return ErrNoGroup
 	}
+	defer s.changed(tenant)
 	return s.remove(ctx, name)
 }
 
@@ -310,6 +344,7 @@ func (s *Store) DeleteNamespace(ctx context.Context, tenant string, sig signal.S
 	if len(there) == 0 {
 		return ErrNoNamespace
 	}
+	defer s.changed(tenant)
 	for _, l := range there {
 		if err := s.remove(ctx, l.object); err != nil {
 			return err

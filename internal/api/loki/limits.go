@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
@@ -119,4 +120,14 @@ func queryTags(r *http.Request) string {
 		bad = !good
 	}
 	return b.String()
+}
+
+func writeYAML(w http.ResponseWriter, contentType string, v any) error {
+	text, err := yaml.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write(text) // the client has gone away: nobody is left to tell
+	return nil
 }

@@ -45,6 +45,8 @@ type Options struct {
 	Tailer  Tailer
 	Deleter Deleter
 	Rules   RuleStore
+	// RuleStates shows what the ruler evaluates; nil where none runs.
+	RuleStates RuleStates
 	// OTLPLogs serves POST /otlp/v1/logs, if set.
 	OTLPLogs http.Handler
 	// BodyLimits bound request bodies.

@@ -46,6 +46,11 @@ type HeadStatus interface {
 	BlockMetas(tenant string) ([]tsdb.BlockMeta, error)
 }
 
+// Rules shows the rules of the tenant in a context.
+type Rules interface {
+	RulesOf(ctx context.Context) v1.RulesRetriever
+}
+
 // Options are what the program gives New. Runner and Logger are required.
 type Options struct {
 	Runner job.Runner // the frontend
@@ -53,7 +58,7 @@ type Options struct {
 
 	Targets       v1.TargetRetriever       // the scraper; nil: no targets
 	ScrapePools   v1.ScrapePoolsRetriever  // the scraper; nil: none
-	Rules         v1.RulesRetriever        // nil: no rules
+	Rules         Rules                    // nil: no rules
 	Alertmanagers v1.AlertmanagerRetriever // nil: none
 	Head          HeadStatus               // nil: status/tsdb says that there is none here
 
@@ -118,7 +123,7 @@ func New(opts Options) *API {
 		func(context.Context) v1.AlertmanagerRetriever { return a.alertmanagers() },
 		func() config.Config { return config.DefaultConfig },
 		opts.Flags, a.globalURL(), a.whenReady, noDatabase{}, "", false, opts.Logger,
-		func(context.Context) v1.RulesRetriever { return a.rules() },
+		a.rules,
 		readSamples, readConcurrency, readFrameBytes, false, opts.CORSOrigin,
 		opts.RuntimeInfo, &build,
 		func() []notifications.Notification { return []notifications.Notification{} },
@@ -236,9 +241,9 @@ func (a *API) alertmanagers() v1.AlertmanagerRetriever {
 	return nothing{}
 }
 
-func (a *API) rules() v1.RulesRetriever {
+func (a *API) rules(ctx context.Context) v1.RulesRetriever {
 	if a.opts.Rules != nil {
-		return a.opts.Rules
+		return a.opts.Rules.RulesOf(ctx)
 	}
 	return nothing{}
 }

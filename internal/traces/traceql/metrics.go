@@ -141,16 +141,21 @@ func LabelText(labels []traces.Attribute) string {
 			buf = strconv.AppendQuote(buf, a.Key)
 		}
 		buf = append(buf, '=')
-		switch v := fromAttribute(a); v.Kind {
-		case KindString:
-			buf = strconv.AppendQuote(buf, v.s)
-		case KindFloat:
-			buf = strconv.AppendQuote(buf, strconv.FormatFloat(v.float(), 'g', -1, 64))
-		default:
-			buf = strconv.AppendQuote(buf, v.String())
-		}
+		buf = strconv.AppendQuote(buf, LabelValue(a))
 	}
 	return string(append(buf, '}'))
+}
+
+// LabelValue is a label's value as a label of Prometheus has it: text without quotes.
+func LabelValue(a *traces.Attribute) string {
+	switch v := fromAttribute(a); v.Kind {
+	case KindString:
+		return v.s
+	case KindFloat:
+		return strconv.FormatFloat(v.float(), 'g', -1, 64)
+	default:
+		return v.String()
+	}
 }
 
 func plainLabel(s string) bool {

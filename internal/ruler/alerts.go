@@ -1,0 +1,131 @@
+package ruler
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	promrules "github.com/prometheus/prometheus/rules"
+
+	"github.com/hune-io/hune/internal/history"
+	"github.com/hune-io/hune/internal/signal"
+)
+
+// Alert is an alert of a rule that fires, or has ended if EndsAt is past.
+type Alert struct {
+	Labels, Annotations labels.Labels
+	StartsAt, EndsAt    time.Time
+	GeneratorURL        string // the query in the page
+}
+
+// Sender takes alerts of a tenant. When it returns nil they reach who is to be told, whatever dies.
+type Sender interface {
+	SendAlerts(ctx context.Context, tenant string, alerts []Alert) error
+}
+
+// notify returns what a manager hands its alerts to.
+func (r *Ruler) notify(k key) promrules.NotifyFunc {
+	return func(ctx context.Context, expr string, alerts ...*promrules.Alert) {
+		out := make([]Alert, 0, len(alerts))
+		link := r.link(k.signal, expr)
+		for _, a := range alerts {
+			to := Alert{Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.FiredAt, EndsAt: a.ResolvedAt, GeneratorURL: link}
+			if to.EndsAt.IsZero() {
+				to.EndsAt = a.ValidUntil
+			}
+			out = append(out, to)
+		}
+		if len(out) == 0 {
+			return
+		}
+		if err := r.o.Alerts.SendAlerts(ctx, k.tenant, out); err != nil && ctx.Err() == nil {
+			// The manager sends them again after resend_delay.
+			r.o.Logger.Error("alerts were not sent", "tenant", k.tenant, "alerts", len(out), "err", err)
+		}
+	}
+}
+
+// link is an expression's address in the page.
+func (r *Ruler) link(s signal.Signal, expr string) string {
+	param := map[signal.Signal]string{signal.Metrics: "m", signal.Logs: "l", signal.Traces: "t"}[s]
+	u := r.o.ExternalURL.JoinPath("ui", "explore", string(s))
+	u.RawQuery = url.Values{param: {expr}}.Encode()
+	return u.String()
+}
+
+// changes tells the history about changes of state. An alert that ends without having fired leaves no trace
+// in the rule manager, so pending ones are remembered from one evaluation to the next.
+type changes struct {
+	history Recorder
+	tenant  string
+
+	mu      sync.Mutex
+	pending map[*promrules.AlertingRule]map[uint64]labels.Labels
+}
+
+// iterate evaluates a group.
+func (c *changes) iterate(ctx context.Context, g *promrules.Group, at time.Time) {
+	promrules.DefaultEvalIterationFunc(ctx, g, at)
+	for _, rule := range g.AlertingRules() {
+		c.record(g, rule, at)
+	}
+}
+
+// record compares a rule's alerts with the evaluation before: what changed now carries its time.
+func (c *changes) record(g *promrules.Group, rule *promrules.AlertingRule, at time.Time) {
+	c.mu.Lock()
+	before := c.pending[rule]
+	c.mu.Unlock()
+	now := map[uint64]labels.Labels{}
+	known := map[uint64]bool{}
+	rule.ForEachActiveAlert(func(a *promrules.Alert) {
+		fp := a.Labels.Hash()
+		known[fp] = true
+		e := history.Event{}
+		switch {
+		case a.State == promrules.StatePending:
+			now[fp] = a.Labels
+			if a.ActiveAt.Equal(at) {
+				e = event(g, rule, a.Labels, "inactive", "pending")
+			}
+		case a.State == promrules.StateFiring && a.FiredAt.Equal(at):
+			from := "pending"
+			if a.ActiveAt.Equal(at) {
+				from = "inactive"
+			}
+			e = event(g, rule, a.Labels, from, "firing")
+		case a.State == promrules.StateInactive && a.ResolvedAt.Equal(at):
+			e = event(g, rule, a.Labels, "firing", "inactive")
+		}
+		if e.Event != "" {
+			e.Value = strconv.FormatFloat(a.Value, 'g', -1, 64)
+			c.history.Record(c.tenant, e)
+		}
+	})
+	for fp, ls := range before {
+		if !known[fp] {
+			c.history.Record(c.tenant, event(g, rule, ls, "pending", "inactive"))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(now) == 0 {
+		delete(c.pending, rule)
+		return
+	}
+	c.pending[rule] = now
+}
+
+func event(g *promrules.Group, rule *promrules.AlertingRule, ls labels.Labels, from, to string) history.Event {
+	out := map[string]string{}
+	ls.Range(func(l labels.Label) {
+		if l.Name != model.AlertNameLabel {
+			out[l.Name] = l.Value
+		}
+	})
+	return history.Event{Event: history.StateChange, AlertName: rule.Name(), Labels: out, From: from, State: to, Group: g.Name(), File: g.File()}
+}
