@@ -274,6 +274,34 @@ func TestAlertsSurviveKills(t *testing.T) {
 	})
 }
 
+// Alerts go to Alertmanagers elsewhere, here that of another hune, with labels changed on the way.
+func TestExternalAlertmanagers(t *testing.T) {
+	hook := newWebhook(t)
+	am := start(t, t.TempDir(), quiet, "--config", alerting(t, hook, "10ms", "groups: []", ""))
+	config := alerting(t, newWebhook(t), "10ms", "groups: [{name: g, interval: 1s, rules: [{alert: Away, expr: vector(1), labels: {drop: me}}]}]", `
+  external_labels: {cluster: eu}
+alerting:
+  alert_relabel_configs: [{action: labeldrop, regex: drop}]
+  alertmanagers:
+    - path_prefix: /am
+      static_configs: [{targets: ["`+strings.TrimPrefix(am.url, "http://")+`"]}]
+`)
+	p := start(t, t.TempDir(), quiet, "--config", config)
+	require.Eventually(t, func() bool { return hook.count("firing Away") == 1 }, 30*time.Second, 20*time.Millisecond)
+	var alerts []struct{ Labels map[string]string }
+	am.getJSON("/api/v2/alerts", nil, &alerts)
+	require.Equal(t, map[string]string{"alertname": "Away", "cluster": "eu"}, alerts[0].Labels)
+	p.getJSON("/api/v2/alerts", nil, &alerts)
+	require.Empty(t, alerts, "nothing stays here")
+	var where struct {
+		Data struct {
+			ActiveAlertmanagers []struct{ URL string }
+		}
+	}
+	p.getJSON("/api/v1/alertmanagers", nil, &where)
+	require.Equal(t, am.url+"/am/api/v2/alerts", where.Data.ActiveAlertmanagers[0].URL)
+}
+
 // activeAt returns since when an alert is active, zero if it isn't.
 func (p *process) activeAt(name string) time.Time {
 	var a struct {

@@ -151,6 +151,10 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	}
 	if a.ruler != nil {
 		promOptions.Rules = ofTenant{a.ruler}
+		promOptions.Alertmanagers = embedded{external}
+	}
+	if a.notifier != nil {
+		promOptions.Alertmanagers = a.notifier
 	}
 	prom := prometheus.New(promOptions)
 	prom.Register(a.mux)
@@ -178,6 +182,17 @@ func (a *App) mountMimir(limits body.Limits) {
 			"revision": build.Revision, "goVersion": build.GoVersion, "features": map[string]string{"ruler_config_api": "true", "alertmanager_config_api": "true"}}})
 	})
 }
+
+// embedded shows that alerts go to the alertmanager of this process.
+type embedded struct{ url *url.URL }
+
+// Alertmanagers implements v1.AlertmanagerRetriever.
+func (e embedded) Alertmanagers() []*url.URL {
+	return []*url.URL{e.url.JoinPath("api", "v2", "alerts")}
+}
+
+// DroppedAlertmanagers implements v1.AlertmanagerRetriever.
+func (embedded) DroppedAlertmanagers() []*url.URL { return nil }
 
 // ofTenant shows Prometheus's API the rules of who asks.
 type ofTenant struct{ ruler *ruler.Ruler }

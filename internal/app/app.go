@@ -87,6 +87,7 @@ type App struct {
 	logEngine    *logql.Engine
 	logMemory    *logql.Memory // of all engines
 	history      *history.Log
+	notifier     *ruler.External // nil: alerts go to the alertmanager of this process
 	ruler        *ruler.Ruler
 	alertmanager *alertmanager.Alertmanager
 	scraper      *scraper.Scraper

@@ -69,7 +69,8 @@ var roles = []role{
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
-	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager"}, make: (*App).makeRuler},
+	{name: "notifier", inner: true, make: (*App).makeNotifier},
+	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
@@ -264,12 +265,25 @@ func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err err
 	return a.alertmanager, nil
 }
 
+// makeNotifier sends alerts to Alertmanagers elsewhere, where some are named.
+func (a *App) makeNotifier(context.Context) (_ services.Service, err error) {
+	if !a.cfg.Alerting.External() {
+		return nil, nil
+	}
+	a.notifier, err = ruler.NewExternal(a.cfg.Alerting, a.cfg.Rules.ExternalLabels, a.logger, a.registry)
+	return a.notifier, err
+}
+
 func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
 	external, err := a.externalURL()
 	if err != nil {
 		return nil, err
 	}
-	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: alertSink{a.alertmanager},
+	var sender ruler.Sender = alertSink{a.alertmanager}
+	if a.notifier != nil {
+		sender = a.notifier
+	}
+	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: sender,
 		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)

@@ -84,6 +84,8 @@ type Config struct {
 	Querier querier.Config `yaml:"querier"`
 	// Rules are recording and alerting rules in PromQL, LogQL and TraceQL.
 	Rules ruler.Config `yaml:"rules"`
+	// Alerting sends alerts to Alertmanagers elsewhere instead.
+	Alerting ruler.AlertingConfig `yaml:"alerting"`
 	// Alertmanager groups alerts, silences them and tells people.
 	Alertmanager alertmanager.Config `yaml:"alertmanager"`
 	// Collector is the embedded OpenTelemetry Collector.
@@ -194,6 +196,9 @@ func (c Config) Validate() error {
 	at("scheduler", c.Scheduler.Validate())
 	at("querier", c.Querier.Validate())
 	at("rules", c.Rules.Validate())
+	if err := c.Alerting.Validate(); err != nil {
+		errs = append(errs, err)
+	}
 	at("alertmanager", c.Alertmanager.Validate())
 	at("collector", c.Collector.Validate())
 	if err := c.Scrape.Validate(); err != nil {
