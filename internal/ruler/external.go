@@ -64,13 +64,16 @@ func (c AlertingConfig) load(external map[string]string) (*promconfig.Config, er
 	cfg, err := promconfig.Load(string(text), slog.New(slog.DiscardHandler))
 	if err != nil {
 		// Lines are those of a text that the user never saw.
-		return nil, errors.New("alerting: " + lineOf.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n"), ""))
+		text := lineOf.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n"), "")
+		return nil, errors.New("alerting: " + strings.Join(strings.Fields(text), " "))
 	}
 	return cfg, nil
 }
 
 // External reports whether alerts are sent elsewhere.
-func (c AlertingConfig) External() bool { return present(&c.Alertmanagers) && len(c.Alertmanagers.Content) > 0 }
+func (c AlertingConfig) External() bool {
+	return present(&c.Alertmanagers) && len(c.Alertmanagers.Content) > 0
+}
 
 // externalQueue bounds the alerts that wait to be sent, as Prometheus's --alertmanager.notification-queue-capacity.
 const externalQueue = 10_000
@@ -151,4 +154,3 @@ func (e *External) Alertmanagers() []*url.URL { return e.notifier.Alertmanagers(
 
 // DroppedAlertmanagers implements v1.AlertmanagerRetriever.
 func (e *External) DroppedAlertmanagers() []*url.URL { return e.notifier.DroppedAlertmanagers() }
-
