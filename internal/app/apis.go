@@ -103,6 +103,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.bucket != nil {
 		tempoOptions.Overrides = overrides.New(a.bucket, time.Now)
 	}
+	if a.compactor != nil && a.scheduler != nil {
+		tempoOptions.Deleter = a.traceDeletes
+	}
 	tempoAPI := tempo.New(tempoOptions)
 	tempoAPI.Register(a.mux)
 	tempoAPI.RegisterGRPC(a.grpc)

@@ -24,6 +24,7 @@ import (
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/generator"
 	"github.com/hune-io/hune/internal/ingester"
+	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
@@ -35,6 +36,8 @@ import (
 	"github.com/hune-io/hune/internal/scraper"
 	"github.com/hune-io/hune/internal/store"
 	"github.com/hune-io/hune/internal/telemetry"
+	"github.com/hune-io/hune/internal/traces"
+	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
 	"github.com/hune-io/hune/internal/traces/traceql"
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -117,6 +120,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	a.traceDeletes = tracedeletes.New(tracedeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now, Find: a.findTraces})
 	a.rules = rules.NewStore(a.bucket)
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
@@ -129,7 +133,7 @@ func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
 	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
-	a.store.Follow(a.deletes)
+	a.store.Follow(a.deletes, a.traceDeletes)
 	return a.store, nil
 }
 
@@ -184,7 +188,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
 	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
-		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active,
+		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active, DeletedTraces: a.traceDeletes.Hidden,
 		Damaged: func(object string) {
 			if a.compactor != nil {
 				a.compactor.Suspect(object)
@@ -205,9 +209,13 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	traceRetention, err := compactor.NewTraceRetention(a.overrides, a.cfg.Retention)
+	if err != nil {
+		return nil, err
+	}
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
 		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
-		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Settled: a.logsSettled, TraceRetention: traceRetention.Of, TraceDeletes: a.traceDeletes, TracesSettled: a.tracesSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)
@@ -228,12 +236,32 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 // bucket alone. Ingesters of other processes can't be asked: after a few times as long as they keep a
 // row it is so unless their uploads fail.
 func (a *App) logsSettled(tenant string, before time.Time) bool {
-	c := a.cfg.Ingester.Logs
-	elsewhere := 4 * (time.Duration(c.MaxHeadAge) + time.Duration(c.KeepAfterUpload) + time.Duration(a.cfg.Ingester.UploadTimeout))
 	if a.ingester == nil {
-		return time.Since(before) > elsewhere
+		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Logs)
 	}
 	return a.ingester.LogsSettled(tenant, before)
+}
+
+func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
+	return 4 * (time.Duration(c.MaxHeadAge) + time.Duration(c.KeepAfterUpload) + time.Duration(a.cfg.Ingester.UploadTimeout))
+}
+
+// tracesSettled is logsSettled for traces.
+func (a *App) tracesSettled(tenant string, before time.Time) bool {
+	if a.ingester == nil {
+		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Traces)
+	}
+	return a.ingester.TracesSettled(tenant, before)
+}
+
+// findTraces answers which traces a request to delete is about, whatever the limits on the tenant's queries.
+func (a *App) findTraces(ctx context.Context, tenant, query string, start, end uint64, limit int) ([]traces.ID, error) {
+	q := &traces.Query{Kind: traces.SearchIDs, Expr: query, Start: start, End: end, Limit: limit}
+	r, err := a.scheduler.Run(ctx, job.Job{Tenant: tenant, Traces: q})
+	if err != nil {
+		return nil, err
+	}
+	return r.Traces.IDs, nil
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {

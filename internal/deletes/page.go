@@ -29,6 +29,8 @@ type Request struct {
 	Start   int64     `json:"start"`
 	End     int64     `json:"end"`
 	Created time.Time `json:"created"`
+	// Found is how many traces a request to delete traces is about.
+	Found int `json:"found,omitempty"`
 	// Begun says that blocks may have been written without the data: it can't all come back.
 	Begun bool `json:"begun,omitempty"`
 	// Processed is when no block held the data any more. Zero: not yet.
