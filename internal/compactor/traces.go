@@ -150,7 +150,13 @@ func (c *Compactor) isDirtyOfTraces(ctx context.Context, m *block.Meta, hidden *
 		return false, err
 	}
 	now := c.opts.Now()
-	return held || !known.expires.IsZero() && now.After(known.expires) || known.split && windowOf(now, m).closed(now), nil
+	return held || !known.expires.IsZero() && now.After(known.expires) || known.split && over(now, m), nil
+}
+
+// over reports whether no other block of the same day will come that m could be merged with.
+func over(now time.Time, m *block.Meta) bool {
+	w := windowOf(now, m)
+	return w.width >= dayWindow && w.closed(now)
 }
 
 // producer names blocks that were made here: whatever could be joined in one is.
