@@ -38,6 +38,7 @@ import (
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/traces"
 	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
+	traceoverrides "github.com/hune-io/hune/internal/traces/overrides"
 	"github.com/hune-io/hune/internal/traces/traceql"
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -58,11 +59,12 @@ var roles = []role{
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
 	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
 	{name: "ingester", needs: []string{"limits", "bucket"}, make: (*App).makeIngester},
-	{name: "generator", needs: []string{"limits", "ingester"}, make: (*App).makeGenerator},
+	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
+	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
-	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
+	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
@@ -156,10 +158,27 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 	return a.ingester, err
 }
 
+// makeOverrides follows what tenants set for themselves.
+func (a *App) makeOverrides(context.Context) (services.Service, error) {
+	a.traceOverrides = traceoverrides.New(a.bucket, time.Now)
+	a.traceLimits = traceoverrides.NewTenants(a.traceOverrides, a.overrides, a.logger)
+	refresh := func(ctx context.Context) error {
+		tenants, err := block.Tenants(ctx, a.bucket)
+		if err == nil {
+			err = a.traceLimits.Refresh(ctx, tenants)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.logger.Error("reading tenants' overrides failed, will be tried again", "err", err)
+		}
+		return nil
+	}
+	return services.NewTimerService(time.Duration(a.cfg.Store.PollInterval), refresh, refresh, nil).WithName("overrides"), nil
+}
+
 // makeGenerator derives metrics from what the distributor shows it, and writes them by way of the same distributor,
 // which is made after it and stops being asked before it.
 func (a *App) makeGenerator(context.Context) (services.Service, error) {
-	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.overrides, Pusher: derivedSink{a},
+	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.traceLimits, Pusher: derivedSink{a},
 		Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	return a.generator, nil
 }

@@ -202,7 +202,7 @@ func TestTraceRetention(t *testing.T) {
 	bkt := objstore.NewInMemBucket()
 	rules, err := newTraceRules(10*day, []limits.TraceRetention{
 		{Match: `{ name = "span 7" }`, Keep: limits.DefaultConfig().CreationGracePeriod * 6 * 24 * 2}, // two days
-		{Match: `{ name = "span 8" }`},                                                                // for ever
+		{Match: `{ name = "span 8" }`}, // for ever
 		{Match: `{ name =~ "span [79]" } | count() > 1`, Keep: limits.DefaultConfig().CreationGracePeriod * 6 * 24 * 3},
 	})
 	require.NoError(t, err)
