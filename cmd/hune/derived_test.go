@@ -183,13 +183,13 @@ func TestOverridesChangeDerivedMetrics(t *testing.T) {
 		"dimensions":["host.name"],"histogram_buckets":[0.25],"intrinsic_dimensions":{"span_kind":false},
 		"filter_policies":[{"include":{"match_type":"strict","attributes":[{"key":"resource.service.name","value":"cart"}]}}]}}}}`), map[string]string{"If-Match": "0"})
 	require.Equal(t, http.StatusOK, status, body)
-	changed := func(id byte) {
+	changed := func(id byte, query, want string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
 			// Spans that came before the old series have ended are counted in those.
 			send(id)
 			id++
-			return p.value(`count(traces_spanmetrics_calls_total{host_name="n1"})`) == "2"
+			return p.value(query) == want
 		}, 30*time.Second, 200*time.Millisecond)
 		for query, want := range map[string]string{
 			`count(traces_spanmetrics_calls_total{host_name="n1", service="cart", span_kind=""})`: "2",
@@ -201,10 +201,10 @@ func TestOverridesChangeDerivedMetrics(t *testing.T) {
 			require.Equal(t, want, p.value(query), query)
 		}
 	}
-	changed(10)
+	changed(10, `count(traces_spanmetrics_calls_total{host_name="n1"})`, "2")
 	p.stop()
 	p = start(t, dir, derivedNow)
-	changed(100)
+	changed(100, `count(resets(traces_spanmetrics_calls_total{host_name="n1"}[10m]) > 0)`, "2") // counters start again
 	req, err := http.NewRequest(http.MethodPatch, p.url+"/api/overrides", strings.NewReader(`{"metrics_generator":{"processors":[]}}`))
 	require.NoError(t, err)
 	status, body = p.do(req)
