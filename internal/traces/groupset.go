@@ -464,7 +464,7 @@ func (s *groupSet) Tags(ctx context.Context, scope TagScope, start, end uint64) 
 			out.add(placeScopes[g.dir.columns[c].place], g.dir.columns[c].key)
 		}
 		for _, r := range g.dir.resources {
-			out.addAll(ScopeResource, r.Attributes)
+			out.addResource(r)
 		}
 		for _, s := range g.dir.scopes {
 			out.addAll(ScopeInstrumentation, s.Attributes)
