@@ -7,7 +7,7 @@
 //
 // Blocks of logs and traces it also compacts: small ones of neighbouring times become larger ones, and
 // rows that replicas brought twice are dropped; the pieces of a trace become one. Of logs, rows of streams
-// past a shorter retention are dropped, too, and those that a user has asked to delete. A new block names
+// past a shorter retention are dropped, too, and those that a user has asked to delete; of traces whole ones. A new block names
 // what it was made of, and readers leave those out from the moment it is there; they are deleted after a
 // delay, so that queries under way find what they began with. Nothing depends on a process ending in
 // order: a job that was killed is done again. A block that is damaged is set aside with a mark and never
