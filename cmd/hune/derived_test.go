@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,4 +166,48 @@ func TestDerivedMetricsOfTenants(t *testing.T) {
 			answer.Data.Result[0].Metric["host_name"] == "n1" && answer.Data.Result[0].Value[1] == "1"
 	}, 30*time.Second, 50*time.Millisecond)
 	require.Equal(t, count("off", `count(nothing)`), count("off", `count({__name__=~"traces_.+"})`))
+}
+
+// What a tenant sets by the overrides API holds for the next spans, without a restart, and after one.
+func TestOverridesChangeDerivedMetrics(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir, derivedNow)
+	send := func(id byte) {
+		t.Helper()
+		status, body := p.post("/v1/traces", protobuf, checkout(id, time.Now()), nil)
+		require.Equal(t, http.StatusOK, status, body)
+	}
+	send(1)
+	require.Eventually(t, func() bool { return p.value(`count(traces_spanmetrics_size_total)`) == "4" }, 30*time.Second, 50*time.Millisecond)
+	status, body := p.post("/api/overrides", jsonType, []byte(`{"metrics_generator":{"processors":["span-metrics-count","span-metrics-latency"],"processor":{"span_metrics":{
+		"dimensions":["host.name"],"histogram_buckets":[0.25],"intrinsic_dimensions":{"span_kind":false},
+		"filter_policies":[{"include":{"match_type":"strict","attributes":[{"key":"resource.service.name","value":"cart"}]}}]}}}}`), map[string]string{"If-Match": "0"})
+	require.Equal(t, http.StatusOK, status, body)
+	changed := func(id byte, query, want string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			// Spans that came before the old series have ended are counted in those.
+			send(id)
+			id++
+			return p.value(query) == want
+		}, 30*time.Second, 200*time.Millisecond)
+		for query, want := range map[string]string{
+			`count(traces_spanmetrics_calls_total{host_name="n1", service="cart", span_kind=""})`: "2",
+			`count(traces_spanmetrics_latency_bucket{host_name="n1"})`:                            "4",
+			`count(traces_spanmetrics_size_total)`:                                                "",
+			`count(traces_service_graph_request_total)`:                                           "",
+			`count(traces_spanmetrics_calls_total{service="shop"})`:                               "",
+		} {
+			require.Equal(t, want, p.value(query), query)
+		}
+	}
+	changed(10, `count(traces_spanmetrics_calls_total{host_name="n1"})`, "2")
+	p.stop()
+	p = start(t, dir, derivedNow)
+	changed(100, `count(resets(traces_spanmetrics_calls_total{host_name="n1"}[10m]) > 0)`, "2") // counters start again
+	req, err := http.NewRequest(http.MethodPatch, p.url+"/api/overrides", strings.NewReader(`{"metrics_generator":{"processors":[]}}`))
+	require.NoError(t, err)
+	status, body = p.do(req)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Eventually(t, func() bool { return p.value(`count({__name__=~"traces_.+"})`) == "" }, 30*time.Second, 50*time.Millisecond)
 }

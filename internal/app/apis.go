@@ -40,7 +40,6 @@ import (
 	"github.com/hune-io/hune/internal/telemetry"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
-	"github.com/hune-io/hune/internal/traces/overrides"
 	ui "github.com/hune-io/hune/web/ui"
 
 	"github.com/thanos-io/objstore"
@@ -108,8 +107,11 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	lokiAPI.Register(a.mux)
 	a.server.onStop = append(a.server.onStop, lokiAPI.Stop)
 	tempoOptions := tempo.Options{Runner: runner, Logger: a.logger, Version: build.Version, Revision: build.Revision, BuildDate: build.Time}
-	if a.bucket != nil {
-		tempoOptions.Overrides = overrides.New(a.bucket, time.Now)
+	if a.traceOverrides != nil {
+		tempoOptions.Overrides = a.traceOverrides
+	}
+	if a.compactor != nil && a.scheduler != nil {
+		tempoOptions.Deleter = a.traceDeletes
 	}
 	tempoAPI := tempo.New(tempoOptions)
 	tempoAPI.Register(a.mux)

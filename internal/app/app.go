@@ -47,6 +47,8 @@ import (
 	"github.com/hune-io/hune/internal/scraper"
 	"github.com/hune-io/hune/internal/store"
 	"github.com/hune-io/hune/internal/telemetry"
+	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
+	traceoverrides "github.com/hune-io/hune/internal/traces/overrides"
 )
 
 // Options are what the surroundings give the program.
@@ -70,33 +72,36 @@ type App struct {
 	services map[string]services.Service
 	manager  *services.Manager
 
-	overrides    *limits.Overrides
-	bucket       objstore.Bucket
-	pages        *cache.Pages
-	ingester     *ingester.Ingester
-	heads        *metrics.Heads
-	blocks       *metrics.BlockStore
-	store        *store.Store
-	deletes      *deletes.Book // of the bucket: what the compactor's process writes, the others read
-	rules        *rules.Store  // of the bucket
-	compactor    *compactor.Compactor
-	generator    *generator.Generator
-	distributor  *distributor.Distributor
-	scheduler    *scheduler.Scheduler
-	frontend     *frontend.Frontend
-	logEngine    *logql.Engine
-	logMemory    *logql.Memory // of all engines
-	history      *history.Log
-	notifier     *ruler.External // nil: alerts go to the alertmanager of this process
-	ruler        *ruler.Ruler
-	alertmanager *alertmanager.Alertmanager
-	scraper      *scraper.Scraper
-	collector    *collector.Collector
-	grpc         *grpc.Server
-	otlp         *otlp.Handler
-	remoteWrite  http.Handler      // nil where no API runs
-	systemMux    *http.ServeMux    // paths about the process, without a tenant
-	lock         fileutil.Releaser // of the data folder
+	overrides      *limits.Overrides
+	bucket         objstore.Bucket
+	pages          *cache.Pages
+	ingester       *ingester.Ingester
+	heads          *metrics.Heads
+	blocks         *metrics.BlockStore
+	store          *store.Store
+	traceOverrides *traceoverrides.Store   // what tenants set for themselves
+	traceLimits    *traceoverrides.Tenants // overrides with that
+	traceDeletes   *tracedeletes.Book      // as deletes
+	deletes        *deletes.Book           // of the bucket: what the compactor's process writes, the others read
+	rules          *rules.Store            // of the bucket
+	compactor      *compactor.Compactor
+	generator      *generator.Generator
+	distributor    *distributor.Distributor
+	scheduler      *scheduler.Scheduler
+	frontend       *frontend.Frontend
+	logEngine      *logql.Engine
+	logMemory      *logql.Memory // of all engines
+	scraper        *scraper.Scraper
+	collector      *collector.Collector
+	grpc           *grpc.Server
+	otlp           *otlp.Handler
+	remoteWrite    http.Handler      // nil where no API runs
+	systemMux      *http.ServeMux    // paths about the process, without a tenant
+	lock           fileutil.Releaser // of the data folder
+	history        *history.Log
+	notifier       *ruler.External // nil: alerts go to the alertmanager of this process
+	ruler          *ruler.Ruler
+	alertmanager   *alertmanager.Alertmanager
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the

@@ -12,13 +12,9 @@ import (
 
 	"github.com/grafana/dskit/services"
 	"github.com/oklog/ulid/v2"
-	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 
-	"github.com/hune-io/hune/internal/alertmanager"
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/cache"
@@ -27,20 +23,22 @@ import (
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/generator"
-	"github.com/hune-io/hune/internal/history"
 	"github.com/hune-io/hune/internal/ingester"
+	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
-	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
 	"github.com/hune-io/hune/internal/store"
 	"github.com/hune-io/hune/internal/telemetry"
+	"github.com/hune-io/hune/internal/traces"
+	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
+	traceoverrides "github.com/hune-io/hune/internal/traces/overrides"
 	"github.com/hune-io/hune/internal/traces/traceql"
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -61,11 +59,12 @@ var roles = []role{
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
 	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
 	{name: "ingester", needs: []string{"limits", "bucket"}, make: (*App).makeIngester},
-	{name: "generator", needs: []string{"limits", "ingester"}, make: (*App).makeGenerator},
+	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
+	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
-	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
+	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
@@ -127,6 +126,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	a.traceDeletes = tracedeletes.New(tracedeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now, Find: a.findTraces})
 	a.rules = rules.NewStore(a.bucket)
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
@@ -139,7 +139,7 @@ func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
 	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
-	a.store.Follow(a.deletes)
+	a.store.Follow(a.deletes, a.traceDeletes)
 	return a.store, nil
 }
 
@@ -162,10 +162,27 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 	return a.ingester, err
 }
 
+// makeOverrides follows what tenants set for themselves.
+func (a *App) makeOverrides(context.Context) (services.Service, error) {
+	a.traceOverrides = traceoverrides.New(a.bucket, time.Now)
+	a.traceLimits = traceoverrides.NewTenants(a.traceOverrides, a.overrides, a.logger)
+	refresh := func(ctx context.Context) error {
+		tenants, err := block.Tenants(ctx, a.bucket)
+		if err == nil {
+			err = a.traceLimits.Refresh(ctx, tenants)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.logger.Error("reading tenants' overrides failed, will be tried again", "err", err)
+		}
+		return nil
+	}
+	return services.NewTimerService(time.Duration(a.cfg.Store.PollInterval), refresh, refresh, nil).WithName("overrides"), nil
+}
+
 // makeGenerator derives metrics from what the distributor shows it, and writes them by way of the same distributor,
 // which is made after it and stops being asked before it.
 func (a *App) makeGenerator(context.Context) (services.Service, error) {
-	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.overrides, Pusher: derivedSink{a},
+	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.traceLimits, Pusher: derivedSink{a},
 		Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	return a.generator, nil
 }
@@ -194,7 +211,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
 	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
-		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active,
+		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active, DeletedTraces: a.traceDeletes.Hidden,
 		Damaged: func(object string) {
 			if a.compactor != nil {
 				a.compactor.Suspect(object)
@@ -215,9 +232,13 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	traceRetention, err := compactor.NewTraceRetention(a.overrides, a.cfg.Retention)
+	if err != nil {
+		return nil, err
+	}
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
 		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
-		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Settled: a.logsSettled, TraceRetention: traceRetention.Of, TraceDeletes: a.traceDeletes, TracesSettled: a.tracesSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)
@@ -238,77 +259,32 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 // bucket alone. Ingesters of other processes can't be asked: after a few times as long as they keep a
 // row it is so unless their uploads fail.
 func (a *App) logsSettled(tenant string, before time.Time) bool {
-	c := a.cfg.Ingester.Logs
-	elsewhere := 4 * (time.Duration(c.MaxHeadAge) + time.Duration(c.KeepAfterUpload) + time.Duration(a.cfg.Ingester.UploadTimeout))
 	if a.ingester == nil {
-		return time.Since(before) > elsewhere
+		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Logs)
 	}
 	return a.ingester.LogsSettled(tenant, before)
 }
 
-// makeHistory keeps what happens to alerts as logs.
-func (a *App) makeHistory(context.Context) (services.Service, error) {
-	a.history = history.New(history.Options{Pusher: a.distributor, Logger: a.logger, Registerer: a.registry, Now: time.Now})
-	return a.history, nil
+func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
+	return 4 * (time.Duration(c.MaxHeadAge) + time.Duration(c.KeepAfterUpload) + time.Duration(a.cfg.Ingester.UploadTimeout))
 }
 
-func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err error) {
-	external, err := a.externalURL()
+// tracesSettled is logsSettled for traces.
+func (a *App) tracesSettled(tenant string, before time.Time) bool {
+	if a.ingester == nil {
+		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Traces)
+	}
+	return a.ingester.TracesSettled(tenant, before)
+}
+
+// findTraces answers which traces a request to delete is about, whatever the limits on the tenant's queries.
+func (a *App) findTraces(ctx context.Context, tenant, query string, start, end uint64, limit int) ([]traces.ID, error) {
+	q := &traces.Query{Kind: traces.SearchIDs, Expr: query, Start: start, End: end, Limit: limit}
+	r, err := a.scheduler.Run(ctx, job.Job{Tenant: tenant, Traces: q})
 	if err != nil {
 		return nil, err
 	}
-	a.alertmanager, err = alertmanager.New(ctx, alertmanager.Options{Config: a.cfg.Alertmanager, Dir: filepath.Join(a.cfg.Data, "alertmanager"), Bucket: a.bucket,
-		History: a.history, ExternalURL: external, Logger: a.logger, Registerer: a.registry})
-	if err != nil {
-		return nil, err
-	}
-	return a.alertmanager, nil
-}
-
-// makeNotifier sends alerts to Alertmanagers elsewhere, where some are named.
-func (a *App) makeNotifier(context.Context) (_ services.Service, err error) {
-	if !a.cfg.Alerting.External() {
-		return nil, nil
-	}
-	a.notifier, err = ruler.NewExternal(a.cfg.Alerting, a.cfg.Rules.ExternalLabels, a.logger, a.registry)
-	return a.notifier, err
-}
-
-func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
-	external, err := a.externalURL()
-	if err != nil {
-		return nil, err
-	}
-	var sender ruler.Sender = alertSink{a.alertmanager}
-	if a.notifier != nil {
-		sender = a.notifier
-	}
-	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: sender,
-		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
-	if err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
-	}
-	a.rules.OnChange(a.ruler.Changed)
-	return a.ruler, nil
-}
-
-// alertSink hands the ruler's alerts to the alertmanager of this process.
-type alertSink struct{ to *alertmanager.Alertmanager }
-
-func (s alertSink) SendAlerts(ctx context.Context, tenantID string, alerts []ruler.Alert) error {
-	out := make([]*alert.Alert, len(alerts))
-	now := time.Now()
-	for i, a := range alerts {
-		out[i] = &alert.Alert{UpdatedAt: now, Alert: model.Alert{Labels: labelSet(a.Labels), Annotations: labelSet(a.Annotations),
-			StartsAt: a.StartsAt, EndsAt: a.EndsAt, GeneratorURL: a.GeneratorURL}}
-	}
-	return s.to.Put(ctx, tenantID, out)
-}
-
-func labelSet(ls labels.Labels) model.LabelSet {
-	out := make(model.LabelSet, ls.Len())
-	ls.Range(func(l labels.Label) { out[model.LabelName(l.Name)] = model.LabelValue(l.Value) })
-	return out
+	return r.Traces.IDs, nil
 }
 
 func (a *App) makeCollector(context.Context) (_ services.Service, err error) {

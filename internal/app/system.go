@@ -26,6 +26,8 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /config", a.handleConfig)
 	mux.HandleFunc("GET /services", a.handleServices)
+	mux.HandleFunc("GET /status", a.handleStatus)
+	mux.HandleFunc("GET /status/{what}", a.handleStatus)
 	mux.HandleFunc("GET /log_level", a.handleLogLevel)
 	mux.HandleFunc("POST /log_level", a.handleLogLevel)
 	for _, path := range []string{"/flush", "/flush/{tenant}"} {
@@ -158,6 +160,33 @@ func (a *App) handleServices(w http.ResponseWriter, r *http.Request) {
 	}
 	for _, name := range names {
 		fmt.Fprintf(w, "%s => %s\n", name, a.services[name].State())
+	}
+}
+
+// handleStatus shows the process as text, as Tempo does: its version, services and configuration, or one of them.
+func (a *App) handleStatus(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	parts := []struct {
+		name string
+		show http.HandlerFunc
+	}{
+		{"version", func(w http.ResponseWriter, _ *http.Request) {
+			b := telemetry.Build()
+			fmt.Fprintf(w, "hune, version %s (revision: %s)\n  build date: %s\n  go version: %s\n", b.Version, b.Revision, b.Time, b.GoVersion)
+		}},
+		{"services", a.handleServices}, {"config", a.handleConfig},
+	}
+	what := r.PathValue("what")
+	shown := false
+	for _, p := range parts {
+		if what == "" || what == p.name {
+			r.Header.Del("Accept") // text, whatever the part could be otherwise
+			p.show(w, r)
+			shown = true
+		}
+	}
+	if !shown {
+		http.Error(w, fmt.Sprintf("no status %q: there are version, services and config", what), http.StatusNotFound)
 	}
 }
 

@@ -55,3 +55,29 @@ func TestConfigModes(t *testing.T) {
 	require.Contains(t, get(""), "listen: 127.0.0.1:1")
 	require.Greater(t, strings.Count(get(""), "\n"), 100)
 }
+
+// The parts of /status are those of Tempo that there are; all of them together without a name.
+func TestStatus(t *testing.T) {
+	a := &App{logger: slog.New(slog.DiscardHandler), cfg: config.Default()}
+	mux := http.NewServeMux()
+	a.system(mux)
+	for path, want := range map[string]struct {
+		status int
+		texts  []string
+	}{
+		"/status":           {200, []string{"hune, version ", "retention:"}},
+		"/status/version":   {200, []string{"hune, version "}},
+		"/status/config":    {200, []string{"retention:"}},
+		"/status/endpoints": {404, []string{`no status "endpoints": there are version, services and config`}},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept", "application/json")
+		mux.ServeHTTP(w, r)
+		require.Equal(t, want.status, w.Code, path)
+		require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"), path)
+		for _, text := range want.texts {
+			require.Contains(t, w.Body.String(), text, path)
+		}
+	}
+}

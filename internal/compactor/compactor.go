@@ -7,7 +7,7 @@
 //
 // Blocks of logs and traces it also compacts: small ones of neighbouring times become larger ones, and
 // rows that replicas brought twice are dropped; the pieces of a trace become one. Of logs, rows of streams
-// past a shorter retention are dropped, too, and those that a user has asked to delete. A new block names
+// past a shorter retention are dropped, too, and those that a user has asked to delete; of traces whole ones. A new block names
 // what it was made of, and readers leave those out from the moment it is there; they are deleted after a
 // delay, so that queries under way find what they began with. Nothing depends on a process ending in
 // order: a job that was killed is done again. A block that is damaged is set aside with a mark and never
@@ -39,6 +39,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/signal"
+	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
 )
 
 // Config is the user's settings of the compactor.
@@ -98,13 +99,6 @@ func (r Retention) Validate() error {
 	return nil
 }
 
-func (r Retention) of(s signal.Signal) time.Duration {
-	if s == signal.Logs {
-		return time.Duration(r.Logs)
-	}
-	return time.Duration(r.Traces)
-}
-
 // Options are what the program gives a compactor.
 type Options struct {
 	Config    Config
@@ -112,6 +106,9 @@ type Options struct {
 	// LogRetention is how long the logs of a tenant are kept, the same pointer as long as that doesn't
 	// change. Nil: Retention.Logs for all.
 	LogRetention func(tenant string) *logs.Retention
+	// TraceRetention is how long the traces of a tenant are kept, the same pointer as long as that doesn't
+	// change. Nil: Retention.Traces for all.
+	TraceRetention func(tenant string) *TraceRules
 	// MetricsRetention is how long the metrics of a tenant of a resolution, in milliseconds, are kept; 0 is
 	// for ever. Nil: Retention for all.
 	MetricsRetention func(tenant string, resolution int64) time.Duration
@@ -120,6 +117,10 @@ type Options struct {
 	// Settled reports whether all logs of a tenant that were acknowledged before a time are in the bucket
 	// and answered from there alone. Nil: they are after two hours.
 	Settled func(tenant string, before time.Time) bool
+	// TraceDeletes are the requests to delete traces. Nil: there are none.
+	TraceDeletes *tracedeletes.Book
+	// TracesSettled is Settled for traces.
+	TracesSettled func(tenant string, before time.Time) bool
 	// Dir is a folder for the blocks at work, emptied at the start. It takes about twice the largest
 	// job: 1 GiB of lines, compressed. Default: folders in that of the system for temporary files.
 	Dir        string
@@ -136,21 +137,23 @@ type Options struct {
 // Compactor is the role.
 type Compactor struct {
 	services.Service
-	opts    Options
-	uniform *logs.Retention // where there is no LogRetention
-	deleted *prometheus.CounterVec
-	rounds  *prometheus.CounterVec
-	last    prometheus.Gauge
-	metrics *jobMetrics
-	series  *metrics.Compactor
+	opts       Options
+	uniform    *logs.Retention // where there is no LogRetention
+	traceRules *TraceRules     // where there is no TraceRetention
+	deleted    *prometheus.CounterVec
+	rounds     *prometheus.CounterVec
+	last       prometheus.Gauge
+	metrics    *jobMetrics
+	series     *metrics.Compactor
 
 	// What rounds remember of blocks of logs and traces. One round runs at a time.
 	metas     map[shelf]map[ulid.ULID]block.Meta
 	made      map[ulid.ULID]time.Time       // when the upload of a block of ours was done
 	clean     map[ulid.ULID]map[string]bool // the requests to delete of which a block holds no row
 	expires   map[ulid.ULID]expiry
-	unusable  map[ulid.ULID]bool   // blocks of later versions
-	goneSince map[string]time.Time // by tenant/request: when its rows were first found to be gone
+	traces    map[ulid.ULID]tracesKnown // of blocks of traces
+	unusable  map[ulid.ULID]bool        // blocks of later versions
+	goneSince map[string]time.Time      // by tenant/signal/request: when its rows were first found to be gone
 
 	suspectMu sync.Mutex
 	suspects  map[string]bool // data files that a query found to be corrupt
@@ -205,12 +208,13 @@ func newJobMetrics(f promauto.Factory) *jobMetrics {
 func New(opts Options) *Compactor {
 	f := promauto.With(opts.Registerer)
 	c := &Compactor{opts: opts, metrics: newJobMetrics(f), metas: map[shelf]map[ulid.ULID]block.Meta{}, made: map[ulid.ULID]time.Time{},
-		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, suspects: map[string]bool{},
+		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, traces: map[ulid.ULID]tracesKnown{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, suspects: map[string]bool{},
 		deleted: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_blocks_deleted_total", Help: "Blocks deleted, by signal and reason."}, []string{"signal", "reason"}),
 		rounds:  f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rounds_total", Help: "Rounds over the bucket, by outcome."}, []string{"outcome"}),
 		last:    f.NewGauge(prometheus.GaugeOpts{Name: "hune_compactor_last_success_timestamp_seconds", Help: "When the last round without an error ended."}),
 	}
 	c.uniform, _ = logs.NewRetention(time.Duration(opts.Retention.Logs)) // without rules there is nothing to be wrong
+	c.traceRules = &TraceRules{period: time.Duration(opts.Retention.Traces)}
 	if opts.MetricsRetention == nil {
 		c.opts.MetricsRetention = func(_ string, resolution int64) time.Duration { return opts.Retention.OfMetrics(resolution) }
 	}
@@ -239,6 +243,13 @@ func (c *Compactor) retention(tenant string) *logs.Retention {
 	return c.opts.LogRetention(tenant)
 }
 
+func (c *Compactor) retentionOfTraces(tenant string) *TraceRules {
+	if c.opts.TraceRetention == nil {
+		return c.traceRules
+	}
+	return c.opts.TraceRetention(tenant)
+}
+
 func (c *Compactor) round(ctx context.Context) error {
 	if err := c.Round(ctx); err != nil && ctx.Err() == nil {
 		c.opts.Logger.Error("compactor round failed, will be tried again", "err", err)
@@ -257,6 +268,11 @@ func (c *Compactor) Round(ctx context.Context) error {
 	if c.opts.Deletes != nil {
 		if err := c.opts.Deletes.Refresh(ctx, tenants); err != nil {
 			errs = append(errs, fmt.Errorf("read delete requests: %w", err))
+		}
+	}
+	if c.opts.TraceDeletes != nil {
+		if err := c.opts.TraceDeletes.Refresh(ctx, tenants); err != nil {
+			errs = append(errs, fmt.Errorf("read requests to delete traces: %w", err))
 		}
 	}
 	changed := false
@@ -301,7 +317,7 @@ func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) 
 	if s == signal.Metrics {
 		return c.retainMetrics(ctx, tenant)
 	}
-	keep := c.opts.Retention.of(s)
+	keep := c.retentionOfTraces(tenant).longest()
 	if s == signal.Logs {
 		keep = c.retention(tenant).Longest()
 	}

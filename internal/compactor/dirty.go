@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/deletes"
 	"github.com/hune-io/hune/internal/logs"
 )
 
@@ -131,11 +133,24 @@ func (c *Compactor) finishDeletes(ctx context.Context, t *tenantBlocks) error {
 	if c.opts.Deletes == nil {
 		return nil
 	}
+	return c.finish(ctx, t, c.opts.Deletes, func(r deletes.Request) bool {
+		return c.gone(t, r.ID, c.opts.Deletes.Active(t.tenant)) && c.settled(c.opts.Settled, t.tenant, r.Created)
+	})
+}
+
+// book is what requests to delete logs and those to delete traces have in common.
+type book interface {
+	Pending(tenant string) []deletes.Request
+	Finish(ctx context.Context, tenant string, ids []string) error
+}
+
+// finish marks those requests as processed of which nothing is left, and was for a while.
+func (c *Compactor) finish(ctx context.Context, t *tenantBlocks, b book, gone func(deletes.Request) bool) error {
 	now := c.opts.Now()
 	var done []string
-	for _, r := range c.opts.Deletes.Pending(t.tenant) {
-		key := t.tenant + "/" + r.ID
-		if !c.gone(t, r.ID, c.opts.Deletes.Active(t.tenant)) || !c.settled(t.tenant, r.Created) {
+	for _, r := range b.Pending(t.tenant) {
+		key := path.Join(t.tenant, string(t.signal), r.ID)
+		if !gone(r) {
 			delete(c.goneSince, key)
 			continue
 		}
@@ -152,10 +167,10 @@ func (c *Compactor) finishDeletes(ctx context.Context, t *tenantBlocks) error {
 	if len(done) == 0 {
 		return nil
 	}
-	if err := c.opts.Deletes.Finish(ctx, t.tenant, done); err != nil {
+	if err := b.Finish(ctx, t.tenant, done); err != nil {
 		return fmt.Errorf("mark delete requests as processed: %w", err)
 	}
-	c.opts.Logger.Info("delete requests processed", "tenant", t.tenant, "requests", done)
+	c.opts.Logger.Info("delete requests processed", "tenant", t.tenant, "signal", t.signal, "requests", done)
 	return nil
 }
 
@@ -170,9 +185,9 @@ func (c *Compactor) gone(t *tenantBlocks, id string, active *logs.Deletions) boo
 	return one != nil
 }
 
-func (c *Compactor) settled(tenant string, at time.Time) bool {
-	if c.opts.Settled != nil {
-		return c.opts.Settled(tenant, at)
+func (c *Compactor) settled(ask func(string, time.Time) bool, tenant string, at time.Time) bool {
+	if ask != nil {
+		return ask(tenant, at)
 	}
 	return c.opts.Now().Sub(at) >= settleAge
 }

@@ -43,9 +43,9 @@ func (c *Compactor) compact(ctx context.Context, t *tenantBlocks, j job) error {
 	}
 	now := c.opts.Now()
 	meta := &block.Meta{ULID: outputID(j.inputs, t.aside), Tenant: t.tenant, Signal: t.signal, Level: 1 + maxLevel(j.inputs),
-		Sources: t.sources(j.inputs, now), Producer: "compactor", Created: now}
+		Sources: t.sources(j.inputs, now), Producer: producer, Created: now}
 	if t.signal == signal.Traces {
-		return c.mergeTraces(ctx, dir, j, readers, meta)
+		return c.mergeTraces(ctx, dir, t, j, readers, meta)
 	}
 	return c.mergeLogs(ctx, dir, t, j, readers, meta)
 }

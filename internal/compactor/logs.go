@@ -238,7 +238,7 @@ func (c *Compactor) deleteEmpty(ctx context.Context, t *tenantBlocks, inputs []b
 		if err := c.deleteBlock(ctx, t.shelf, m.ULID, "empty"); err != nil {
 			return err
 		}
-		c.opts.Logger.Info("block deleted, none of its rows is kept", "tenant", t.tenant, "signal", signal.Logs, "block", m.ULID, "rows", m.Rows)
+		c.opts.Logger.Info("block deleted, none of its rows is kept", "tenant", t.tenant, "signal", t.signal, "block", m.ULID, "rows", m.Rows)
 	}
 	return nil
 }
@@ -259,6 +259,7 @@ func (c *Compactor) forget(id ulid.ULID) {
 	delete(c.clean, id)
 	delete(c.expires, id)
 	delete(c.unusable, id)
+	delete(c.traces, id)
 }
 
 // open reads the index of a block in the bucket.

@@ -42,6 +42,7 @@ func (c *collector) collect(ctx context.Context, s *state) error {
 	s.expireEdges(now)
 	s.report()
 	w.endAll = s.settings.limits != c.limits
+	w.skip = s.settings.spans.skip
 	w.exemplarLabel = s.settings.limits.Traces.Generator.TraceIDLabelName
 	n := len(s.registry.entries)
 	s.last = now
@@ -73,6 +74,7 @@ func (c *collector) collect(ctx context.Context, s *state) error {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.collected = c.now
 	s.registry.sweep()
 	if w.endAll {
 		s.configure(c.limits)
@@ -88,6 +90,7 @@ type writer struct {
 	now, staleAfter int64
 	endAll          bool
 	exemplarLabel   string
+	skip            [2]bool // counters of spanFamily that are not made
 
 	batch   metrics.Batch
 	samples []metrics.Sample // backs those of the batch
@@ -130,6 +133,9 @@ func (w *writer) entry(r *registry, e *entry) {
 		}
 	}
 	for i := range e.family.counters {
+		if e.family == spanFamily && w.skip[i] {
+			continue
+		}
 		v := e.counters[i]
 		if ends {
 			v = stale

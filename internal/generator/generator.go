@@ -70,10 +70,15 @@ type Pusher interface {
 	PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error)
 }
 
+// Limits knows the limits of tenants: For returns the same pointer as long as they don't change.
+type Limits interface {
+	For(tenant string) *limits.Limits
+}
+
 // Options are what the program gives a generator; all are required.
 type Options struct {
 	Config     Config
-	Limits     *limits.Overrides
+	Limits     Limits
 	Pusher     Pusher
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -129,7 +134,7 @@ func (g *Generator) running(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 			writing, cancel := context.WithTimeout(ctx, time.Duration(g.opts.Config.Interval))
-			g.collect(writing)
+			g.collect(writing, false)
 			cancel()
 		case <-ctx.Done():
 			g.stopped.Store(true)
@@ -137,7 +142,7 @@ func (g *Generator) running(ctx context.Context) error {
 			// What was counted since the last tick would be lost: counters start at zero again.
 			writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
-			g.collect(writing)
+			g.collect(writing, true)
 			return nil
 		}
 	}
@@ -187,8 +192,8 @@ func (g *Generator) state(tenant string, now time.Time) *state {
 	return s
 }
 
-// collect writes the metrics of every tenant, one after the other.
-func (g *Generator) collect(ctx context.Context) {
+// collect writes the metrics of every tenant whose turn it is, one after the other; of all of them if they are the last.
+func (g *Generator) collect(ctx context.Context, last bool) {
 	g.mu.Lock()
 	states := make([]*state, 0, len(g.tenants))
 	for _, s := range g.tenants {
@@ -197,6 +202,11 @@ func (g *Generator) collect(ctx context.Context) {
 	g.mu.Unlock()
 	var active, waiting int
 	for _, s := range states {
+		if !last && !s.due(g.opts.Now(), time.Duration(g.opts.Config.Interval)) {
+			a, w := s.size()
+			active, waiting = active+a, waiting+w
+			continue
+		}
 		c := collector{now: g.opts.Now(), staleAfter: time.Duration(g.opts.Config.StaleAfter), limits: g.opts.Limits.For(s.tenant), pusher: g.opts.Pusher}
 		if err := c.collect(ctx, s); err != nil {
 			g.meters.failures.Inc()

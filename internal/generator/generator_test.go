@@ -221,7 +221,7 @@ func TestSettingsChange(t *testing.T) {
 		sleep(tick + time.Second)
 		l := limits.DefaultConfig()
 		l.Traces.Generator.SpanMetrics.Dimensions = []string{"x"}
-		require.NoError(t, g.opts.Limits.Reload(l, nil))
+		require.NoError(t, g.opts.Limits.(*limits.Overrides).Reload(l, nil))
 		sleep(tick)
 		before := r.get(t, "traces_spanmetrics_calls_total")
 		require.True(t, isStale(before))
@@ -253,4 +253,26 @@ func TestConfigFaults(t *testing.T) {
 	for _, want := range []string{"is shorter than 1s", "stale_after: ", "queue_bytes: must be positive"} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// A tenant may have only some of the metrics of spans, and write them less often.
+func TestPartsAndIntervalOfATenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, r, _ := start(t, func(l *limits.Limits) {
+			l.Traces.Generator.SpanMetrics.Latency, l.Traces.Generator.SpanMetrics.Size = false, false
+			l.Traces.Generator.CollectionInterval = model.Duration(3 * tick)
+		}, nil)
+		count := func() int { return len(r.get(t, "traces_spanmetrics_calls_total").Samples) }
+		for range 2 {
+			sleep(time.Second)
+			g.Observe("a", encode(t, time.Now(), span{service: "cart", trace: 1, id: 1, name: "GET /cart", kind: traces.KindServer, took: time.Millisecond}))
+			sleep(tick - time.Second)
+		}
+		require.Equal(t, 2, count(), "a zero and the first value")
+		sleep(2 * tick)
+		require.Equal(t, 3, count())
+		require.Equal(t, 2.0, newest(r.get(t, "traces_spanmetrics_calls_total")))
+		require.Empty(t, r.all("traces_spanmetrics_latency_count"))
+		require.Empty(t, r.all("traces_spanmetrics_size_total"))
+	})
 }

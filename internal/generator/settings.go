@@ -26,6 +26,8 @@ type settings struct {
 
 type spanSettings struct {
 	on                bool
+	skip              [2]bool // counters of spanFamily that are not made
+	form              form    // of the latency
 	intrinsic         limits.IntrinsicDimensions
 	bounds            []float64
 	dimensions        []dimension
@@ -133,6 +135,10 @@ func (s *settings) compileSpans(c *limits.SpanMetricsLimits, on bool) {
 	p.on, p.intrinsic, p.bounds = on && c.Enabled, c.IntrinsicDimensions, c.HistogramBuckets
 	if !p.on {
 		return
+	}
+	p.skip = [2]bool{!c.Calls, !c.Size}
+	if c.Latency {
+		p.form = s.form
 	}
 	p.jobLabels, p.target = c.JobAndInstanceLabels, c.EnableTargetInfo
 	p.excluded = make(map[string]bool, len(c.TargetInfoExcludedDimensions))

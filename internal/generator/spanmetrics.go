@@ -66,7 +66,7 @@ func (s *state) dimension(d *dimension) string {
 
 func (s *state) addSpanEntry(v *traces.SpanView, key []byte) *entry {
 	p := &s.settings.spans
-	if e := s.registry.overflow(spanFamily, s.settings.form, p.bounds); e != nil {
+	if e := s.registry.overflow(spanFamily, p.form, p.bounds); e != nil {
 		s.seen.overflowed++
 		return e
 	}
@@ -86,7 +86,7 @@ func (s *state) addSpanEntry(v *traces.SpanView, key []byte) *entry {
 	set(p.intrinsic.StatusMessage, "status_message", v.StatusMessage)
 	set(p.jobLabels, "job", s.resource.job)
 	set(p.jobLabels, "instance", s.resource.instance)
-	e, fits := s.registry.add(spanFamily, string(key), s.registry.labelsOf(pairs), s.settings.form, p.bounds, s.last+1)
+	e, fits := s.registry.add(spanFamily, string(key), s.registry.labelsOf(pairs), p.form, p.bounds, s.last+1)
 	if !fits {
 		s.seen.overflowed++
 	}

@@ -14,12 +14,13 @@ type state struct {
 	tenant string
 	meters *meters
 
-	mu       sync.Mutex
-	settings *settings
-	retired  bool // forgotten: who counts takes a new one
-	last     int64
-	registry registry
-	edges    edgeStore
+	mu        sync.Mutex
+	settings  *settings
+	retired   bool // forgotten: who counts takes a new one
+	last      int64
+	collected time.Time
+	registry  registry
+	edges     edgeStore
 
 	resources map[string]*resource // by message
 
@@ -73,6 +74,21 @@ func (s *state) retire() bool {
 	defer s.mu.Unlock()
 	s.retired = len(s.registry.entries) == 0 && s.edges.len() == 0
 	return s.retired
+}
+
+// due reports whether the tenant's metrics are to be written at a tick.
+func (s *state) due(now time.Time, tick time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	every := time.Duration(s.settings.limits.Traces.Generator.CollectionInterval)
+	return every <= tick || now.Sub(s.collected) > every-tick/2
+}
+
+// size returns how many series are kept and how many sides of requests wait.
+func (s *state) size() (active, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registry.active, s.edges.len()
 }
 
 // consume counts a batch. ok is false, and nothing counted, when the state has ended.

@@ -6,6 +6,11 @@ import "time"
 // ingester: it is in the bucket, and answered from there alone.
 func (i *Ingester) LogsSettled(tenant string, at time.Time) bool { return i.logs.settled(tenant, at) }
 
+// TracesSettled is LogsSettled for spans.
+func (i *Ingester) TracesSettled(tenant string, at time.Time) bool {
+	return i.traces.settled(tenant, at)
+}
+
 func (c *columnar[B, P, R]) settled(tenant string, at time.Time) bool {
 	t := c.lookup(tenant)
 	if t == nil {

@@ -20,6 +20,9 @@ type GeneratorLimits struct {
 	// time of their collection, so that old spans would change the present. Default 30s; 0 counts
 	// every span.
 	IngestionTimeRangeSlack model.Duration `yaml:"ingestion_time_range_slack"`
+	// CollectionInterval is how often the tenant's derived metrics are written, a multiple of traces.generator.interval.
+	// Default 0: traces.generator.interval.
+	CollectionInterval model.Duration `yaml:"collection_interval"`
 	// Histograms is the form of latency histograms: classic, native or both. Default classic.
 	Histograms string `yaml:"histograms"`
 	// TraceIDLabelName is the label of exemplars that holds the trace ID; empty makes no exemplars.
@@ -35,6 +38,12 @@ type GeneratorLimits struct {
 type SpanMetricsLimits struct {
 	// Enabled makes these metrics. Default true.
 	Enabled bool `yaml:"enabled"`
+	// Calls makes traces_spanmetrics_calls_total. Default true.
+	Calls bool `yaml:"calls"`
+	// Latency makes traces_spanmetrics_latency. Default true.
+	Latency bool `yaml:"latency"`
+	// Size makes traces_spanmetrics_size_total. Default true.
+	Size bool `yaml:"size"`
 	// HistogramBuckets are the upper bounds of the classic latency histogram in seconds, ascending.
 	// Default 2 ms, doubled 13 times.
 	HistogramBuckets []float64 `yaml:"histogram_buckets"`
@@ -164,7 +173,7 @@ func defaultGenerator() GeneratorLimits {
 		Enabled: true, MaxActiveSeries: 100_000, IngestionTimeRangeSlack: model.Duration(30 * time.Second), Histograms: "classic",
 		TraceIDLabelName: "traceID",
 		SpanMetrics: SpanMetricsLimits{
-			Enabled: true, HistogramBuckets: doubled(0.002, 14), EnableTargetInfo: true,
+			Enabled: true, Calls: true, Latency: true, Size: true, HistogramBuckets: doubled(0.002, 14), EnableTargetInfo: true,
 			IntrinsicDimensions: IntrinsicDimensions{Service: true, SpanName: true, SpanKind: true, StatusCode: true},
 			Dimensions:          []string{}, DimensionMappings: []DimensionMapping{}, TargetInfoExcludedDimensions: []string{}, FilterPolicies: []FilterPolicy{},
 		},
@@ -187,6 +196,7 @@ func (g *GeneratorLimits) validate() (errs []error) {
 	}
 	negative("max_active_series", g.MaxActiveSeries < 0)
 	negative("ingestion_time_range_slack", g.IngestionTimeRangeSlack < 0)
+	negative("collection_interval", g.CollectionInterval < 0)
 	negative("service_graphs.wait", g.ServiceGraphs.Wait < 0)
 	negative("service_graphs.max_items", g.ServiceGraphs.MaxItems < 0)
 	switch g.Histograms {

@@ -142,8 +142,22 @@ type TracesLimits struct {
 	// MaxEventsPerSpan counts events, and as many links; the rest is dropped and counted as OTLP
 	// does. Default 10000, which 0 also means.
 	MaxEventsPerSpan int `yaml:"max_events_per_span"`
+	// RetentionPeriod is how long traces are kept that no rule of RetentionRules finds. Default 0:
+	// retention.traces.
+	RetentionPeriod model.Duration `yaml:"retention_period"`
+	// RetentionRules are rules {match, keep} for traces that are kept for other times; of several that find a
+	// trace the one that keeps longest counts. Default none.
+	RetentionRules []TraceRetention `yaml:"retention_rules"`
 	// Generator says which metrics are derived from spans.
 	Generator GeneratorLimits `yaml:"generator"`
+}
+
+// TraceRetention is a rule of TracesLimits.RetentionRules.
+type TraceRetention struct {
+	// Match is a TraceQL query that finds the traces, whole, such as { resource.service.name = "dev" }.
+	Match string `yaml:"match"`
+	// Keep is how long the traces are kept; 0 is for ever.
+	Keep model.Duration `yaml:"keep"`
 }
 
 // QueryLimits bound reads.
@@ -190,7 +204,7 @@ func DefaultConfig() Limits {
 		},
 		Traces: TracesLimits{
 			MaxTraceBytes: 24 * units.MiB, MaxTraceSpans: 100_000, MaxSpanBytes: 4 * units.MiB,
-			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000,
+			MaxAttributeBytes: 2 * units.KiB, MaxAttributesPerSpan: 1024, MaxEventsPerSpan: 10_000, RetentionRules: []TraceRetention{},
 			Generator: defaultGenerator(),
 		},
 		Queries: QueryLimits{
@@ -251,6 +265,13 @@ func (l *Limits) Validate() error {
 	check("traces.max_attribute_bytes", t.MaxAttributeBytes < 0)
 	check("traces.max_attributes_per_span", t.MaxAttributesPerSpan < 0)
 	check("traces.max_events_per_span", t.MaxEventsPerSpan < 0)
+	check("traces.retention_period", t.RetentionPeriod < 0)
+	for i, r := range t.RetentionRules {
+		check(fmt.Sprintf("traces.retention_rules.%d.keep", i), r.Keep < 0)
+		if r.Match == "" {
+			errs = append(errs, fmt.Errorf("traces.retention_rules.%d.match: is missing", i))
+		}
+	}
 	errs = append(errs, t.Generator.validate()...)
 	check("queries.timeout", q.Timeout < 0)
 	check("queries.max_query_length", q.MaxLength < 0)

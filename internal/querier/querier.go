@@ -92,7 +92,7 @@ type (
 	}
 )
 
-// Options are what the program gives a querier; all are required but Deleted and Damaged.
+// Options are what the program gives a querier; all are required but Deleted, DeletedTraces and Damaged.
 type Options struct {
 	Config   Config
 	Queue    job.Queue
@@ -105,6 +105,8 @@ type Options struct {
 	// Deleted returns the rows of a tenant's logs that are stored and must not be seen; nil if there
 	// are none.
 	Deleted func(tenant string) *logs.Deletions
+	// DeletedTraces returns the traces of a tenant that are stored and must not be seen; nil if there are none.
+	DeletedTraces func(tenant string) *traces.IDSet
 	// Damaged is told of objects that a query found to be corrupt, by name.
 	Damaged    func(object string)
 	Logger     *slog.Logger
@@ -126,6 +128,9 @@ func New(opts Options) *Querier {
 		Name: "hune_querier_panics_total", Help: "Query jobs that ended in a panic: bugs of ours."})}
 	q.logs = q.logsSource()
 	q.traces = q.tracesSource()
+	if opts.DeletedTraces != nil {
+		q.traces = traces.Hide(q.traces, opts.DeletedTraces)
+	}
 	q.Service = services.NewBasicService(nil, q.run, nil).WithName("querier")
 	return q
 }

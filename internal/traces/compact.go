@@ -23,13 +23,23 @@ type Compaction struct {
 	Blocks []*Block
 	// Level says how hard to compress what is made anew.
 	Level block.Level
+	// Leave says why a trace is left out of the new block, "" if it isn't. Nil keeps all.
+	Leave func(ID) (reason string)
 }
+
+// ErrEmpty says that there is nothing to make a block of: every trace is left out.
+var ErrEmpty = errors.New("no trace is left")
+
+// Split returns how many traces have pieces in several row groups of the block. A compaction joins those that one
+// row group can hold.
+func (b *Block) Split() int { return len(b.split) }
 
 // Compacted says what a compaction did.
 type Compacted struct {
-	Spans      int64 // of the new block
-	Duplicates int64 // that were left out
-	Copied     int   // row groups
+	Spans      int64            // of the new block
+	Duplicates int64            // that were left out
+	Left       map[string]int64 // spans of the traces that were left out, by reason
+	Copied     int              // row groups
 	Made       int
 }
 
@@ -39,13 +49,14 @@ const maxOpenGroups = 8
 // Write writes the data file of the new block into dir, synced, and meta.json from meta, whose size, times and
 // counts it fills in. After an error the folder holds rubbish.
 func (c *Compaction) Write(ctx context.Context, dir string, meta *block.Meta) (done Compacted, err error) {
-	m := merging{Compaction: c, ctx: ctx, shared: map[ID][]groupTrace{}, open: map[groupKey]*openedGroup{}}
+	m := merging{Compaction: c, ctx: ctx, shared: map[ID][]groupTrace{}, open: map[groupKey]*openedGroup{},
+		done: Compacted{Left: map[string]int64{}}}
 	err = writeBlockFile(dir, meta, c.Level, func(w *blockWriter) error { return m.run(w, meta) })
 	if err == nil {
 		err = writeMeta(dir, meta)
 	}
 	if err != nil {
-		return done, fmt.Errorf("compact into traces block %s: %w", meta.ULID, err)
+		return m.done, fmt.Errorf("compact into traces block %s: %w", meta.ULID, err)
 	}
 	return m.done, nil
 }
@@ -108,14 +119,17 @@ func (m *merging) run(w *blockWriter, meta *block.Meta) error {
 			}
 		}
 	}
+	if len(m.copied)+len(m.queue) == 0 {
+		return ErrEmpty
+	}
 	if err := m.copy(w); err != nil {
 		return err
 	}
 	if err := m.merge(w); err != nil {
 		return err
 	}
-	if m.done.Spans+m.done.Duplicates != read {
-		return fmt.Errorf("%w: %d spans written, %d left out of %d", ErrLost, m.done.Spans, m.done.Duplicates, read)
+	if written := m.done.Spans + m.done.Duplicates; written+m.left() != read {
+		return fmt.Errorf("%w: %d spans written, %d duplicates and %d left out of %d", ErrLost, m.done.Spans, m.done.Duplicates, m.left(), read)
 	}
 	m.describe(w, meta)
 	return nil
@@ -150,11 +164,17 @@ func (m *merging) assign(key groupKey) error {
 	if err := errors.Join(g.spine(m.ctx), g.loadIDs(m.ctx)); err != nil {
 		return err
 	}
-	list := make([]groupTrace, g.entry.traces)
+	list := make([]groupTrace, 0, g.entry.traces)
 	whole := true
-	for t := range list {
-		list[t] = groupTrace{key, t, Piece{g.id(t), g.starts[t], g.ends[t]}}
-		if _, ok := m.shared[list[t].ID]; ok {
+	for t := range g.entry.traces {
+		id := g.id(t)
+		if reason := m.leave(id); reason != "" {
+			m.done.Left[reason] += int64(g.first[t+1] - g.first[t])
+			whole = false
+			continue
+		}
+		list = append(list, groupTrace{key, t, Piece{id, g.starts[t], g.ends[t]}})
+		if _, ok := m.shared[id]; ok {
 			whole = false
 		}
 	}
@@ -171,6 +191,21 @@ func (m *merging) assign(key groupKey) error {
 		m.queue = append(m.queue, t)
 	}
 	return nil
+}
+
+func (m *merging) leave(id ID) string {
+	if m.Leave == nil {
+		return ""
+	}
+	return m.Leave(id)
+}
+
+// left returns how many spans were left out with their traces.
+func (m *merging) left() (n int64) {
+	for _, spans := range m.done.Left {
+		n += spans
+	}
+	return n
 }
 
 // copy puts the row groups that stay as they are into the new block.
@@ -365,8 +400,8 @@ func (m *merging) describe(w *blockWriter, meta *block.Meta) {
 		}
 		meta.MinTime, meta.MaxTime = min(meta.MinTime, int64(e.minStart)), max(meta.MaxTime, int64(e.maxEnd))
 	}
-	// Of duplicates it isn't known how many bytes they came in.
-	if all := m.done.Spans + m.done.Duplicates; all > 0 {
+	// Of duplicates and of what is left out it isn't known how many bytes they came in.
+	if all := m.done.Spans + m.done.Duplicates + m.left(); all > 0 {
 		meta.RawBytes = int64(float64(meta.RawBytes) * float64(m.done.Spans) / float64(all))
 	}
 }

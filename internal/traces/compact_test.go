@@ -129,3 +129,48 @@ func TestCompactionEnds(t *testing.T) {
 	_, err = c.Write(context.Background(), filepath.Join(t.TempDir(), "nowhere"), compactMeta())
 	require.Error(t, err)
 }
+
+// Traces that must go are in no row group of the new block; row groups without such are copied as they are.
+func TestCompactionLeaves(t *testing.T) {
+	sent := shop(5400, 1e6)
+	first, second := blockOf(t, sent[:5000]), blockOf(t, sent[4000:])
+	leave := func(id ID) string {
+		switch {
+		case id == sent[1].ID:
+			return "deleted"
+		case id == sent[4500].ID:
+			return "expired" // a piece in each block
+		}
+		return ""
+	}
+	c := Compaction{Blocks: []*Block{first, second}, Leave: leave}
+	meta := compactMeta()
+	dir := t.TempDir()
+	done, err := c.Write(t.Context(), dir, meta)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"deleted": 14, "expired": 28}, done.Left)
+	require.Equal(t, int64(14*5398), done.Spans)
+	require.Equal(t, int64(14*999), done.Duplicates)
+	require.Equal(t, done.Spans, meta.Rows)
+	data, err := os.ReadFile(filepath.Join(dir, block.DataFile))
+	require.NoError(t, err)
+	b, err := openBytes(data, block.ReaderOptions{})
+	require.NoError(t, err)
+	for i, want := range map[int]bool{0: true, 1: false, 4499: true, 4500: false, 5399: true} {
+		got, err := b.TraceByID(t.Context(), sent[i].ID)
+		require.NoError(t, err)
+		require.Equal(t, want, got != nil, i)
+	}
+	set := NewIDSet([]ID{sent[1].ID, sent[4500].ID})
+	has, err := set.AnyOf(t.Context(), b)
+	require.NoError(t, err)
+	require.False(t, has)
+	has, err = set.AnyOf(t.Context(), second)
+	require.NoError(t, err)
+	require.True(t, has)
+
+	c.Leave = func(ID) string { return "deleted" }
+	done, err = c.Write(t.Context(), t.TempDir(), compactMeta())
+	require.ErrorIs(t, err, ErrEmpty)
+	require.Equal(t, int64(14*6400), done.Left["deleted"])
+}

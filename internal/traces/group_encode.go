@@ -293,7 +293,7 @@ func (g *groupWriter) encodeColumns() {
 func (g *groupWriter) sharedTags() {
 	for r := range g.resources.byPlace {
 		if r != nil {
-			g.tags.addAll(ScopeResource, r.Attributes)
+			g.tags.addResource(r)
 		}
 	}
 	for s := range g.scopes.byPlace {

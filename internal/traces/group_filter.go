@@ -207,7 +207,7 @@ func (g *group) addValues(ctx context.Context, v *values, scope TagScope, key st
 		return g.addIntrinsic(ctx, v, key)
 	case ScopeResource:
 		for _, r := range g.dir.resources {
-			v.addAll(r.Attributes, key)
+			v.addResource(r, key)
 		}
 		return nil
 	case ScopeInstrumentation:

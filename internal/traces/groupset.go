@@ -154,6 +154,7 @@ type groupWalk struct {
 	q       *Select
 	tests   conditions
 	also    map[int][]int  // asked for by ID, by row group
+	except  map[int][]int  // that may be among those not to be answered, by row group
 	skip    map[int][]int  // pieces of split traces, by row group
 	split   []*splitTrace  // to be answered, oldest first
 	waiting []int          // row groups that are not open yet, those with the newest traces last
@@ -205,12 +206,15 @@ func (w *groupWalk) prepare(ctx context.Context) error {
 			w.also[p.group] = append(w.also[p.group], p.ordinal)
 		}
 	}
+	if err := w.prepareExcept(ctx); err != nil {
+		return err
+	}
 	for i := range w.groupSet.split {
 		t := &w.groupSet.split[i]
 		for _, p := range t.places {
 			w.skip[p.group] = append(w.skip[p.group], p.ordinal)
 		}
-		if w.q.overlaps(t.Start, t.End) || hasID(w.q.Also, t.ID) {
+		if !w.q.Except.Has(t.ID) && (w.q.overlaps(t.Start, t.End) || hasID(w.q.Also, t.ID)) {
 			w.split = append(w.split, t)
 		}
 	}
@@ -318,6 +322,9 @@ func (w *groupWalk) enter(ctx context.Context) error {
 	w.waiting = w.waiting[:len(w.waiting)-1]
 	g, err := w.groupSet.open(ctx, i)
 	if err != nil {
+		return err
+	}
+	if err := w.skipExcept(ctx, g); err != nil {
 		return err
 	}
 	c := &groupCursor{g: g, batch: firstBatch}
@@ -457,7 +464,7 @@ func (s *groupSet) Tags(ctx context.Context, scope TagScope, start, end uint64) 
 			out.add(placeScopes[g.dir.columns[c].place], g.dir.columns[c].key)
 		}
 		for _, r := range g.dir.resources {
-			out.addAll(ScopeResource, r.Attributes)
+			out.addResource(r)
 		}
 		for _, s := range g.dir.scopes {
 			out.addAll(ScopeInstrumentation, s.Attributes)

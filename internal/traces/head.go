@@ -211,7 +211,7 @@ func (h *Head) internResource(r *Resource, raw, url string) uint32 {
 	c := *r
 	c.SchemaURL, c.ServiceName = h.text.keep(r.SchemaURL), h.text.keep(r.ServiceName)
 	c.Attributes = h.keepAttributes(r.Attributes)
-	h.tags.addAll(ScopeResource, c.Attributes)
+	h.tags.addResource(&c)
 	id := uint32(len(h.resources))
 	h.resources = append(h.resources, &c)
 	h.resIDs[key] = id

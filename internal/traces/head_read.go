@@ -88,7 +88,9 @@ func (h *headSnapshot) SelectTraces(ctx context.Context, s Select) iter.Seq2[*Tr
 	return func(yield func(*Trace, error) bool) {
 		tests := compileConditions(s)
 		r := h.tables()
-		queue := newNewest(h.traces, func(t *snapshotTrace) bool { return s.overlaps(t.start, t.end) || hasID(s.Also, t.id) })
+		queue := newNewest(h.traces, func(t *snapshotTrace) bool {
+			return !s.Except.Has(t.id) && (s.overlaps(t.start, t.end) || hasID(s.Also, t.id))
+		})
 		for n := 0; ; n++ {
 			if n%64 == 0 && ctx.Err() != nil {
 				yield(nil, fmt.Errorf("select traces of head: %w", context.Cause(ctx)))

@@ -194,6 +194,9 @@ type Select struct {
 	// how a reader of several sources gets all pieces of a trace that is spread over them.
 	Also []ID
 
+	// Except are traces that are not to be yielded, whatever else is said of them.
+	Except *IDSet
+
 	// Needs says what of the traces is looked at, nil: everything. A source may give more.
 	Needs *Needs
 
@@ -250,6 +253,8 @@ const (
 	TagValues      QueryKind = "tag_values"
 	MetricsRange   QueryKind = "metrics_range"
 	MetricsInstant QueryKind = "metrics_instant"
+	// SearchIDs finds what Search does, at most Limit traces, and answers their IDs alone. More are an error.
+	SearchIDs QueryKind = "search_ids"
 )
 
 // Query is one traces question as plain data, small enough to be a job. Times are nanoseconds.
@@ -274,6 +279,7 @@ type Result struct {
 	Tags      map[TagScope][]string
 	Values    []Attribute
 	Series    []SampleSeries
+	IDs       []ID // SearchIDs, in no particular order
 	Inspected Inspected
 }
 

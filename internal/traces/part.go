@@ -139,6 +139,16 @@ func (v *values) addAll(attrs []Attribute, key string) {
 	}
 }
 
+// addResource adds the values of an attribute of a resource. One without service.name has it empty, as in queries.
+func (v *values) addResource(r *Resource, key string) {
+	v.addAll(r.Attributes, key)
+	if key == serviceName && r.ServiceName == "" {
+		v.addText("")
+	}
+}
+
+const serviceName = "service.name"
+
 // sorted returns the values by type, then in their natural order, without keys.
 func (v *values) sorted() []Attribute {
 	slices.SortFunc(v.list, compareValues)
@@ -157,7 +167,7 @@ func (v *values) addTrace(t *Trace, scope TagScope, key string) {
 			v.addAll(s.Attributes, key)
 		}
 		if on(ScopeResource) && s.Resource != nil {
-			v.addAll(s.Resource.Attributes, key)
+			v.addResource(s.Resource, key)
 		}
 		if on(ScopeInstrumentation) && s.Scope != nil {
 			v.addAll(s.Scope.Attributes, key)
@@ -244,12 +254,18 @@ func (ts tagSet) addAll(scope TagScope, attrs []Attribute) {
 	}
 }
 
+// addResource adds the keys of a resource, which always has service.name.
+func (ts tagSet) addResource(r *Resource) {
+	ts.addAll(ScopeResource, r.Attributes)
+	ts.add(ScopeResource, serviceName)
+}
+
 // addTrace adds the keys of a trace.
 func (ts tagSet) addTrace(t *Trace) {
 	for _, s := range t.Spans {
 		ts.addAll(ScopeSpan, s.Attributes)
 		if s.Resource != nil {
-			ts.addAll(ScopeResource, s.Resource.Attributes)
+			ts.addResource(s.Resource)
 		}
 		if s.Scope != nil {
 			ts.addAll(ScopeInstrumentation, s.Scope.Attributes)

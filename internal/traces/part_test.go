@@ -160,6 +160,7 @@ func partSuite(t require.TestingT, p Part, want []*Trace, draw *rapid.T) {
 		for _, s := range tr.Spans {
 			tags.addAll(ScopeSpan, s.Attributes)
 			tags.addAll(ScopeResource, s.Resource.Attributes)
+			tags.add(ScopeResource, "service.name") // a resource without it has it empty
 			tags.addAll(ScopeInstrumentation, s.Scope.Attributes)
 			for _, e := range s.Events {
 				tags.addAll(ScopeEvent, e.Attributes)

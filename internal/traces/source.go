@@ -270,6 +270,9 @@ func selectParts(ctx context.Context, parts []Part, s Select, a answered, yield 
 		return
 	}
 	for _, joined := range shared {
+		if s.Except.Has(joined.ID) {
+			continue // no part gives a piece of it
+		}
 		also := hasID(s.Also, joined.ID)
 		inner.Also = append(inner.Also, joined.ID)
 		split[joined.ID] = &pendingTrace{missing: joined.count, also: also, wanted: also || s.overlaps(joined.Start, joined.End)}

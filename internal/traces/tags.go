@@ -50,6 +50,14 @@ func (l *tagList) addAll(scope TagScope, attrs []Attribute) {
 	}
 }
 
+// addResource adds the attributes of a resource, see values.addResource.
+func (l *tagList) addResource(r *Resource) {
+	l.addAll(ScopeResource, r.Attributes)
+	if v := l.of(tagKey{ScopeResource, serviceName}); r.ServiceName == "" && !v.full() {
+		v.addText("")
+	}
+}
+
 // addColumn adds the values of a column that e has just encoded.
 func (l *tagList) addColumn(c *attributeColumn, e *columnEncoder) {
 	v := l.of(tagKey{placeScopes[c.place], c.key})

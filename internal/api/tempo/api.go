@@ -32,8 +32,10 @@ type Options struct {
 	Runner job.Runner // answers queries; required
 	// Overrides keeps tenants' own settings; without one /api/overrides is not there.
 	Overrides Overrides
-	Logger    *slog.Logger
-	Now       func() time.Time // default time.Now
+	// Deleter takes requests to delete traces; without one /api/hune/v1/traces/delete is not there.
+	Deleter Deleter
+	Logger  *slog.Logger
+	Now     func() time.Time // default time.Now
 
 	Version, Revision, Branch, BuildDate string // for /api/status/buildinfo
 
@@ -87,6 +89,9 @@ func (a *API) Register(mux *http.ServeMux) {
 	get("/api/metrics/query", a.metricsInstant)
 	if a.opts.Overrides != nil {
 		a.registerOverrides(mux)
+	}
+	if a.opts.Deleter != nil {
+		a.registerDeletes(mux)
 	}
 	get("/api/echo", a.echo)
 	get("/api/status/buildinfo", a.buildInfo)

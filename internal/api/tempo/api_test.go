@@ -367,3 +367,37 @@ func BenchmarkTraceJSON(b *testing.B) {
 	}
 	b.SetBytes(int64(len(buf)))
 }
+
+// A limit holds for the keys of each scope, in version 1 for all of them. What is no limit is none.
+func TestTagsLimit(t *testing.T) {
+	_, h := newServer(t)
+	scopesOf := func(params string) map[string][]string {
+		var answer struct {
+			Scopes []struct {
+				Name string
+				Tags []string
+			}
+		}
+		w := get(h, "/api/v2/search/tags"+params)
+		require.Equal(t, 200, w.Code, w.Body)
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+		out := map[string][]string{}
+		for _, s := range answer.Scopes {
+			out[s.Name] = s.Tags
+		}
+		return out
+	}
+	all := scopesOf("")
+	require.Greater(t, len(all["span"]), 2)
+	require.Greater(t, len(all["intrinsic"]), 2)
+	for _, params := range []string{"?limit=0", "?limit=x", "?limit=-1", "?maxStaleValues=3"} {
+		require.Equal(t, all, scopesOf(params), params)
+	}
+	two := scopesOf("?limit=2")
+	for scope, tags := range all {
+		require.Equal(t, tags[:min(2, len(tags))], two[scope], scope)
+	}
+	var v1 struct{ TagNames []string }
+	require.NoError(t, json.Unmarshal(get(h, "/api/search/tags?limit=2").Body.Bytes(), &v1))
+	require.Len(t, v1.TagNames, 2)
+}

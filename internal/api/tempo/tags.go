@@ -65,7 +65,15 @@ func (a *API) tagNames(ctx context.Context, v url.Values) ([]string, *traces.Res
 		}
 	}
 	sort.Strings(names)
-	return slices.Compact(names), res, nil
+	return firstOf(slices.Compact(names), q.Limit), res, nil
+}
+
+// firstOf returns the first n of a list, all for 0.
+func firstOf(list []string, n int) []string {
+	if n > 0 && len(list) > n {
+		return list[:n]
+	}
+	return list
 }
 
 func appendStrings(b []byte, list []string) []byte {
@@ -108,12 +116,22 @@ func (a *API) tagsV2(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, o.close())
 }
 
+// tagScopes answers the keys by scope, as many of each as limit says.
 func (a *API) tagScopes(ctx context.Context, v url.Values) (*traces.Result, error) {
 	q, err := a.tagsQuery(v, traces.Tags)
 	if err != nil {
 		return nil, err
 	}
-	return a.run(ctx, q)
+	res, err := a.run(ctx, q)
+	if err != nil || q.Limit == 0 {
+		return res, err
+	}
+	cut := *res // others may have the same answer
+	cut.Tags = make(map[traces.TagScope][]string, len(res.Tags))
+	for scope, keys := range res.Tags {
+		cut.Tags[scope] = firstOf(keys, q.Limit)
+	}
+	return &cut, nil
 }
 
 func (a *API) tagValues(ctx context.Context, v url.Values, tag string, v1 bool) (*traces.Result, error) {

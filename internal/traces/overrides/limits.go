@@ -136,7 +136,10 @@ func ParseLimits(data []byte) (*Limits, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return nil, fault.Invalidf("malformed overrides: something follows the document")
 	}
-	return &l, l.validate()
+	if err := l.validate(); err != nil {
+		return &l, err
+	}
+	return &l, l.checkApplied()
 }
 
 var (
@@ -187,6 +190,15 @@ func (l *Limits) validate() error {
 		}
 	}
 	return nil
+}
+
+// text returns the settings as they are stored.
+func (l *Limits) text() string {
+	b, err := json.Marshal(l)
+	if err != nil {
+		panic(fmt.Sprintf("overrides: settings that were read can't be written: %v", err))
+	}
+	return string(b)
 }
 
 func firstError(errs ...error) error {

@@ -41,6 +41,9 @@ type Store struct {
 	bucket objstore.Bucket
 	now    func() time.Time
 	mu     sync.Mutex // of writers
+
+	// changed is told of what was written, nil for what was deleted. Optional.
+	changed func(tenant string, l *Limits)
 }
 
 // New returns a store over a bucket. A nil now is time.Now.
@@ -75,7 +78,7 @@ func (s *Store) Get(ctx context.Context, tenant string) (limits []byte, version 
 	}
 	var d stored
 	if err := json.Unmarshal(data, &d); err != nil {
-		return nil, "", fmt.Errorf("overrides of %s are damaged: %w", tenant, err)
+		return nil, "", damaged(tenant, err)
 	}
 	return d.Limits, d.Version, nil
 }
@@ -130,6 +133,7 @@ func (s *Store) Delete(ctx context.Context, tenant, seen string) error {
 	if err := s.bucket.Delete(ctx, object(tenant)); err != nil && !s.bucket.IsObjNotFoundErr(err) {
 		return fmt.Errorf("delete overrides of %s: %w", tenant, err)
 	}
+	s.tell(tenant, nil)
 	return nil
 }
 
@@ -160,7 +164,14 @@ func (s *Store) write(ctx context.Context, tenant string, limits []byte, before 
 	if err := s.bucket.Upload(ctx, object(tenant), bytes.NewReader(data)); err != nil {
 		return "", fmt.Errorf("store overrides of %s: %w", tenant, err)
 	}
+	s.tell(tenant, l)
 	return version, nil
+}
+
+func (s *Store) tell(tenant string, l *Limits) {
+	if s.changed != nil {
+		s.changed(tenant, l)
+	}
 }
 
 // mergePatch applies a merge patch: fields of objects are merged, null removes, all else replaces.

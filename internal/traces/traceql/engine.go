@@ -47,6 +47,8 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *traces.Query, src tr
 		return e.byID(ctx, tenant, q, src)
 	case traces.Search:
 		return e.search(ctx, tenant, q, src)
+	case traces.SearchIDs:
+		return e.searchIDs(ctx, tenant, q, src)
 	case traces.Tags:
 		return e.tags(ctx, tenant, q, src)
 	case traces.TagValues:

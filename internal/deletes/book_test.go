@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"os"
 	"strings"
 	"sync"
@@ -21,6 +20,8 @@ import (
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/logs"
+	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/signal"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -47,8 +48,9 @@ func (b *broken) Upload(ctx context.Context, name string, r io.Reader, opts ...o
 	return b.Bucket.Upload(ctx, name, r, opts...)
 }
 
+// fixture is a book of log queries, as the package logs/deletes makes one.
 type fixture struct {
-	*Book
+	*Book[*logs.Deletions]
 	bkt   *broken
 	log   bytes.Buffer
 	clock time.Time
@@ -56,9 +58,29 @@ type fixture struct {
 
 func newFixture(bkt objstore.Bucket) *fixture {
 	f := &fixture{bkt: &broken{Bucket: bkt}, clock: now}
-	f.Book = New(Options{Bucket: f.bkt, Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Registerer: prometheus.NewRegistry(),
+	f.Book = New(Options[*logs.Deletions]{Signal: signal.Logs, Compile: compile, Bucket: f.bkt, Logger: slog.New(slog.NewTextHandler(&f.log, nil)), Registerer: prometheus.NewRegistry(),
 		Now: func() time.Time { return f.clock }})
 	return f
+}
+
+func compile(_ context.Context, _ string, pending []Request, bad func(Request, error)) (*logs.Deletions, error) {
+	var list []logs.Deletion
+	for _, r := range pending {
+		d, err := logql.NewDeletion(r.ID, r.Query, r.Start, max(r.End, r.End+1))
+		if err != nil {
+			bad(r, err)
+			continue
+		}
+		list = append(list, d)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return logs.CompileDeletions(list)
+}
+
+func (f *fixture) Add(ctx context.Context, tenant, query string, start, end int64) (Request, error) {
+	return f.Book.Add(ctx, tenant, Request{Query: query, Start: start, End: end}, nil)
 }
 
 func (f *fixture) add(t *testing.T, tenant, query string) Request {
@@ -88,15 +110,13 @@ func TestLifeOfARequest(t *testing.T) {
 	require.Equal(t, []string{r.ID}, other.Active("a").IDs())
 
 	second := f.add(t, "a", `{app="y"} |= "z"`)
-	begun, err := f.Begin(t.Context(), "a", []string{r.ID, "gone"})
-	require.NoError(t, err)
-	require.Equal(t, []string{r.ID}, begun.IDs())
+	require.NoError(t, f.Begin(t.Context(), "a", []string{r.ID, "gone"}))
 	require.Len(t, f.Pending("a"), 2)
 	require.ErrorContains(t, f.Cancel(t.Context(), "a", r.ID, false), "To force")
 	require.NoError(t, f.Cancel(t.Context(), "a", r.ID, true))
 	require.NoError(t, f.Cancel(t.Context(), "a", second.ID, false))
 	require.Nil(t, f.Active("a"))
-	err = f.Cancel(t.Context(), "a", second.ID, false)
+	err := f.Cancel(t.Context(), "a", second.ID, false)
 	require.Equal(t, fault.NotFound, fault.ClassOf(err))
 
 	third := f.add(t, "a", `{app="x"}`)
@@ -111,9 +131,7 @@ func TestLifeOfARequest(t *testing.T) {
 	require.Nil(t, other.Active("a"))
 	require.Equal(t, []float64{3, 2, 1}, []float64{testutil.ToFloat64(f.requests.WithLabelValues("received")),
 		testutil.ToFloat64(f.requests.WithLabelValues("cancelled")), testutil.ToFloat64(f.requests.WithLabelValues("processed"))})
-	none, err := f.Begin(t.Context(), "a", nil)
-	require.NoError(t, err)
-	require.Nil(t, none)
+	require.NoError(t, f.Begin(t.Context(), "a", nil))
 }
 
 func TestAFailedWriteChangesNothing(t *testing.T) {
@@ -124,8 +142,7 @@ func TestAFailedWriteChangesNothing(t *testing.T) {
 	require.ErrorIs(t, err, errDown)
 	require.ErrorContains(t, err, "write a/logs/deletes.json")
 	require.ErrorIs(t, f.Cancel(t.Context(), "a", r.ID, false), errDown)
-	_, err = f.Begin(t.Context(), "a", []string{r.ID})
-	require.ErrorIs(t, err, errDown)
+	require.ErrorIs(t, f.Begin(t.Context(), "a", []string{r.ID}), errDown)
 	require.Equal(t, []string{r.ID}, f.Active("a").IDs())
 	f.bkt.upload, f.bkt.get = false, true
 	_, err = f.Add(t.Context(), "a", `{app="y"}`, 1, 2)
@@ -181,7 +198,7 @@ func TestRequestsAreBounded(t *testing.T) {
 		p.Requests = append(p.Requests, r)
 	}
 	p.Requests[maxRequests+100].Processed = now.Add(-remember - time.Second)
-	require.NoError(t, write(t.Context(), bkt, "a", p))
+	require.NoError(t, write(t.Context(), bkt, signal.Logs, "a", p))
 	_, err := f.Add(t.Context(), "a", `{app="x"}`, 1, 2)
 	require.Equal(t, fault.Unprocessable, fault.ClassOf(err))
 	require.NoError(t, f.Refresh(t.Context(), []string{"a"}))
@@ -210,7 +227,7 @@ func TestUnreadableRequests(t *testing.T) {
 	require.Equal(t, 1, strings.Count(f.log.String(), "delete requests can't be read"), "told once")
 
 	// A query of a later version hides nothing, the others do.
-	require.NoError(t, write(t.Context(), bkt, "a", &page{Version: pageVersion, Requests: []Request{{ID: "1", Query: "{{new}}"}, {ID: "2", Query: `{a="b"}`}}}))
+	require.NoError(t, write(t.Context(), bkt, signal.Logs, "a", &page{Version: pageVersion, Requests: []Request{{ID: "1", Query: "{{new}}"}, {ID: "2", Query: `{a="b"}`}}}))
 	require.NoError(t, f.Refresh(t.Context(), []string{"a"}))
 	require.Equal(t, []string{"2"}, f.Active("a").IDs())
 	require.Len(t, f.Pending("a"), 2)
@@ -226,18 +243,27 @@ func TestRefreshForgets(t *testing.T) {
 	require.Len(t, f.tenants, 1)
 }
 
-func TestWholeRangeOfTime(t *testing.T) {
+// What a request needs is kept before the request; where it can't be, there is no request.
+func TestPreparation(t *testing.T) {
 	f := newFixture(objstore.NewInMemBucket())
-	_, err := f.Add(t.Context(), "a", `{app="x"}`, math.MinInt64, math.MaxInt64)
+	prepared := ""
+	r, err := f.Book.Add(t.Context(), "a", Request{Query: `{app="x"}`}, func(r Request) error {
+		require.Nil(t, f.Active("a"))
+		prepared = r.ID
+		return nil
+	})
 	require.NoError(t, err)
-	var d *logs.Deletions = f.Active("a")
-	require.NotNil(t, d.Overlapping(math.MinInt64, 0))
-	require.NotNil(t, d.Overlapping(0, 1<<62))
+	require.Equal(t, r.ID, prepared)
+	_, err = f.Book.Add(t.Context(), "a", Request{Query: `{app="y"}`}, func(Request) error { return errDown })
+	require.ErrorIs(t, err, errDown)
+	require.Equal(t, []string{r.ID}, f.Active("a").IDs())
+	require.NoError(t, Check(strings.Repeat("x", maxQuery)))
+	require.ErrorContains(t, Check(strings.Repeat("x", maxQuery+1)), "longer than 16384")
 }
 
 // The object is as docs/formats/log-deletes.md shows it.
 func TestGolden(t *testing.T) {
-	doc, err := os.ReadFile("../../../docs/formats/log-deletes.md")
+	doc, err := os.ReadFile("../../docs/formats/log-deletes.md")
 	require.NoError(t, err)
 	_, rest, _ := strings.Cut(string(doc), "```json\n")
 	content, _, _ := strings.Cut(rest, "```")
@@ -246,7 +272,7 @@ func TestGolden(t *testing.T) {
 	require.Equal(t, []Request{{ID: "7cdae6e5", Query: `{app="x"} |= "secret"`, End: 1667381172093000000,
 		Created: time.UnixMilli(1667381172093).UTC(), Begun: true, Processed: time.Unix(1667383620, 0).UTC()}}, p.Requests)
 	bkt := objstore.NewInMemBucket()
-	require.NoError(t, write(t.Context(), bkt, "a", p))
+	require.NoError(t, write(t.Context(), bkt, signal.Logs, "a", p))
 	require.Equal(t, content, string(bkt.Objects()["a/logs/deletes.json"]))
 }
 
@@ -259,7 +285,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		b := newFixture(objstore.NewInMemBucket())
-		b.learn("a", p) // whatever the queries are
+		b.learn(t.Context(), "a", p) // whatever the queries are
 		if b.Active("a").Len() > len(p.Requests) {
 			t.Fatal("more deletions than requests")
 		}

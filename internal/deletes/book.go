@@ -1,9 +1,10 @@
-// Package deletes keeps the users' requests to delete logs: a small object for each tenant in the
-// bucket, TENANT/logs/deletes.json, and its compiled form in memory, which queries and compactions ask.
+// Package deletes keeps the users' requests to delete logs or traces: a small object for each tenant in the
+// bucket, TENANT/SIGNAL/deletes.json, and its compiled form in memory, which queries and compactions ask.
+// What a request means, the signals know: packages logs/deletes and traces/deletes.
 //
-// A request hides its rows from the moment it is accepted. Compaction then writes blocks without them,
-// and once no block and no ingester holds such rows any more the request is processed: it is kept for
-// the record and hides nothing, so rows that come to its time range later are seen.
+// A request hides what it is about from the moment it is accepted. Compaction then writes blocks without
+// that, and once no block and no ingester holds any of it the request is processed: it is kept for the
+// record and hides nothing, so data that comes to its time range later is seen.
 //
 // Object stores have no transactions. One process alone may write: the one with the compactor role,
 // which serves the API for that reason. Within it a lock orders the writers, and none writes on what it
@@ -16,7 +17,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,8 +26,7 @@ import (
 	"github.com/thanos-io/objstore"
 
 	"github.com/hune-io/hune/internal/fault"
-	"github.com/hune-io/hune/internal/logs"
-	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/signal"
 )
 
 const (
@@ -41,24 +40,39 @@ const (
 	maxProcessed = 1000
 )
 
-// Options are what the program gives a Book.
-type Options struct {
+// Options are what the program and the signal give a Book.
+type Options[H Hidden] struct {
+	Signal signal.Signal
+	// Compile makes one of a tenant's requests that are not processed, of which there is one at least. Bad is
+	// called for each that can't be understood: it hides nothing, the others still do. It is not called
+	// by two goroutines at a time.
+	Compile func(ctx context.Context, tenant string, pending []Request, bad func(r Request, err error)) (H, error)
+	// Written is called after each write of a tenant's requests, with those that are not processed. Optional.
+	Written func(ctx context.Context, tenant string, pending []Request)
+
 	Bucket     objstore.Bucket
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 }
 
+// Hidden is what requests hide, compiled. Its zero value hides nothing.
+type Hidden interface {
+	comparable
+	// Len is how many requests there are.
+	Len() int
+}
+
 // Book knows the requests of all tenants. Safe for concurrent use.
-type Book struct {
-	opts Options
+type Book[H Hidden] struct {
+	opts Options[H]
 
 	// write orders everything that reads an object and makes what it read known, so that a refresh
 	// never puts an older page in the place of a newer one.
 	write sync.Mutex
 
 	mu      sync.RWMutex
-	tenants map[string]*known
+	tenants map[string]*known[H]
 
 	unreadable map[string]bool // tenants already complained about; guarded by write
 	requests   *prometheus.CounterVec
@@ -67,41 +81,47 @@ type Book struct {
 }
 
 // known is a tenant's page with its requests that hide rows, compiled. It never changes.
-type known struct {
+type known[H Hidden] struct {
 	page   *page
-	active *logs.Deletions // nil: none
+	active H // zero: none
 }
 
 // New returns a book that knows nothing yet.
-func New(opts Options) *Book {
+func New[H Hidden](opts Options[H]) *Book[H] {
 	f := promauto.With(opts.Registerer)
-	return &Book{opts: opts, tenants: map[string]*known{}, unreadable: map[string]bool{},
-		requests: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_log_delete_requests_total", Help: "Requests to delete logs, by what became of them: received, cancelled or processed."}, []string{"event"}),
-		active:   f.NewGauge(prometheus.GaugeOpts{Name: "hune_log_delete_requests_active", Help: "Requests to delete logs that are not processed: they hide rows from queries."}),
-		bad:      f.NewCounter(prometheus.CounterOpts{Name: "hune_log_delete_unreadable_total", Help: "Lists of delete requests, or requests in them, found unreadable."}),
+	name, what := "log", "logs"
+	if opts.Signal == signal.Traces {
+		name, what = "trace", "traces"
+	}
+	return &Book[H]{opts: opts, tenants: map[string]*known[H]{}, unreadable: map[string]bool{},
+		requests: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_" + name + "_delete_requests_total", Help: "Requests to delete " + what + ", by what became of them: received, cancelled or processed."}, []string{"event"}),
+		active:   f.NewGauge(prometheus.GaugeOpts{Name: "hune_" + name + "_delete_requests_active", Help: "Requests to delete " + what + " that are not processed: they hide what they are about from queries."}),
+		bad:      f.NewCounter(prometheus.CounterOpts{Name: "hune_" + name + "_delete_unreadable_total", Help: "Lists of delete requests, or requests in them, found unreadable."}),
 	}
 }
 
-// Active returns what is to be hidden of a tenant's logs; nil if nothing is.
-func (b *Book) Active(tenant string) *logs.Deletions {
+// Active returns what is to be hidden of a tenant; the zero value if nothing is.
+func (b *Book[H]) Active(tenant string) (active H) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if k := b.tenants[tenant]; k != nil {
 		return k.active
 	}
+	return active
+}
+
+// Check reports what is wrong with a query whatever it says.
+func Check(query string) error {
+	if len(query) > maxQuery {
+		return fault.Invalidf("query of %d bytes is longer than %d", len(query), maxQuery)
+	}
 	return nil
 }
 
-// Add accepts a request for the rows from start to end, both inclusive. They are hidden when it returns
-// nil. Errors are classed.
-func (b *Book) Add(ctx context.Context, tenant, query string, start, end int64) (Request, error) {
-	if len(query) > maxQuery {
-		return Request{}, fault.Invalidf("query of %d bytes is longer than %d", len(query), maxQuery)
-	}
-	r := Request{Query: query, Start: start, End: end, Created: b.opts.Now().UTC().Truncate(time.Millisecond)}
-	if _, err := r.deletion(); err != nil {
-		return Request{}, err
-	}
+// Add accepts a request, to which it gives an ID and a time. What it is about is hidden when it returns nil.
+// prepare, where set, is called with the request before it is kept. Errors are classed.
+func (b *Book[H]) Add(ctx context.Context, tenant string, r Request, prepare func(Request) error) (Request, error) {
+	r.Created = b.opts.Now().UTC().Truncate(time.Millisecond)
 	err := b.change(ctx, tenant, func(p *page) error {
 		p.forget(r.Created)
 		if p.active() >= maxRequests {
@@ -109,6 +129,9 @@ func (b *Book) Add(ctx context.Context, tenant, query string, start, end int64) 
 		}
 		r.ID = p.newID()
 		p.Requests = append(p.Requests, r)
+		if prepare != nil {
+			return prepare(r)
+		}
 		return nil
 	})
 	if err != nil {
@@ -119,17 +142,17 @@ func (b *Book) Add(ctx context.Context, tenant, query string, start, end int64) 
 }
 
 // List returns a tenant's requests, the oldest first, as the bucket has them.
-func (b *Book) List(ctx context.Context, tenant string) ([]Request, error) {
-	p, err := read(ctx, b.opts.Bucket, tenant)
+func (b *Book[H]) List(ctx context.Context, tenant string) ([]Request, error) {
+	p, err := read(ctx, b.opts.Bucket, b.opts.Signal, tenant)
 	if err != nil {
 		return nil, err
 	}
 	return p.Requests, nil
 }
 
-// Cancel takes back a request: rows that are still stored are seen again. Of one that has begun, that
+// Cancel takes back a request: what is still stored is seen again. Of one that has begun, that
 // is only some of them, and force must say that this is understood; of one that is processed, none.
-func (b *Book) Cancel(ctx context.Context, tenant, id string, force bool) error {
+func (b *Book[H]) Cancel(ctx context.Context, tenant, id string, force bool) error {
 	err := b.change(ctx, tenant, func(p *page) error {
 		i := slices.IndexFunc(p.Requests, func(r Request) bool { return r.ID == id })
 		switch {
@@ -150,34 +173,31 @@ func (b *Book) Cancel(ctx context.Context, tenant, id string, force bool) error 
 }
 
 // Pending returns a tenant's requests that are not processed, as far as they are known.
-func (b *Book) Pending(tenant string) []Request {
+func (b *Book[H]) Pending(tenant string) []Request {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	k := b.tenants[tenant]
 	if k == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(k.page.Requests), func(r Request) bool { return !r.Processed.IsZero() })
+	return k.page.pending()
 }
 
-// Begin notes, before blocks are written without the rows of these requests, that it is so. It returns
-// those of them that are still there to be carried out.
-func (b *Book) Begin(ctx context.Context, tenant string, ids []string) (*logs.Deletions, error) {
+// Begin notes, before blocks are written without what these requests are about, that it is so. Those of them
+// that are Active afterwards are still there to be carried out.
+func (b *Book[H]) Begin(ctx context.Context, tenant string, ids []string) error {
 	if len(ids) == 0 {
-		return nil, nil
+		return nil
 	}
-	if err := b.mark(ctx, tenant, ids, func(r *Request) bool {
+	return b.mark(ctx, tenant, ids, func(r *Request) bool {
 		change := !r.Begun
 		r.Begun = true
 		return change
-	}); err != nil {
-		return nil, err
-	}
-	return b.Active(tenant).Without(func(id string) bool { return !slices.Contains(ids, id) }), nil
+	})
 }
 
-// Finish notes that no row of these requests is stored any more.
-func (b *Book) Finish(ctx context.Context, tenant string, ids []string) error {
+// Finish notes that nothing of what these requests are about is stored any more.
+func (b *Book[H]) Finish(ctx context.Context, tenant string, ids []string) error {
 	now, n := b.opts.Now().UTC().Truncate(time.Millisecond), 0
 	err := b.mark(ctx, tenant, ids, func(r *Request) bool {
 		r.Processed = now
@@ -193,7 +213,7 @@ func (b *Book) Finish(ctx context.Context, tenant string, ids []string) error {
 // errUnchanged ends a change that has nothing to write.
 var errUnchanged = errors.New("unchanged")
 
-func (b *Book) mark(ctx context.Context, tenant string, ids []string, change func(*Request) bool) error {
+func (b *Book[H]) mark(ctx context.Context, tenant string, ids []string, change func(*Request) bool) error {
 	err := b.change(ctx, tenant, func(p *page) error {
 		changed := false
 		for i := range p.Requests {
@@ -213,53 +233,57 @@ func (b *Book) mark(ctx context.Context, tenant string, ids []string, change fun
 }
 
 // change reads a tenant's page, lets f change it and writes it.
-func (b *Book) change(ctx context.Context, tenant string, f func(*page) error) error {
+func (b *Book[H]) change(ctx context.Context, tenant string, f func(*page) error) error {
 	b.write.Lock()
 	defer b.write.Unlock()
-	p, err := read(ctx, b.opts.Bucket, tenant)
+	p, err := read(ctx, b.opts.Bucket, b.opts.Signal, tenant)
 	if err != nil {
 		return err
 	}
 	if err := f(p); err != nil {
 		if errors.Is(err, errUnchanged) {
-			b.learn(tenant, p)
+			b.learn(ctx, tenant, p)
 		}
 		return err
 	}
-	if err := write(ctx, b.opts.Bucket, tenant, p); err != nil {
+	if err := write(ctx, b.opts.Bucket, b.opts.Signal, tenant, p); err != nil {
 		return err
 	}
-	b.learn(tenant, p)
+	b.learn(ctx, tenant, p)
+	if b.opts.Written != nil {
+		b.opts.Written(ctx, tenant, p.pending())
+	}
 	return nil
 }
 
 // Refresh reads the requests of the given tenants, which are all there are. An object that can't be
 // read leaves what is known of its tenant as it is; a bucket that can't be is an error.
-func (b *Book) Refresh(ctx context.Context, tenants []string) error {
+func (b *Book[H]) Refresh(ctx context.Context, tenants []string) error {
 	for _, tenant := range tenants {
 		if err := b.refresh(ctx, tenant); err != nil {
 			return err
 		}
 	}
+	var none H
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for tenant, k := range b.tenants {
 		// A tenant whose first object is its first request is not in an older list.
-		if k.active == nil && !slices.Contains(tenants, tenant) {
+		if k.active == none && !slices.Contains(tenants, tenant) {
 			delete(b.tenants, tenant)
 		}
 	}
 	return nil
 }
 
-func (b *Book) refresh(ctx context.Context, tenant string) error {
+func (b *Book[H]) refresh(ctx context.Context, tenant string) error {
 	b.write.Lock()
 	defer b.write.Unlock()
-	p, err := read(ctx, b.opts.Bucket, tenant)
+	p, err := read(ctx, b.opts.Bucket, b.opts.Signal, tenant)
 	switch {
 	case err == nil:
 		delete(b.unreadable, tenant)
-		b.learn(tenant, p)
+		b.learn(ctx, tenant, p)
 	case !errors.Is(err, ErrUnreadable):
 		return err
 	case !b.unreadable[tenant]:
@@ -271,30 +295,20 @@ func (b *Book) refresh(ctx context.Context, tenant string) error {
 }
 
 // learn makes a page known. b.write must be held.
-func (b *Book) learn(tenant string, p *page) {
+func (b *Book[H]) learn(ctx context.Context, tenant string, p *page) {
 	b.mu.RLock()
 	old := b.tenants[tenant]
 	b.mu.RUnlock()
 	if old != nil && slices.Equal(old.page.Requests, p.Requests) {
 		return
 	}
-	k := &known{page: p}
-	var list []logs.Deletion
-	for _, r := range p.Requests {
-		if !r.Processed.IsZero() {
-			continue
-		}
-		d, err := r.deletion()
-		if err != nil {
+	k := &known[H]{page: p}
+	if pending := p.pending(); len(pending) > 0 {
+		compiled, err := b.opts.Compile(ctx, tenant, pending, func(r Request, err error) {
 			// Another version took a query that this one doesn't understand: the others still hide.
 			b.bad.Inc()
 			b.opts.Logger.Error("delete request can't be understood and hides nothing", "tenant", tenant, "request", r.ID, "err", err)
-			continue
-		}
-		list = append(list, d)
-	}
-	if len(list) > 0 {
-		compiled, err := logs.CompileDeletions(list)
+		})
 		if err != nil {
 			b.bad.Inc()
 			b.opts.Logger.Error("delete requests can't be compiled, those known before are kept", "tenant", tenant, "err", err)
@@ -312,13 +326,9 @@ func (b *Book) learn(tenant string, p *page) {
 	b.active.Set(float64(n))
 }
 
-// deletion compiles r.
-func (r Request) deletion() (logs.Deletion, error) {
-	end := r.End
-	if end < math.MaxInt64 {
-		end++
-	}
-	return logql.NewDeletion(r.ID, r.Query, r.Start, end)
+// pending returns the requests that are not processed.
+func (p *page) pending() []Request {
+	return slices.DeleteFunc(slices.Clone(p.Requests), func(r Request) bool { return !r.Processed.IsZero() })
 }
 
 func (p *page) active() (n int) {

@@ -21,21 +21,23 @@ const pageVersion = 1
 // maxPage bounds a deletes.json before it is read: maxRequests of the longest queries take less.
 const maxPage = 32 << 20
 
-// Request is one wish of a user to delete logs.
+// Request is one wish of a user to delete data of a signal.
 type Request struct {
 	ID    string `json:"id"`
 	Query string `json:"query"`
-	// Start and End bound the rows, in Unix nanoseconds, both inclusive.
+	// Start and End bound what is meant, in Unix nanoseconds, both inclusive.
 	Start   int64     `json:"start"`
 	End     int64     `json:"end"`
 	Created time.Time `json:"created"`
-	// Begun says that blocks may have been written without the rows: they can't all come back.
+	// Found is how many traces a request to delete traces is about.
+	Found int `json:"found,omitempty"`
+	// Begun says that blocks may have been written without the data: it can't all come back.
 	Begun bool `json:"begun,omitempty"`
-	// Processed is when no block held the rows any more. Zero: not yet.
+	// Processed is when no block held the data any more. Zero: not yet.
 	Processed time.Time `json:"processed,omitzero"`
 }
 
-// page is the requests of one tenant, the oldest first: the content of TENANT/logs/deletes.json.
+// page is the requests of one tenant, the oldest first: the content of TENANT/SIGNAL/deletes.json.
 type page struct {
 	Version  int       `json:"version"`
 	Requests []Request `json:"requests"`
@@ -45,11 +47,13 @@ type page struct {
 // the program wrote it. It is not overwritten.
 var ErrUnreadable = errors.New("unreadable list of deletes")
 
-func pagePath(tenant string) string { return path.Join(tenant, string(signal.Logs), "deletes.json") }
+func pagePath(s signal.Signal, tenant string) string {
+	return path.Join(tenant, string(s), "deletes.json")
+}
 
 // read returns a tenant's page; an empty one if there is none.
-func read(ctx context.Context, bkt objstore.Bucket, tenant string) (*page, error) {
-	name := pagePath(tenant)
+func read(ctx context.Context, bkt objstore.Bucket, s signal.Signal, tenant string) (*page, error) {
+	name := pagePath(s, tenant)
 	var reader objstore.BucketReader = bkt
 	if i, ok := bkt.(objstore.InstrumentedBucketReader); ok {
 		reader = i.ReaderWithExpectedErrs(bkt.IsObjNotFoundErr)
@@ -94,13 +98,13 @@ func decode(content []byte) (*page, error) {
 }
 
 // write replaces a tenant's page, in one step.
-func write(ctx context.Context, bkt objstore.Bucket, tenant string, p *page) error {
+func write(ctx context.Context, bkt objstore.Bucket, s signal.Signal, tenant string, p *page) error {
 	content, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {
 		return err
 	}
-	if err := bkt.Upload(ctx, pagePath(tenant), bytes.NewReader(append(content, '\n'))); err != nil {
-		return fmt.Errorf("write %s: %w", pagePath(tenant), err)
+	if err := bkt.Upload(ctx, pagePath(s, tenant), bytes.NewReader(append(content, '\n'))); err != nil {
+		return fmt.Errorf("write %s: %w", pagePath(s, tenant), err)
 	}
 	return nil
 }
