@@ -72,7 +72,7 @@ type question struct {
 	want  func(answer []byte) error
 }
 
-func questions(s *server, g *generator) ([]demand, error) {
+func (b *bench) questions(s *server, g *generator) ([]demand, error) {
 	search := func(expr string, limit int) string {
 		return "/api/search?" + url.Values{"q": {expr}, "start": {strconv.FormatInt(g.from.Unix()-60, 10)}, "end": {strconv.FormatInt(g.from.Add(length).Unix()+60, 10)},
 			"limit": {strconv.Itoa(limit)}}.Encode()
@@ -112,7 +112,12 @@ func questions(s *server, g *generator) ([]demand, error) {
 		if err != nil {
 			return nil, err
 		}
-		took, n, err := ask(s, &q)
+		var took float64
+		var n int
+		err = b.during(s, q.what, 1, func() (err error) {
+			took, n, err = ask(s, &q)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.what, err)
 		}
