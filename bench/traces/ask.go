@@ -159,13 +159,17 @@ func ask(s *server, q *question) (median float64, n int, err error) {
 // ranges reads ranges of one file. It is a block.RangeReader.
 type ranges struct{ *os.File }
 
-func (r ranges) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
-	b := make([]byte, n)
-	got, err := r.ReadAt(b, off)
+func (r ranges) ReadRange(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	return r.AppendRange(ctx, make([]byte, 0, n), name, off, n)
+}
+
+func (r ranges) AppendRange(_ context.Context, dst []byte, _ string, off, n int64) ([]byte, error) {
+	dst = slices.Grow(dst, int(n))
+	got, err := r.ReadAt(dst[len(dst):][:n], off)
 	if got > 0 {
 		err = nil
 	}
-	return b[:got], err
+	return dst[:len(dst)+got], err
 }
 
 // coldLookups counts what a lookup of a trace reads of a block that was opened and nothing more.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
@@ -15,8 +16,8 @@ import (
 type groupStore interface {
 	// directory returns the directory of row group i.
 	directory(ctx context.Context, i int) (*groupDirectory, error)
-	// blobs returns the decoded blobs ids, ascending, of row group i.
-	blobs(ctx context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error)
+	// blobs returns the decoded blobs ids, ascending, of row group i, in memory of mem or in the store's own.
+	blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error)
 	// corrupt says that row group i is damaged.
 	corrupt(i int, what string, err error) error
 }
@@ -30,6 +31,7 @@ type group struct {
 	dir   *groupDirectory
 	r     *column.Reader
 	own   map[int][]byte // blobs that are not the page's
+	mem   block.Buffers  // of all blobs
 
 	// The spine, nil until it is asked for.
 	first  []int    // first row of each trace, and the end
@@ -38,7 +40,17 @@ type group struct {
 	class  []int64
 	depths []int64
 	loose  []int64 // rows
+
+	memory *spineMemory // of the spine
 }
+
+// spineMemory is what the tables of traces of a row group take, for the next one.
+type spineMemory struct {
+	first        []int
+	starts, ends []uint64
+}
+
+var spines = sync.Pool{New: func() any { return new(spineMemory) }}
 
 func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*group, error) {
 	d, err := store.directory(ctx, i)
@@ -48,8 +60,16 @@ func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*gr
 	return &group{store: store, i: i, entry: e, dir: d, r: column.NewReader(d.page), own: map[int][]byte{}}, nil
 }
 
-// release ends the use of g: numbers of its columns are no longer valid, traces that were built of it are.
-func (g *group) release() { g.r.Release() }
+// release ends the use of g: its blobs and the numbers of its columns are no longer valid, traces that were built
+// of it are.
+func (g *group) release() {
+	g.r.Release()
+	if g.memory != nil {
+		spines.Put(g.memory)
+		g.memory, g.first, g.starts, g.ends = nil, nil, nil, nil
+	}
+	g.mem.Release()
+}
 
 func (g *group) corrupt(what string, err error) error {
 	if block.IsCorruption(err) {
@@ -77,7 +97,7 @@ func (g *group) ask(ctx context.Context, f func()) error {
 
 // fetch reads blobs, which ascend.
 func (g *group) fetch(ctx context.Context, ids []int) error {
-	blobs, err := g.store.blobs(ctx, g.i, g.dir, ids)
+	blobs, err := g.store.blobs(ctx, g.i, g.dir, ids, &g.mem)
 	if err != nil {
 		return err
 	}
@@ -193,10 +213,14 @@ func (g *group) spine(ctx context.Context) error {
 	if !g.inRange(fixTraceRows, g.entry.spans+1) || g.r.Err() != nil {
 		return g.corrupt("traces", errors.Join(errStamp, g.r.Err()))
 	}
-	first := make([]int, 1, n+1)
-	g.starts, g.ends = make([]uint64, n), make([]uint64, n)
+	g.memory = spines.Get().(*spineMemory)
+	m := g.memory
+	m.first, m.starts, m.ends = resized(m.first, n+1), resized(m.starts, n), resized(m.ends, n)
+	first := m.first
+	g.starts, g.ends = m.starts, m.ends
+	first[0] = 0
 	for i := range n {
-		first = append(first, first[i]+int(rows[i]))
+		first[i+1] = first[i] + int(rows[i])
 		g.starts[i], g.ends[i] = uint64(starts[i]), uint64(starts[i]+lengths[i])
 		if rows[i] == 0 || g.starts[i] < g.entry.minStart || g.starts[i] > g.entry.maxStart || g.ends[i] < g.starts[i] || g.ends[i] > g.entry.maxEnd {
 			return g.corrupt("traces", fmt.Errorf("trace %d of %d spans is out of the row group's range", i, rows[i]))
