@@ -14,6 +14,7 @@ type openColumn struct {
 	bad bool // damaged: not looked at again
 
 	ints    []int64
+	small   []uint32 // see Below
 	codes   []uint32
 	values  *block.Values
 	present *Set

@@ -34,7 +34,8 @@ func (r *Reader) Release() {
 			list := o.ints[:0]
 			intsPool.Put(&list)
 		}
-		o.ints = nil
+		putSmall(o.small)
+		o.ints, o.small = nil, nil
 	}
 	r.opened = nil
 }

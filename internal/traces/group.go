@@ -37,8 +37,8 @@ type group struct {
 	first  []int    // first row of each trace, and the end
 	starts []uint64 // of traces
 	ends   []uint64
-	class  []int64
-	depths []int64
+	class  []uint32
+	depths []uint32
 	loose  []int64 // rows
 
 	memory *spineMemory // of the spine
@@ -163,8 +163,23 @@ func (g *group) ints(fix, n int) []int64 {
 	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
 }
 
+// below returns a fixed column of n numbers, which has been loaded, all less than limit; one that isn't stored is
+// zeros. The numbers are shared.
+func (g *group) below(fix, n, limit int) []uint32 {
+	if at := g.dir.fixed[fix]; at >= 0 {
+		return g.r.Below(g.dir.page.Columns[at], uint32(limit))
+	}
+	if n <= len(smallZeros) {
+		return smallZeros[:n:n]
+	}
+	return make([]uint32, n)
+}
+
 // zeros are the numbers of columns that aren't stored; nobody writes them.
-var zeros [1 << 15]int64
+var (
+	zeros      [1 << 15]int64
+	smallZeros [1 << 15]uint32
+)
 
 // numbers are a fixed column of numbers; nil: all are zero.
 type numbers []int64
@@ -241,9 +256,9 @@ func (g *group) classes(ctx context.Context) error {
 	if err := g.load(ctx, g.fixed(fixClass)); err != nil {
 		return err
 	}
-	class := g.ints(fixClass, g.entry.spans)
-	if !g.inRange(fixClass, len(g.dir.classes)) || g.r.Err() != nil {
-		return g.corrupt("classes", errors.Join(errStamp, g.r.Err()))
+	class := g.below(fixClass, g.entry.spans, len(g.dir.classes))
+	if err := g.r.Err(); err != nil {
+		return g.corrupt("classes", err)
 	}
 	g.class = class
 	return nil
@@ -260,7 +275,7 @@ func (g *group) tree(ctx context.Context) error {
 	if err := g.load(ctx, g.fixed(fixDepth, fixLoose)); err != nil {
 		return err
 	}
-	depths := g.ints(fixDepth, g.entry.spans)
+	depths := g.below(fixDepth, g.entry.spans, g.entry.spans)
 	var loose []int64
 	if at := g.dir.fixed[fixLoose]; at >= 0 {
 		last := int64(0)
@@ -274,16 +289,13 @@ func (g *group) tree(ctx context.Context) error {
 	if err := g.r.Err(); err != nil {
 		return g.corrupt("tree", err)
 	}
-	t := 0
-	for row, depth := range depths {
-		limit := int64(0)
-		if row == g.first[t] {
-			t++
-		} else {
-			limit = depths[row-1] + 1
-		}
-		if depth < 0 || depth > limit {
-			return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", row, depth, limit))
+	for t := range g.entry.traces {
+		limit := uint32(0)
+		for i, depth := range depths[g.first[t]:g.first[t+1]] {
+			if depth > limit {
+				return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", g.first[t]+i, depth, limit))
+			}
+			limit = depth + 1
 		}
 	}
 	g.depths, g.loose = depths, loose
