@@ -2,12 +2,9 @@ package column
 
 import (
 	"math"
-	"sync"
 
 	"github.com/hune-io/hune/internal/block"
 )
-
-var smallPool sync.Pool
 
 // Below returns the numbers of an Int column, which must all be from 0 up to before limit: another is damage. They
 // are shared, and valid until Release. As of Int64s, what is missing is noted as wanted; all are zero then.
@@ -33,7 +30,7 @@ func (r *Reader) below(c *Column, limit uint32) ([]uint32, bool) {
 		return nil, false
 	}
 	d := block.NewDecoder(b)
-	vals := block.DecodeBelow(d, getSmall(c.Rows), c.Rows, min(limit, uint32(min(c.Stamp.Max, math.MaxUint32-1)+1)))
+	vals := block.DecodeBelow(d, smallPool.get(c.Rows), c.Rows, min(limit, uint32(min(c.Stamp.Max, math.MaxUint32-1)+1)))
 	if err := d.Finish(); err != nil {
 		r.damaged(c, err)
 		return nil, false
@@ -56,21 +53,4 @@ func (r *Reader) narrowed(c *Column, limit uint32) ([]uint32, bool) {
 		vals[i] = uint32(v)
 	}
 	return vals, true
-}
-
-func getSmall(n int) []uint32 {
-	if n < pooledInts || n > pooledMost {
-		return nil
-	}
-	if p, ok := smallPool.Get().(*[]uint32); ok && cap(*p) >= n {
-		return (*p)[:0]
-	}
-	return nil
-}
-
-func putSmall(vals []uint32) {
-	if n := cap(vals); n >= pooledInts && n <= pooledMost {
-		vals = vals[:0]
-		smallPool.Put(&vals)
-	}
 }
