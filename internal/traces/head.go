@@ -125,7 +125,7 @@ func (h *Head) append(b *Batch, maxSpans, maxBytes int) (PushResult, error) {
 	w := walkers.Get().(*walker)
 	defer w.release()
 	a := headAppender{h: h, w: w, maxSpans: maxSpans, maxBytes: maxBytes}
-	w.limits, w.v = unlimited, &a
+	w.limits, w.v, w.trusted = unlimited, &a, true
 	h.mu.Lock()
 	h.appends++
 	err := w.walk(view(b.OTLP))

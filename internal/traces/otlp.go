@@ -127,7 +127,7 @@ func Check(data []byte, limits Limits) (Batch, []Rejection, error) {
 	c := checker{}
 	w := walkers.Get().(*walker)
 	defer w.release()
-	w.limits, w.v = limits.orDefault(), &c
+	w.limits, w.v, w.count = limits.orDefault(), &c, true
 	if err := w.walk(view(data)); err != nil {
 		return Batch{}, nil, err
 	}
@@ -135,7 +135,7 @@ func Check(data []byte, limits Limits) (Batch, []Rejection, error) {
 		return Batch{OTLP: data, Spans: c.spans}, nil, nil
 	}
 	var rw rewriter
-	w.v = &rw
+	w.v, w.count = &rw, false
 	if err := w.walk(view(data)); err != nil {
 		return Batch{}, nil, err
 	}
