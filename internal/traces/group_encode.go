@@ -255,7 +255,8 @@ func (g *groupWriter) encodeFixed() {
 	}
 	f[fixLoose] = fixedColumn{ints: loose, some: len(loose) > 0}
 	f[fixResource], f[fixOrder] = fixedInts(g.resource), fixedInts(g.order)
-	e := columnEncoder{enc: g.enc}
+	e := &g.cols
+	e.reset(g.enc)
 	for i := range f {
 		if i == fixLooseParent && len(g.loose) > 0 {
 			g.enc.Strings(&g.looseParents)
@@ -299,11 +300,12 @@ func (g *groupWriter) encodeColumns() {
 			seen[n.column] = true
 		}
 	}
-	e := columnEncoder{enc: g.enc, classes: g.class, traceOf: g.traceOf, nClass: len(g.classes.list), nTrace: g.entry.traces}
+	e := &g.cols
+	e.classes, e.traceOf, e.nClass, e.nTrace = g.class, g.traceOf, len(g.classes.list), g.entry.traces
 	for _, c := range g.columns.all {
 		e.encode(c, !twice[c])
 		g.dir.columns = append(g.dir.columns, c.columnDef)
-		g.tags.addColumn(c, &e)
+		g.tags.addColumn(c, e)
 	}
 }
 

@@ -251,7 +251,7 @@ func (h *Head) takeQuiet() *headSnapshot {
 func (h *Head) renew() {
 	r := h.reader()
 	h.tags = h.allTags()
-	h.text = newInterner()
+	h.text = h.text.renewed()
 	h.resources, h.scopes = nil, nil
 	clear(h.resIDs)
 	clear(h.scopeIDs)

@@ -77,6 +77,15 @@ func (in *interner) noteTag(place int, id uint32) {
 // Two headers, a map slot at the load that maps have, the number, and what may be guessed of it.
 const internOverhead = 64
 
+// renewed returns an empty interner, which takes over the memory of the table; readers of the old one have its
+// text. The old one must not be used any more.
+func (in *interner) renewed() *interner {
+	ids := in.ids
+	in.ids = nil
+	clear(ids)
+	return &interner{ids: ids}
+}
+
 func newInterner() *interner { return &interner{ids: make(map[string]uint32)} }
 
 // id returns the number of s. s may be a view of memory that changes later.

@@ -34,3 +34,48 @@ func FuzzPlainKeyValue(f *testing.F) {
 		require.Equal(t, want, got)
 	})
 }
+
+// TestResourceCache sends resources again, with what stands beside them in any order.
+func TestResourceCache(t *testing.T) {
+	span := &Span{ID: SpanID{1}, Name: "s", Start: 1, End: 2}
+	field := func(num int, body []byte) []byte {
+		dst, at := beginMessage(nil, num)
+		return endMessage(append(dst, body...), at)
+	}
+	resource := field(1, appendAttributes(nil, 1, []Attribute{{Key: "service.name", Str: "a"}, {Key: "k", Str: "v"}}))
+	second := field(1, appendAttributes(nil, 1, []Attribute{{Key: "more", Str: "x"}}))
+	url := appendStringField(nil, 3, "https://schema")
+	spans := field(2, field(2, appendSpan(nil, ID{1}, span)))
+	var message []byte
+	for _, parts := range [][][]byte{{resource, spans}, {url, resource, spans}, {resource, second, spans}, {resource, spans, url}, {field(1, nil), resource, spans}} {
+		var body []byte
+		for _, p := range parts {
+			body = append(body, p...)
+		}
+		message = append(message, field(1, body)...)
+	}
+	var got []Resource
+	w := newWalker().(*walker)
+	w.limits, w.v = Limits{}.orDefault(), spanFunc(func(_ ID, s *Span) error {
+		got = append(got, *s.Resource)
+		return nil
+	})
+	require.NoError(t, w.walk(string(message)))
+	require.NoError(t, w.walk(string(message)))
+	require.Len(t, got, 10)
+	for i, want := range []struct {
+		url  string
+		keys []string
+	}{{"", []string{"service.name", "k"}}, {"https://schema", []string{"service.name", "k"}}, {"", []string{"service.name", "k", "more"}},
+		{"https://schema", []string{"service.name", "k"}}, {"", []string{"service.name", "k"}}} {
+		for _, r := range []Resource{got[i], got[i+5]} {
+			var keys []string
+			for _, a := range r.Attributes {
+				keys = append(keys, a.Key)
+			}
+			require.Equal(t, want.keys, keys, i)
+			require.Equal(t, want.url, r.SchemaURL, i)
+			require.Equal(t, "a", r.ServiceName, i)
+		}
+	}
+}

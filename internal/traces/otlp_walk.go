@@ -73,6 +73,7 @@ type walker struct {
 	plain     Attribute   // scratch
 	children  [2][]string // messages of events and links
 
+	resources   *resourceCache // nil: none
 	resource    *Resource
 	resourceRaw string // the resource's message and schema URL, for interning
 	resourceURL string
@@ -129,7 +130,11 @@ func (w *walker) resourceSpans(data string) error {
 			if !c.want(&f, wireBytes) {
 				break
 			}
-			if err := w.resourceMessage(f.data, &resource); err != nil {
+			read := w.resourceMessage
+			if w.resourceRaw == "" {
+				read = w.resourceOf
+			}
+			if err := read(f.data, &resource); err != nil {
 				return fmt.Errorf("resource: %w", err)
 			}
 			w.resourceRaw += f.data // a second one is merged, as protobuf says
@@ -174,7 +179,11 @@ func (w *walker) resourceMessage(data string, r *Resource) error {
 			r.DroppedAttributesCount = uint32(f.val)
 		}
 	}
-	r.Attributes = append(r.Attributes, attrs...)
+	if r.Attributes == nil {
+		r.Attributes = attrs
+	} else {
+		r.Attributes = append(r.Attributes, attrs...)
+	}
 	r.DroppedAttributesCount = addSaturated(r.DroppedAttributesCount, over)
 	return c.err
 }
