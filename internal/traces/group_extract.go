@@ -14,7 +14,7 @@ import (
 type Extract struct {
 	Start, End            uint64 // earliest start and latest end of all spans
 	RootName, RootService string // of the root that arrived last, empty without one
-	Services              map[string]ServiceStats
+	Services              []ServiceStats // by name
 	Spans                 int // how many the trace has
 	Matched               int // how many of them matched; the first of these are shown
 }
@@ -79,8 +79,10 @@ type extractor struct {
 	up       []uint64       // starts of the spans on the way from the root
 	shown    []shownSpan    // of the trace at hand
 	ordered  bool           // the order of arrival has been read
-	services []ServiceStats // of the trace at hand
+	services []ServiceStats // of the trace at hand, in the order of the row group
 	seen     []int          // services that have spans
+	byName   []int          // the place of each service among all by name
+	counts   []ServiceStats // of traces to come, cut from the front
 	slab     slab[Attribute]
 }
 
@@ -101,7 +103,7 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 	if err := r.load(ctx, wanted); err != nil {
 		return err
 	}
-	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services))}
+	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services)), byName: placesByName(g.dir.services)}
 	for _, t := range wanted {
 		tr, err := x.trace(ctx, t)
 		if err != nil {
@@ -181,7 +183,7 @@ func (x *extractor) root(t int) (name, service string) {
 }
 
 // count counts the spans of each service.
-func (x *extractor) count(lo, hi int) map[string]ServiceStats {
+func (x *extractor) count(lo, hi int) []ServiceStats {
 	for _, c := range x.class[lo:hi] {
 		class := &x.dir.classes[c]
 		n := &x.services[class.service]
@@ -193,13 +195,36 @@ func (x *extractor) count(lo, hi int) map[string]ServiceStats {
 			n.Errors++
 		}
 	}
-	out := make(map[string]ServiceStats, len(x.seen))
-	for _, s := range x.seen {
-		out[x.dir.services[s]] = x.services[s]
+	slices.SortFunc(x.seen, func(a, b int) int { return x.byName[a] - x.byName[b] })
+	n := len(x.seen)
+	if n > len(x.counts) {
+		x.counts = make([]ServiceStats, max(n, countsAtOnce))
+	}
+	out := x.counts[:n:n]
+	x.counts = x.counts[n:]
+	for i, s := range x.seen {
+		out[i] = ServiceStats{x.dir.services[s], x.services[s].Spans, x.services[s].Errors}
 		x.services[s] = ServiceStats{}
 	}
 	x.seen = x.seen[:0]
 	return out
+}
+
+// countsAtOnce is for how many services of traces an extractor gets memory at once.
+const countsAtOnce = 256
+
+// placesByName returns the place of each text among all of them in order.
+func placesByName(list []string) []int {
+	order := make([]int, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(list[a], list[b]) })
+	places := make([]int, len(list))
+	for place, i := range order {
+		places[i] = place
+	}
+	return places
 }
 
 // choose sets shown to the spans of a trace that matched.
