@@ -12,11 +12,11 @@ import (
 // the Spans of the trace then, in order of start and, of one start, of arrival, without their Order and the IDs of
 // their parents.
 type Extract struct {
-	Start, End            uint64 // earliest start and latest end of all spans
-	RootName, RootService string // of the root that arrived last, empty without one
+	Start, End            uint64         // earliest start and latest end of all spans
+	RootName, RootService string         // of the root that arrived last, empty without one
 	Services              []ServiceStats // by name
-	Spans                 int // how many the trace has
-	Matched               int // how many of them matched; the first of these are shown
+	Spans                 int            // how many the trace has
+	Matched               int            // how many of them matched; the first of these are shown
 }
 
 // Chosen is what a GroupFilter wants of a row group.
