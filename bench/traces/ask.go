@@ -72,7 +72,7 @@ type question struct {
 	want  func(answer []byte) error
 }
 
-func questions(s *server, g *generator) ([]demand, error) {
+func (b *bench) questions(s *server, g *generator) ([]demand, error) {
 	search := func(expr string, limit int) string {
 		return "/api/search?" + url.Values{"q": {expr}, "start": {strconv.FormatInt(g.from.Unix()-60, 10)}, "end": {strconv.FormatInt(g.from.Add(length).Unix()+60, 10)},
 			"limit": {strconv.Itoa(limit)}}.Encode()
@@ -112,7 +112,12 @@ func questions(s *server, g *generator) ([]demand, error) {
 		if err != nil {
 			return nil, err
 		}
-		took, n, err := ask(s, &q)
+		var took float64
+		var n int
+		err = b.during(s, q.what, 1, func() (err error) {
+			took, n, err = ask(s, &q)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.what, err)
 		}
@@ -154,13 +159,17 @@ func ask(s *server, q *question) (median float64, n int, err error) {
 // ranges reads ranges of one file. It is a block.RangeReader.
 type ranges struct{ *os.File }
 
-func (r ranges) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
-	b := make([]byte, n)
-	got, err := r.ReadAt(b, off)
+func (r ranges) ReadRange(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	return r.AppendRange(ctx, make([]byte, 0, n), name, off, n)
+}
+
+func (r ranges) AppendRange(_ context.Context, dst []byte, _ string, off, n int64) ([]byte, error) {
+	dst = slices.Grow(dst, int(n))
+	got, err := r.ReadAt(dst[len(dst):][:n], off)
 	if got > 0 {
 		err = nil
 	}
-	return b[:got], err
+	return dst[:len(dst)+got], err
 }
 
 // coldLookups counts what a lookup of a trace reads of a block that was opened and nothing more.

@@ -25,6 +25,8 @@ type bench struct {
 	spans  int
 	late   float64
 	seed   uint64
+	// profiles is where profiles of the server are saved, one for the load and for each question; empty: nowhere.
+	profiles string
 }
 
 func main() {
@@ -33,6 +35,7 @@ func main() {
 	flag.IntVar(&b.spans, "spans", 1_000_000, "spans of the set")
 	flag.Float64Var(&b.late, "late", 0, "share of traces whose second half comes some 80,000 spans late")
 	flag.Uint64Var(&b.seed, "seed", 1, "of the generator")
+	flag.StringVar(&b.profiles, "profiles", "", "folder for profiles of the server during the load and each question")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "folder for the data")
 	flag.Parse()
 	if err := b.run(context.Background()); err != nil {
@@ -92,7 +95,7 @@ func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand
 	if err != nil {
 		return nil, err
 	}
-	if err := b.send(s, g); err != nil {
+	if err := b.during(s, "load", 10, func() error { return b.send(s, g) }); err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
@@ -134,7 +137,7 @@ func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand
 	if err != nil {
 		return nil, err
 	}
-	asked, err := questions(s, g)
+	asked, err := b.questions(s, g)
 	return append(append(list, asked...), cold...), err
 }
 

@@ -76,6 +76,11 @@ func compress(dst, data []byte, c Codec, l Level) ([]byte, Codec) {
 // decompress decodes payload to exactly rawLen bytes. With CodecRaw the result is payload itself.
 // The caller has checked rawLen against its limit.
 func decompress(payload []byte, c Codec, rawLen int) ([]byte, error) {
+	return decompressInto(payload, c, rawLen, nil)
+}
+
+// decompressInto is decompress into memory of mem.
+func decompressInto(payload []byte, c Codec, rawLen int, mem *Buffers) ([]byte, error) {
 	switch c {
 	case CodecRaw:
 		if len(payload) != rawLen {
@@ -83,12 +88,12 @@ func decompress(payload []byte, c Codec, rawLen int) ([]byte, error) {
 		}
 		return payload, nil
 	case CodecZstd:
-		return unzstd(payload, rawLen)
+		return unzstd(payload, rawLen, mem)
 	}
 	return nil, fmt.Errorf("unknown %v", c)
 }
 
-func unzstd(payload []byte, rawLen int) ([]byte, error) {
+func unzstd(payload []byte, rawLen int, mem *Buffers) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(payload); err != nil {
 		return nil, fmt.Errorf("zstd header: %w", err)
@@ -97,7 +102,7 @@ func unzstd(payload []byte, rawLen int) ([]byte, error) {
 		return nil, errors.New("zstd frame is not of the length that its reference says")
 	}
 	d := decoders.Get().(*zstd.Decoder)
-	out, err := d.DecodeAll(payload, make([]byte, 0, rawLen))
+	out, err := d.DecodeAll(payload, mem.get(rawLen)[:0:rawLen])
 	decoders.Put(d)
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)

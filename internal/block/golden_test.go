@@ -266,15 +266,15 @@ func TestHostileFooter(t *testing.T) {
 func TestZstdBomb(t *testing.T) {
 	frame, codec := compress(nil, make([]byte, 1<<20), CodecZstd, Fast)
 	require.Equal(t, CodecZstd, codec)
-	_, err := unzstd(frame, 1<<20)
+	_, err := unzstd(frame, 1<<20, nil)
 	require.NoError(t, err)
 	for _, n := range []int{0, 1000, 1<<20 - 1, 1<<20 + 1, MaxBlobLen} {
-		_, err := unzstd(frame, n)
+		_, err := unzstd(frame, n, nil)
 		require.Error(t, err)
 	}
-	_, err = unzstd(append(frame, frame...), 1<<20)
+	_, err = unzstd(append(frame, frame...), 1<<20, nil)
 	require.Error(t, err)
-	_, err = unzstd(nil, 0)
+	_, err = unzstd(nil, 0, nil)
 	require.Error(t, err)
 }
 

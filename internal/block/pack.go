@@ -15,7 +15,10 @@ func Pack(dst, data []byte, c Codec, l Level) ([]byte, Ref) {
 }
 
 // Unpack verifies and decodes what Pack made. The result may alias stored.
-func Unpack(stored []byte, ref Ref) ([]byte, error) {
+func Unpack(stored []byte, ref Ref) ([]byte, error) { return UnpackInto(stored, ref, nil) }
+
+// UnpackInto is Unpack with memory of mem: the result is valid until its Release.
+func UnpackInto(stored []byte, ref Ref, mem *Buffers) ([]byte, error) {
 	if ref.RawLen > MaxBlobLen {
 		return nil, fmt.Errorf("blob of %d bytes, at most %d are allowed", ref.RawLen, MaxBlobLen)
 	}
@@ -25,5 +28,5 @@ func Unpack(stored []byte, ref Ref) ([]byte, error) {
 	if err := checkLengths(ref.Codec, uint64(len(stored)-checksumLen), uint64(ref.RawLen)); err != nil {
 		return nil, err
 	}
-	return decompress(stored[:len(stored)-checksumLen], ref.Codec, int(ref.RawLen))
+	return decompressInto(stored[:len(stored)-checksumLen], ref.Codec, int(ref.RawLen), mem)
 }

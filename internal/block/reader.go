@@ -130,13 +130,17 @@ func (r *Reader) corrupt(what string, off int64, err error) error {
 
 // read returns exactly n bytes from off on.
 func (r *Reader) read(ctx context.Context, what string, off, n int64) ([]byte, error) {
+	return r.readInto(ctx, what, off, n, nil)
+}
+
+func (r *Reader) readInto(ctx context.Context, what string, off, n int64, mem *Buffers) ([]byte, error) {
 	if b := r.suffix.Load().slice(off, n); b != nil {
 		return b, nil
 	}
 	if r.opts.OnRead != nil {
 		r.opts.OnRead(n)
 	}
-	b, err := r.src.ReadRange(ctx, r.name, off, n)
+	b, err := r.readRange(ctx, off, n, mem)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of block %s: %w", what, r.name, err)
 	}
@@ -189,7 +193,7 @@ func (r *Reader) Blob(ctx context.Context, ref Ref) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.decodeBlob(stored, ref)
+	return r.decodeBlob(stored, ref, nil)
 }
 
 // StoredBlob returns a blob as it stands in the object, verified but not decoded, for
@@ -223,8 +227,8 @@ func verifyBlob(stored []byte, ref Ref) error {
 }
 
 // decodeBlob decodes a verified blob.
-func (r *Reader) decodeBlob(stored []byte, ref Ref) ([]byte, error) {
-	out, err := decompress(stored[:len(stored)-checksumLen], ref.Codec, int(ref.RawLen))
+func (r *Reader) decodeBlob(stored []byte, ref Ref, mem *Buffers) ([]byte, error) {
+	out, err := decompressInto(stored[:len(stored)-checksumLen], ref.Codec, int(ref.RawLen), mem)
 	if err != nil {
 		return nil, r.corrupt("blob", int64(ref.Offset), err)
 	}
@@ -235,6 +239,11 @@ func (r *Reader) decodeBlob(stored []byte, ref Ref) ([]byte, error) {
 // request, requests run in parallel. One bad blob fails the call; ask for it alone to learn whether
 // the others are good.
 func (r *Reader) Blobs(ctx context.Context, refs []Ref) ([][]byte, error) {
+	return r.BlobsInto(ctx, refs, nil)
+}
+
+// BlobsInto is Blobs with memory of mem: the contents are valid until its Release.
+func (r *Reader) BlobsInto(ctx context.Context, refs []Ref, mem *Buffers) ([][]byte, error) {
 	var raw int64
 	for _, ref := range refs {
 		if err := ref.check(r.end); err != nil {
@@ -249,7 +258,7 @@ func (r *Reader) Blobs(ctx context.Context, refs []Ref) ([][]byte, error) {
 	groups := r.group(refs)
 	if len(groups) == 1 {
 		// Fast path: no goroutine for the common case of one contiguous row group.
-		if err := r.fetch(ctx, refs, groups[0], out); err != nil {
+		if err := r.fetch(ctx, refs, groups[0], out, mem); err != nil {
 			return nil, err
 		}
 		return out, nil
@@ -257,7 +266,7 @@ func (r *Reader) Blobs(ctx context.Context, refs []Ref) ([][]byte, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opts.Concurrency)
 	for _, idx := range groups {
-		g.Go(func() error { return r.fetch(ctx, refs, idx, out) })
+		g.Go(func() error { return r.fetch(ctx, refs, idx, out, mem) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -302,12 +311,12 @@ func (r *Reader) group(refs []Ref) [][]int {
 }
 
 // fetch reads the blobs refs[idx…], sorted by offset, with one request, and decodes them to out.
-func (r *Reader) fetch(ctx context.Context, refs []Ref, idx []int, out [][]byte) error {
+func (r *Reader) fetch(ctx context.Context, refs []Ref, idx []int, out [][]byte, mem *Buffers) error {
 	start, end := int64(refs[idx[0]].Offset), int64(0)
 	for _, k := range idx {
 		end = max(end, int64(refs[k].Offset)+int64(refs[k].StoredLen))
 	}
-	b, err := r.read(ctx, "blobs", start, end-start)
+	b, err := r.readInto(ctx, "blobs", start, end-start, mem)
 	if err != nil {
 		return err
 	}
@@ -318,10 +327,10 @@ func (r *Reader) fetch(ctx context.Context, refs []Ref, idx []int, out [][]byte)
 		if err := verifyBlob(stored, ref); err != nil {
 			return r.corrupt("blob", int64(ref.Offset), err)
 		}
-		if out[k], err = r.decodeBlob(stored, ref); err != nil {
+		if out[k], err = r.decodeBlob(stored, ref, mem); err != nil {
 			return err
 		}
-		if ref.Codec == CodecRaw && !alone {
+		if ref.Codec == CodecRaw && !alone && mem == nil {
 			// A raw blob would pin the whole merged range for as long as its caller keeps it.
 			out[k] = bytes.Clone(out[k])
 		}

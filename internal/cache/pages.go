@@ -65,6 +65,32 @@ func NewPages(src RangeReader, c Cache, reg prometheus.Registerer) (*Pages, erro
 // Missing pages next to each other are fetched with one request. A page that another caller is
 // fetching is waited for; should that caller give up, this one fetches it.
 func (p *Pages) ReadRange(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	r, err := p.read(ctx, name, off, n)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	off -= r.first * PageSize
+	if len(r.pages) == 1 {
+		// Fast path: no copy.
+		page := r.pages[0]
+		off = min(off, int64(len(page)))
+		end := min(off+n, int64(len(page)))
+		return page[off:end:end], nil
+	}
+	return r.append(make([]byte, 0, n), off, n), nil
+}
+
+// AppendRange is ReadRange into memory of the caller: it appends the bytes to dst.
+func (p *Pages) AppendRange(ctx context.Context, dst []byte, name string, off, n int64) ([]byte, error) {
+	r, err := p.read(ctx, name, off, n)
+	if err != nil || n == 0 {
+		return dst, err
+	}
+	return r.append(dst, off-r.first*PageSize, n), nil
+}
+
+// read gets the pages of a range.
+func (p *Pages) read(ctx context.Context, name string, off, n int64) (*pageRead, error) {
 	if off < 0 || n < 0 || n > maxRange {
 		return nil, fmt.Errorf("read %s: range %d+%d is not valid", name, off, n)
 	}
@@ -72,7 +98,7 @@ func (p *Pages) ReadRange(ctx context.Context, name string, off, n int64) ([]byt
 		return nil, nil
 	}
 	first, last := off/PageSize, (off+n-1)/PageSize
-	r := pageRead{p: p, name: name, first: first, pages: make([][]byte, last-first+1)}
+	r := &pageRead{p: p, name: name, first: first, pages: make([][]byte, last-first+1)}
 	for i := range r.pages {
 		if data, ok := p.cache.Get(ctx, r.key(i)); ok {
 			r.pages[i] = data
@@ -81,7 +107,7 @@ func (p *Pages) ReadRange(ctx context.Context, name string, off, n int64) ([]byt
 	if err := r.complete(ctx); err != nil {
 		return nil, err
 	}
-	return r.slice(off-first*PageSize, n), nil
+	return r, nil
 }
 
 // pageRead is one call of ReadRange.
@@ -222,24 +248,17 @@ func gaveUp(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// slice returns n bytes from off on, counted from the first page.
-func (r *pageRead) slice(off, n int64) []byte {
-	if len(r.pages) == 1 {
-		// Fast path: no copy.
-		page := r.pages[0]
-		off = min(off, int64(len(page)))
-		end := min(off+n, int64(len(page)))
-		return page[off:end:end]
-	}
-	out := make([]byte, 0, n)
+// append appends n bytes from off on, counted from the first page.
+func (r *pageRead) append(dst []byte, off, n int64) []byte {
 	for _, page := range r.pages {
 		k := min(off, int64(len(page)))
-		part := page[k:min(int64(len(page)), k+n-int64(len(out)))]
-		out = append(out, part...)
+		part := page[k:min(int64(len(page)), k+n)]
+		dst = append(dst, part...)
+		n -= int64(len(part))
 		if len(page) < PageSize {
 			break // the object ends here
 		}
 		off = 0
 	}
-	return out
+	return dst
 }

@@ -14,6 +14,7 @@ type openColumn struct {
 	bad bool // damaged: not looked at again
 
 	ints    []int64
+	small   []uint32 // see Below
 	codes   []uint32
 	values  *block.Values
 	present *Set
@@ -158,7 +159,7 @@ func (r *Reader) storedInts(c *Column) ([]int64, bool) {
 		return nil, false
 	}
 	d := block.NewDecoder(b)
-	vals := block.DecodeInts(d, getInts(c.Rows), c.Rows)
+	vals := block.DecodeInts(d, intsPool.get(c.Rows), c.Rows)
 	if err := d.Finish(); err != nil {
 		r.damaged(c, err)
 		return nil, false

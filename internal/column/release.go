@@ -1,26 +1,44 @@
 package column
 
-import "sync"
-
-// Numbers of long columns are decoded into memory that Release gives back: a question over many pages would
-// otherwise spend a good part of its time on getting zeroed memory for each.
-var intsPool sync.Pool
-
-// pooledInts is the least length of numbers that go through the pool, and pooledMost the greatest.
-const (
-	pooledInts = 1 << 13
-	pooledMost = 1 << 17
+import (
+	"math/bits"
+	"sync"
 )
 
-// getInts returns memory for n numbers, of any content, nil if there is none at hand.
-func getInts(n int) []int64 {
-	if n < pooledInts || n > pooledMost {
+// Numbers of long columns are decoded into memory that Release gives back: a question over many pages would
+// otherwise spend a good part of its time on getting zeroed memory for each. There is a pool for each power of two.
+type numberPool[T any] [pooledMost + 1]sync.Pool
+
+// Numbers from 1<<pooledLeast up to 1<<pooledMost go through the pool.
+const (
+	pooledLeast = 10
+	pooledMost  = 17
+)
+
+var (
+	intsPool  numberPool[int64]
+	smallPool numberPool[uint32]
+)
+
+// get returns memory for n numbers, of any content, nil if they are too few or too many.
+func (p *numberPool[T]) get(n int) []T {
+	if n < 1<<pooledLeast || n > 1<<pooledMost {
 		return nil
 	}
-	if p, ok := intsPool.Get().(*[]int64); ok && cap(*p) >= n {
-		return (*p)[:0]
+	class := bits.Len(uint(n - 1))
+	if list, ok := p[class].Get().(*[]T); ok {
+		return (*list)[:0]
 	}
-	return nil
+	return make([]T, 0, 1<<class)
+}
+
+// put gives back what get returned, and takes nothing else.
+func (p *numberPool[T]) put(list []T) {
+	n := cap(list)
+	if class := bits.Len(uint(n)) - 1; n&(n-1) == 0 && class >= pooledLeast && class <= pooledMost {
+		list = list[:0]
+		p[class].Put(&list)
+	}
 }
 
 // Release ends the use of r and gives back the memory of numbers. What Int64s returned is no longer valid; bytes
@@ -30,11 +48,9 @@ func (r *Reader) Release() {
 		if o == nil {
 			continue
 		}
-		if n := cap(o.ints); n >= pooledInts && n <= pooledMost {
-			list := o.ints[:0]
-			intsPool.Put(&list)
-		}
-		o.ints = nil
+		intsPool.put(o.ints)
+		smallPool.put(o.small)
+		o.ints, o.small = nil, nil
 	}
 	r.opened = nil
 }

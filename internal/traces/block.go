@@ -166,8 +166,8 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 }
 
 // blobs implements groupStore.
-func (b *Block) blobs(ctx context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error) {
-	blobs, err := b.r.Blobs(ctx, d.refs(&b.index.places[i], ids))
+func (b *Block) blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error) {
+	blobs, err := b.r.BlobsInto(ctx, d.refs(&b.index.places[i], ids), mem)
 	if err != nil {
 		return nil, fmt.Errorf("read row group %d: %w", i, err)
 	}

@@ -195,7 +195,7 @@ type groupsOf struct {
 }
 
 func newGroupsOf(level block.Level, put func(*encodedGroup) error) *groupsOf {
-	return &groupsOf{builder: groupBuilders[level].Get().(*groupBuilder), level: level, put: put}
+	return &groupsOf{builder: takeBuilder(level), level: level, put: put}
 }
 
 // add adds a trace. The text of its attributes must not change until the row group is put, which flush and other
@@ -226,7 +226,7 @@ func (g *groupsOf) flush() error {
 // release gives the builder back. What was added and not flushed is dropped.
 func (g *groupsOf) release() {
 	g.builder.reset()
-	groupBuilders[g.level].Put(g.builder)
+	giveBuilder(g.builder, g.level)
 }
 
 // writeBlockFile writes a block's data file into dir, synced, and sets what meta says of the file.
@@ -278,6 +278,7 @@ func (h *Head) WriteBlock(ctx context.Context, dir string, meta *block.Meta) err
 	if err := writeBlockFile(dir, meta, block.Fast, func(b *blockWriter) error { return h.writeTo(ctx, b) }); err != nil {
 		return err
 	}
+	spareBuilder.Store(nil)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	meta.MinTime, meta.MaxTime = int64(h.start), int64(h.end)

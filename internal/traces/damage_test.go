@@ -34,7 +34,7 @@ func goldenContents(tb testing.TB) *contents {
 	for i := range ids {
 		ids[i] = i
 	}
-	c.blobs, err = b.blobs(context.Background(), 0, g.dir, ids)
+	c.blobs, err = b.blobs(context.Background(), 0, g.dir, ids, nil)
 	require.NoError(tb, err)
 	return c
 }
@@ -72,7 +72,7 @@ func (s storeOf) directory(context.Context, int) (*groupDirectory, error) { retu
 func (s storeOf) corrupt(_ int, what string, err error) error {
 	return &block.CorruptionError{Block: "test", Section: what, Err: err}
 }
-func (s storeOf) blobs(_ context.Context, _ int, _ *groupDirectory, ids []int) ([][]byte, error) {
+func (s storeOf) blobs(_ context.Context, _ int, _ *groupDirectory, ids []int, _ *block.Buffers) ([][]byte, error) {
 	return s.blobsOf(ids), nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
@@ -15,8 +16,8 @@ import (
 type groupStore interface {
 	// directory returns the directory of row group i.
 	directory(ctx context.Context, i int) (*groupDirectory, error)
-	// blobs returns the decoded blobs ids, ascending, of row group i.
-	blobs(ctx context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error)
+	// blobs returns the decoded blobs ids, ascending, of row group i, in memory of mem or in the store's own.
+	blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error)
 	// corrupt says that row group i is damaged.
 	corrupt(i int, what string, err error) error
 }
@@ -30,15 +31,26 @@ type group struct {
 	dir   *groupDirectory
 	r     *column.Reader
 	own   map[int][]byte // blobs that are not the page's
+	mem   block.Buffers  // of all blobs
 
 	// The spine, nil until it is asked for.
 	first  []int    // first row of each trace, and the end
 	starts []uint64 // of traces
 	ends   []uint64
-	class  []int64
-	depths []int64
+	class  []uint32
+	depths []uint32
 	loose  []int64 // rows
+
+	memory *spineMemory // of the spine
 }
+
+// spineMemory is what the tables of traces of a row group take, for the next one.
+type spineMemory struct {
+	first        []int
+	starts, ends []uint64
+}
+
+var spines = sync.Pool{New: func() any { return new(spineMemory) }}
 
 func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*group, error) {
 	d, err := store.directory(ctx, i)
@@ -48,8 +60,16 @@ func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*gr
 	return &group{store: store, i: i, entry: e, dir: d, r: column.NewReader(d.page), own: map[int][]byte{}}, nil
 }
 
-// release ends the use of g: numbers of its columns are no longer valid, traces that were built of it are.
-func (g *group) release() { g.r.Release() }
+// release ends the use of g: its blobs and the numbers of its columns are no longer valid, traces that were built
+// of it are.
+func (g *group) release() {
+	g.r.Release()
+	if g.memory != nil {
+		spines.Put(g.memory)
+		g.memory, g.first, g.starts, g.ends = nil, nil, nil, nil
+	}
+	g.mem.Release()
+}
 
 func (g *group) corrupt(what string, err error) error {
 	if block.IsCorruption(err) {
@@ -77,7 +97,7 @@ func (g *group) ask(ctx context.Context, f func()) error {
 
 // fetch reads blobs, which ascend.
 func (g *group) fetch(ctx context.Context, ids []int) error {
-	blobs, err := g.store.blobs(ctx, g.i, g.dir, ids)
+	blobs, err := g.store.blobs(ctx, g.i, g.dir, ids, &g.mem)
 	if err != nil {
 		return err
 	}
@@ -143,8 +163,23 @@ func (g *group) ints(fix, n int) []int64 {
 	return g.r.Int64s(g.dir.page.Columns[g.dir.fixed[fix]])
 }
 
+// below returns a fixed column of n numbers, which has been loaded, all less than limit; one that isn't stored is
+// zeros. The numbers are shared.
+func (g *group) below(fix, n, limit int) []uint32 {
+	if at := g.dir.fixed[fix]; at >= 0 {
+		return g.r.Below(g.dir.page.Columns[at], uint32(limit))
+	}
+	if n <= len(smallZeros) {
+		return smallZeros[:n:n]
+	}
+	return make([]uint32, n)
+}
+
 // zeros are the numbers of columns that aren't stored; nobody writes them.
-var zeros [1 << 15]int64
+var (
+	zeros      [1 << 15]int64
+	smallZeros [1 << 15]uint32
+)
 
 // numbers are a fixed column of numbers; nil: all are zero.
 type numbers []int64
@@ -193,10 +228,14 @@ func (g *group) spine(ctx context.Context) error {
 	if !g.inRange(fixTraceRows, g.entry.spans+1) || g.r.Err() != nil {
 		return g.corrupt("traces", errors.Join(errStamp, g.r.Err()))
 	}
-	first := make([]int, 1, n+1)
-	g.starts, g.ends = make([]uint64, n), make([]uint64, n)
+	g.memory = spines.Get().(*spineMemory)
+	m := g.memory
+	m.first, m.starts, m.ends = resized(m.first, n+1), resized(m.starts, n), resized(m.ends, n)
+	first := m.first
+	g.starts, g.ends = m.starts, m.ends
+	first[0] = 0
 	for i := range n {
-		first = append(first, first[i]+int(rows[i]))
+		first[i+1] = first[i] + int(rows[i])
 		g.starts[i], g.ends[i] = uint64(starts[i]), uint64(starts[i]+lengths[i])
 		if rows[i] == 0 || g.starts[i] < g.entry.minStart || g.starts[i] > g.entry.maxStart || g.ends[i] < g.starts[i] || g.ends[i] > g.entry.maxEnd {
 			return g.corrupt("traces", fmt.Errorf("trace %d of %d spans is out of the row group's range", i, rows[i]))
@@ -217,9 +256,9 @@ func (g *group) classes(ctx context.Context) error {
 	if err := g.load(ctx, g.fixed(fixClass)); err != nil {
 		return err
 	}
-	class := g.ints(fixClass, g.entry.spans)
-	if !g.inRange(fixClass, len(g.dir.classes)) || g.r.Err() != nil {
-		return g.corrupt("classes", errors.Join(errStamp, g.r.Err()))
+	class := g.below(fixClass, g.entry.spans, len(g.dir.classes))
+	if err := g.r.Err(); err != nil {
+		return g.corrupt("classes", err)
 	}
 	g.class = class
 	return nil
@@ -236,7 +275,7 @@ func (g *group) tree(ctx context.Context) error {
 	if err := g.load(ctx, g.fixed(fixDepth, fixLoose)); err != nil {
 		return err
 	}
-	depths := g.ints(fixDepth, g.entry.spans)
+	depths := g.below(fixDepth, g.entry.spans, g.entry.spans)
 	var loose []int64
 	if at := g.dir.fixed[fixLoose]; at >= 0 {
 		last := int64(0)
@@ -250,16 +289,13 @@ func (g *group) tree(ctx context.Context) error {
 	if err := g.r.Err(); err != nil {
 		return g.corrupt("tree", err)
 	}
-	t := 0
-	for row, depth := range depths {
-		limit := int64(0)
-		if row == g.first[t] {
-			t++
-		} else {
-			limit = depths[row-1] + 1
-		}
-		if depth < 0 || depth > limit {
-			return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", row, depth, limit))
+	for t := range g.entry.traces {
+		limit := uint32(0)
+		for i, depth := range depths[g.first[t]:g.first[t+1]] {
+			if depth > limit {
+				return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", g.first[t]+i, depth, limit))
+			}
+			limit = depth + 1
 		}
 	}
 	g.depths, g.loose = depths, loose

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
@@ -13,6 +14,7 @@ import (
 // are rows in the order of treeLayout. Of what it is given it keeps text, resources and scopes until encode.
 type groupBuilder struct {
 	enc  *column.Encoder
+	cols columnEncoder // scratch
 	tree treeLayout
 
 	entry groupEntry
@@ -166,16 +168,59 @@ func (t *scopeTable) reset() {
 	clear(t.byPlace)
 }
 
-// groupBuilders keep builders between row groups, by level: their encoders have megabytes of tables and buffers.
+// groupBuilders keep builders between row groups, by level: they and their encoders have megabytes of tables and
+// buffers.
 var groupBuilders = [...]sync.Pool{
 	block.Fast:   {New: func() any { return newGroupBuilder(block.Fast) }},
 	block.Better: {New: func() any { return newGroupBuilder(block.Better) }},
+}
+
+// spareBuilder is the builder that a head sealed spans with last. Between two seals the collector often runs more
+// than once, which empties a pool: to make the builder anew was a quarter of what ingest allocated. It goes when a
+// head has become a block, so that a process without traffic doesn't keep it.
+var spareBuilder atomic.Pointer[groupBuilder]
+
+// takeBuilder returns an empty builder.
+func takeBuilder(level block.Level) *groupBuilder {
+	if level == block.Fast {
+		if g := spareBuilder.Swap(nil); g != nil {
+			return g
+		}
+	}
+	return groupBuilders[level].Get().(*groupBuilder)
+}
+
+// giveBuilder takes back an empty builder.
+func giveBuilder(g *groupBuilder, level block.Level) {
+	if level == block.Fast && g.trim() && spareBuilder.CompareAndSwap(nil, g) {
+		return
+	}
+	groupBuilders[level].Put(g)
 }
 
 func newGroupBuilder(level block.Level) *groupBuilder {
 	g := &groupBuilder{enc: column.NewEncoder(level)}
 	g.reset()
 	return g
+}
+
+// spareColumns is how much memory of attribute columns a spare builder keeps.
+const spareColumns = 16 << 20
+
+// trim makes a builder that is kept of the usual size. It reports false for one that a huge trace has made large.
+func (g *groupBuilder) trim() bool {
+	if cap(g.class) > 2*maxGroupSpans || cap(g.cols.values.Data) > tableBytes/4 {
+		return false
+	}
+	left := spareColumns
+	for i, c := range g.columns.free {
+		if left -= 16*cap(c.texts) + 8*cap(c.nums) + 8*cap(c.lens) + 4*cap(c.rows); left < 0 {
+			clear(g.columns.free[i:])
+			g.columns.free = g.columns.free[:i]
+			break
+		}
+	}
+	return true
 }
 
 // reset empties the builder and keeps its memory.

@@ -118,6 +118,12 @@ type columnEncoder struct {
 	ints   []int64
 }
 
+// reset begins with the columns of another row group.
+func (e *columnEncoder) reset(enc *column.Encoder) {
+	*e = columnEncoder{enc: enc, first: e.first, picked: e.picked, except: e.except, values: e.values, ints: e.ints}
+	e.values.Reset()
+}
+
 // encode chooses the column's kind and encodes it. single says that no span has the column twice.
 func (e *columnEncoder) encode(c *attributeColumn, single bool) {
 	c.kind, c.except, c.scale = kindPlain, 0, 0

@@ -205,13 +205,31 @@ func (g *groupWriter) ownBlobs() [][]byte {
 	var scratch []byte
 	for from := 0; from < g.entry.spans; from += chunkSpans {
 		to := min(from+chunkSpans, g.entry.spans)
-		scratch = block.AppendInts(scratch[:0], g.start[from:to])
-		g.dir.chunks = append(g.dir.chunks, g.pack(scratch, block.CodecZstd))
-		scratch = block.AppendInts(scratch[:0], g.duration[from:to])
-		g.dir.chunks = append(g.dir.chunks, g.pack(scratch, block.CodecZstd))
+		for _, times := range [][]int64{g.start[from:to], g.duration[from:to]} {
+			var info blobInfo
+			info, scratch = g.packTimes(times, scratch)
+			g.dir.chunks = append(g.dir.chunks, info)
+		}
 		g.dir.chunks = append(g.dir.chunks, g.pack(g.spanIDs[8*from:8*to], block.CodecRaw))
 	}
 	return g.blobs
+}
+
+// packedShare is what times in packed bits may take more than compressed ones: one part in so many. Most of a time
+// is noise. Compression saves a little of it, and costs more to undo than all else that most questions do; in
+// packed bits, single times are read where they are.
+const packedShare = 4
+
+// packTimes makes the blob of the starts or durations of a chunk.
+func (g *groupWriter) packTimes(times []int64, scratch []byte) (blobInfo, []byte) {
+	scratch = block.AppendInts(scratch[:0], times)
+	info := g.pack(scratch, block.CodecZstd)
+	scratch = block.AppendPacked(scratch[:0], times)
+	if most := int(info.stored); len(scratch) > most+most/packedShare {
+		return info, scratch
+	}
+	g.blobs = g.blobs[:len(g.blobs)-1]
+	return g.pack(scratch, block.CodecRaw), scratch
 }
 
 func (g *groupWriter) pack(data []byte, codec block.Codec) blobInfo {
@@ -237,7 +255,8 @@ func (g *groupWriter) encodeFixed() {
 	}
 	f[fixLoose] = fixedColumn{ints: loose, some: len(loose) > 0}
 	f[fixResource], f[fixOrder] = fixedInts(g.resource), fixedInts(g.order)
-	e := columnEncoder{enc: g.enc}
+	e := &g.cols
+	e.reset(g.enc)
 	for i := range f {
 		if i == fixLooseParent && len(g.loose) > 0 {
 			g.enc.Strings(&g.looseParents)
@@ -281,11 +300,12 @@ func (g *groupWriter) encodeColumns() {
 			seen[n.column] = true
 		}
 	}
-	e := columnEncoder{enc: g.enc, classes: g.class, traceOf: g.traceOf, nClass: len(g.classes.list), nTrace: g.entry.traces}
+	e := &g.cols
+	e.classes, e.traceOf, e.nClass, e.nTrace = g.class, g.traceOf, len(g.classes.list), g.entry.traces
 	for _, c := range g.columns.all {
 		e.encode(c, !twice[c])
 		g.dir.columns = append(g.dir.columns, c.columnDef)
-		g.tags.addColumn(c, &e)
+		g.tags.addColumn(c, e)
 	}
 }
 

@@ -9,13 +9,14 @@ import (
 )
 
 // Extract is what a source says of a trace of which it answers only the spans that a question shows: those are
-// the Spans of the trace then, in order of start and, of one start, of arrival, without the IDs of their parents.
+// the Spans of the trace then, in order of start and, of one start, of arrival, without their Order and the IDs of
+// their parents.
 type Extract struct {
-	Start, End            uint64 // earliest start and latest end of all spans
-	RootName, RootService string // of the root that arrived last, empty without one
-	Services              map[string]ServiceStats
-	Spans                 int // how many the trace has
-	Matched               int // how many of them matched; the first of these are shown
+	Start, End            uint64         // earliest start and latest end of all spans
+	RootName, RootService string         // of the root that arrived last, empty without one
+	Services              []ServiceStats // by name
+	Spans                 int            // how many the trace has
+	Matched               int            // how many of them matched; the first of these are shown
 }
 
 // Chosen is what a GroupFilter wants of a row group.
@@ -25,6 +26,8 @@ type Chosen struct {
 	// shows the Show earliest of them. Every one of the Traces has one. The row group must have no Twins.
 	Matched *block.Bitmap
 	Show    int
+	// ServiceOnly says that of the resources of spans only the service matters.
+	ServiceOnly bool
 }
 
 // build builds the traces wanted, ascending, or extracts of them.
@@ -75,8 +78,11 @@ type extractor struct {
 
 	up       []uint64       // starts of the spans on the way from the root
 	shown    []shownSpan    // of the trace at hand
-	services []ServiceStats // of the trace at hand
+	ordered  bool           // the order of arrival has been read
+	services []ServiceStats // of the trace at hand, in the order of the row group
 	seen     []int          // services that have spans
+	byName   []int          // the place of each service among all by name
+	counts   []ServiceStats // of traces to come, cut from the front
 	slab     slab[Attribute]
 }
 
@@ -85,6 +91,7 @@ type shownSpan struct {
 	row   int
 	start uint64
 	order int64
+	place int // among those that are shown
 }
 
 // extract yields extracts of the traces wanted, ascending ordinals. It stops when yield returns false.
@@ -92,13 +99,13 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 	if len(wanted) == 0 {
 		return nil
 	}
-	r, err := g.spanReader(ctx, wanted, needs)
-	if err != nil {
+	r := &spanReader{group: g, needs: needs, chunk: -1, extract: true, serviceOnly: chosen.ServiceOnly}
+	if err := r.load(ctx, wanted); err != nil {
 		return err
 	}
-	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services))}
+	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services)), byName: placesByName(g.dir.services)}
 	for _, t := range wanted {
-		tr, err := x.trace(t)
+		tr, err := x.trace(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -109,7 +116,7 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 	return nil
 }
 
-func (x *extractor) trace(t int) (*Trace, error) {
+func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	lo, hi := x.first[t], x.first[t+1]
 	e := &Extract{Start: x.starts[t], End: x.ends[t], Spans: hi - lo}
 	e.RootName, e.RootService = x.root(t)
@@ -117,26 +124,48 @@ func (x *extractor) trace(t int) (*Trace, error) {
 	if err := x.choose(t); err != nil {
 		return nil, err
 	}
-	e.Matched = len(x.shown)
-	if len(x.shown) > x.chosen.Show {
-		slices.SortFunc(x.shown, compareShown)
-		x.shown = x.shown[:x.chosen.Show]
-		slices.SortFunc(x.shown, func(a, b shownSpan) int { return a.row - b.row })
+	if err := x.sort(ctx, t); err != nil {
+		return nil, err
 	}
+	e.Matched = len(x.shown)
+	x.shown = x.shown[:min(len(x.shown), x.chosen.Show)]
 	out := &Trace{ID: x.id(t), Extract: e, Spans: make([]*Span, len(x.shown))}
 	spans := make([]Span, len(x.shown))
-	for i, s := range x.shown {
+	for i := range x.shown {
+		x.shown[i].place = i
 		out.Spans[i] = &spans[i]
-		if err := x.show(&spans[i], t, s); err != nil {
+	}
+	slices.SortFunc(x.shown, func(a, b shownSpan) int { return a.row - b.row })
+	for _, s := range x.shown {
+		if err := x.show(&spans[s.place], t, s); err != nil {
 			return nil, err
 		}
 	}
-	if !slices.IsSortedFunc(x.shown, compareShown) {
-		slices.SortStableFunc(out.Spans, func(a, b *Span) int {
-			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Order, b.Order))
-		})
-	}
 	return out, x.failure()
+}
+
+// sort sorts what matched by start and, of one start, by arrival: only then is the order of arrival read.
+func (x *extractor) sort(ctx context.Context, t int) error {
+	slices.SortFunc(x.shown, compareShown)
+	tie := false
+	for i := 1; i < len(x.shown); i++ {
+		tie = tie || x.shown[i].start == x.shown[i-1].start
+	}
+	if !tie {
+		return nil
+	}
+	if !x.ordered {
+		if err := x.group.load(ctx, x.fixed(fixOrder)); err != nil {
+			return err
+		}
+		x.order, x.ordered = x.numbers(fixOrder), true
+	}
+	for i := range x.shown {
+		s := &x.shown[i]
+		s.order = x.order.at(s.row) + int64(s.row-x.first[t])
+	}
+	slices.SortFunc(x.shown, compareShown)
+	return x.failure()
 }
 
 func compareShown(a, b shownSpan) int {
@@ -154,7 +183,7 @@ func (x *extractor) root(t int) (name, service string) {
 }
 
 // count counts the spans of each service.
-func (x *extractor) count(lo, hi int) map[string]ServiceStats {
+func (x *extractor) count(lo, hi int) []ServiceStats {
 	for _, c := range x.class[lo:hi] {
 		class := &x.dir.classes[c]
 		n := &x.services[class.service]
@@ -166,13 +195,36 @@ func (x *extractor) count(lo, hi int) map[string]ServiceStats {
 			n.Errors++
 		}
 	}
-	out := make(map[string]ServiceStats, len(x.seen))
-	for _, s := range x.seen {
-		out[x.dir.services[s]] = x.services[s]
+	slices.SortFunc(x.seen, func(a, b int) int { return x.byName[a] - x.byName[b] })
+	n := len(x.seen)
+	if n > len(x.counts) {
+		x.counts = make([]ServiceStats, max(n, countsAtOnce))
+	}
+	out := x.counts[:n:n]
+	x.counts = x.counts[n:]
+	for i, s := range x.seen {
+		out[i] = ServiceStats{x.dir.services[s], x.services[s].Spans, x.services[s].Errors}
 		x.services[s] = ServiceStats{}
 	}
 	x.seen = x.seen[:0]
 	return out
+}
+
+// countsAtOnce is for how many services of traces an extractor gets memory at once.
+const countsAtOnce = 256
+
+// placesByName returns the place of each text among all of them in order.
+func placesByName(list []string) []int {
+	order := make([]int, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(list[a], list[b]) })
+	places := make([]int, len(list))
+	for place, i := range order {
+		places[i] = place
+	}
+	return places
 }
 
 // choose sets shown to the spans of a trace that matched.
@@ -187,7 +239,7 @@ func (x *extractor) choose(t int) error {
 		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
 		x.up = append(x.up[:depth+1], start)
 		if x.chosen.Matched.Get(row) {
-			x.shown = append(x.shown, shownSpan{row, start, x.order.at(row) + int64(row-x.first[t])})
+			x.shown = append(x.shown, shownSpan{row: row, start: start})
 		}
 	}
 	return nil
@@ -200,7 +252,6 @@ func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	}
 	copy(s.ID[:], x.ids[8*(at.row%chunkSpans):])
 	s.Start, s.End = at.start, at.start+uint64(x.duration.At(at.row%chunkSpans))
-	s.Order = uint32(at.order)
 	if err := x.describe(at.row, s); err != nil {
 		return err
 	}

@@ -142,7 +142,7 @@ func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attri
 	if len(shape) == 0 {
 		return nil
 	}
-	var class int64
+	var class uint32
 	if place == onSpan {
 		class = r.class[row]
 	}

@@ -28,6 +28,8 @@ type spanReader struct {
 	rest                                [tagPlaces]*storedTexts
 	cursors                             [tagPlaces]rankCursor
 	ranked                              bool // values of spans are found by their ranks
+	extract                             bool // the order of arrival is read when it matters
+	serviceOnly                         bool // any resource of the service will do
 	chunk                               int  // that is decoded, -1
 	start, duration                     block.IntsView
 	ids                                 []byte
@@ -64,17 +66,23 @@ func (g *group) build(ctx context.Context, wanted []int, needs *Needs, yield fun
 	return nil
 }
 
-// spanReader reads the columns that the spans of traces are made of.
+// spanReader returns a reader of whole spans of some traces.
 func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*spanReader, error) {
+	r := &spanReader{group: g, needs: needs, chunk: -1}
+	return r, r.load(ctx, wanted)
+}
+
+// load reads the columns that the spans of traces are made of.
+func (r *spanReader) load(ctx context.Context, wanted []int) error {
+	g, needs := r.group, r.needs
 	if g.first == nil { // the whole spine, which stands together, in one request
 		if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength, fixClass, fixDepth, fixLoose), g.dir.idBlob()); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := g.spine(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	r := &spanReader{group: g, needs: needs, chunk: -1}
 	rows := 0
 	own := []int{g.dir.idBlob()}
 	last := -1
@@ -86,7 +94,13 @@ func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*sp
 		}
 	}
 	r.bulk = rows > g.entry.spans/8
-	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixResource, fixName, fixScope, fixOrder}
+	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixName, fixScope}
+	if !r.serviceOnly {
+		fixed = append(fixed, fixResource)
+	}
+	if !r.extract {
+		fixed = append(fixed, fixOrder)
+	}
 	if needs == nil {
 		fixed = append(fixed, fixFlags, fixDroppedAttributes, fixDroppedEvents, fixDroppedLinks)
 	}
@@ -111,18 +125,24 @@ func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*sp
 		}
 	}
 	if err := g.load(ctx, pages, own...); err != nil {
-		return nil, err
+		return err
 	}
 	if err := errors.Join(g.classes(ctx), g.tree(ctx)); err != nil {
-		return nil, err
+		return err
 	}
-	return r, r.open()
+	return r.open()
 }
 
 // open opens what has been loaded and checks what building spans relies on.
 func (r *spanReader) open() error {
 	g := r.group
-	r.resource, r.order, r.scope = g.numbers(fixResource), g.numbers(fixOrder), g.numbers(fixScope)
+	r.scope = g.numbers(fixScope)
+	if !r.serviceOnly {
+		r.resource = g.numbers(fixResource)
+	}
+	if !r.extract {
+		r.order = g.numbers(fixOrder)
+	}
 	r.name, r.looseParent = r.texts(fixName), r.texts(fixLooseParent)
 	if r.needs == nil {
 		r.flags, r.droppedA = g.numbers(fixFlags), g.numbers(fixDroppedAttributes)

@@ -260,7 +260,7 @@ func (g *group) traceValues(c int) ([]int32, error) {
 
 // get sets a to value i of the column, which a span of that class and trace has. alloc makes room for the
 // elements of an array.
-func (v *valueColumn) get(i int, class int64, trace int, a *Attribute, alloc func(int) []Attribute) {
+func (v *valueColumn) get(i int, class uint32, trace int, a *Attribute, alloc func(int) []Attribute) {
 	a.Key, a.Type = v.key, v.typ
 	switch {
 	case v.ends != nil:

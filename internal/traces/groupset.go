@@ -115,6 +115,7 @@ func (s *groupSet) pieces(ctx context.Context) ([]Piece, error) {
 		for t := range g.entry.traces {
 			out = append(out, Piece{g.id(t), g.starts[t], g.ends[t]})
 		}
+		g.release()
 	}
 	slices.SortFunc(out, func(a, b Piece) int { return compareIDs(a.ID, b.ID) })
 	return joinPieces(out), nil
@@ -507,6 +508,7 @@ func (s *groupSet) tagValues(ctx context.Context, v *values, scopes []TagScope, 
 				return err
 			}
 		}
+		g.release()
 	}
 	return nil
 }

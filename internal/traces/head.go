@@ -123,9 +123,9 @@ func (h *Head) Replay(b *Batch) (PushResult, error) { return h.append(b, maxTrac
 
 func (h *Head) append(b *Batch, maxSpans, maxBytes int) (PushResult, error) {
 	w := walkers.Get().(*walker)
-	defer w.release()
+	defer w.release(&walkers)
 	a := headAppender{h: h, w: w, maxSpans: maxSpans, maxBytes: maxBytes}
-	w.limits, w.v = unlimited, &a
+	w.limits, w.v, w.trusted = unlimited, &a, true
 	h.mu.Lock()
 	h.appends++
 	err := w.walk(view(b.OTLP))
@@ -204,10 +204,11 @@ func (h *Head) keep(record []byte) []byte {
 }
 
 func (h *Head) internResource(r *Resource, raw, url string) uint32 {
-	key := raw + "\x00" + url
-	if id, ok := h.resIDs[key]; ok {
+	h.scratch = append(append(append(h.scratch[:0], raw...), 0), url...)
+	if id, ok := h.resIDs[string(h.scratch)]; ok {
 		return id
 	}
+	key := string(h.scratch)
 	c := *r
 	c.SchemaURL, c.ServiceName = h.text.keep(r.SchemaURL), h.text.keep(r.ServiceName)
 	c.Attributes = h.keepAttributes(r.Attributes)
@@ -220,10 +221,11 @@ func (h *Head) internResource(r *Resource, raw, url string) uint32 {
 }
 
 func (h *Head) internScope(s *Scope, raw, url string) uint32 {
-	key := raw + "\x00" + url
-	if id, ok := h.scopeIDs[key]; ok {
+	h.scratch = append(append(append(h.scratch[:0], raw...), 0), url...)
+	if id, ok := h.scopeIDs[string(h.scratch)]; ok {
 		return id
 	}
+	key := string(h.scratch)
 	c := *s
 	c.Name, c.Version, c.SchemaURL = h.text.keep(s.Name), h.text.keep(s.Version), h.text.keep(s.SchemaURL)
 	c.Attributes = h.keepAttributes(s.Attributes)

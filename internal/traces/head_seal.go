@@ -131,7 +131,7 @@ func (s *sealedSet) directory(_ context.Context, i int) (*groupDirectory, error)
 }
 
 // blobs implements groupStore.
-func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int) ([][]byte, error) {
+func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error) {
 	out := make([][]byte, len(ids))
 	for k, id := range ids {
 		var ref block.Ref
@@ -142,7 +142,7 @@ func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int
 			ref = block.Ref{StoredLen: info.stored, RawLen: info.raw, Codec: info.codec}
 		}
 		var err error
-		if out[k], err = block.Unpack(s.groups[i].blobs[id], ref); err != nil {
+		if out[k], err = block.UnpackInto(s.groups[i].blobs[id], ref, mem); err != nil {
 			return nil, s.corrupt(i, "blob", err)
 		}
 	}
@@ -251,7 +251,7 @@ func (h *Head) takeQuiet() *headSnapshot {
 func (h *Head) renew() {
 	r := h.reader()
 	h.tags = h.allTags()
-	h.text = newInterner()
+	h.text = h.text.renewed()
 	h.resources, h.scopes = nil, nil
 	clear(h.resIDs)
 	clear(h.scopeIDs)

@@ -159,7 +159,7 @@ func (b *Block) verifyGroup(ctx context.Context, i int, index []idPlace) error {
 	for k := range ids {
 		ids[k] = k
 	}
-	if _, err := b.blobs(ctx, i, d, ids); err != nil {
+	if _, err := b.blobs(ctx, i, d, ids, nil); err != nil {
 		return err
 	}
 	g, err := b.groupSet.open(ctx, i)

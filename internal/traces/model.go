@@ -291,11 +291,14 @@ type FoundTrace struct {
 	Start           uint64 // of the earliest span
 	Duration        uint64 // to the latest end
 	SpanSets        []SpanSet
-	Services        map[string]ServiceStats
+	Services        []ServiceStats // by name
 }
 
 // ServiceStats counts the spans of one service in a trace.
-type ServiceStats struct{ Spans, Errors uint32 }
+type ServiceStats struct {
+	Service       string
+	Spans, Errors uint32
+}
 
 // SpanSet is the spans that matched together. Matched counts all, Spans holds the first few.
 type SpanSet struct {

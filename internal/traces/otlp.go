@@ -125,9 +125,9 @@ func JoinTraces(pieces ...*Trace) *Trace {
 // malformed as a whole.
 func Check(data []byte, limits Limits) (Batch, []Rejection, error) {
 	c := checker{}
-	w := walkers.Get().(*walker)
-	defer w.release()
-	w.limits, w.v = limits.orDefault(), &c
+	w := checkers.Get().(*walker)
+	defer w.release(&checkers)
+	w.limits, w.v, w.count = limits.orDefault(), &c, true
 	if err := w.walk(view(data)); err != nil {
 		return Batch{}, nil, err
 	}
@@ -135,23 +135,29 @@ func Check(data []byte, limits Limits) (Batch, []Rejection, error) {
 		return Batch{OTLP: data, Spans: c.spans}, nil, nil
 	}
 	var rw rewriter
-	w.v = &rw
+	w.v, w.count = &rw, false
 	if err := w.walk(view(data)); err != nil {
 		return Batch{}, nil, err
 	}
 	return Batch{OTLP: rw.finish(), Spans: c.spans}, c.rejections, nil
 }
 
-var walkers = sync.Pool{New: func() any { return new(walker) }}
+// The walkers of Check and of heads are kept apart, since they know resources under different limits.
+var (
+	checkers = sync.Pool{New: newWalker}
+	walkers  = sync.Pool{New: newWalker}
+)
+
+func newWalker() any { return &walker{resources: new(resourceCache)} }
 
 // release gives the walker back without what it refers to.
-func (w *walker) release() {
+func (w *walker) release(to *sync.Pool) {
 	w.reset()
 	clear(w.spanAttrs[:cap(w.spanAttrs)])
 	clear(w.children[0][:cap(w.children[0])])
 	clear(w.children[1][:cap(w.children[1])])
-	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links, spanAttrs: w.spanAttrs, children: w.children}
-	walkers.Put(w)
+	*w = walker{spans: w.spans, attrs: w.attrs, events: w.events, links: w.links, spanAttrs: w.spanAttrs, children: w.children, resources: w.resources}
+	to.Put(w)
 }
 
 type checker struct {

@@ -57,7 +57,9 @@ type visitor interface {
 type walker struct {
 	limits Limits
 	keep   bool // spans stay valid for ever
-	v      visitor
+	// trusted: the message has passed Check, so its text is valid. count: nobody looks at attributes.
+	trusted, count bool
+	v              visitor
 
 	repaired bool // something was changed: text made UTF-8, or cut or dropped by a limit
 
@@ -68,8 +70,10 @@ type walker struct {
 
 	// Of the span at hand, whose message is read once.
 	spanAttrs []Attribute
+	plain     Attribute   // scratch
 	children  [2][]string // messages of events and links
 
+	resources   *resourceCache // nil: none
 	resource    *Resource
 	resourceRaw string // the resource's message and schema URL, for interning
 	resourceURL string
@@ -126,7 +130,11 @@ func (w *walker) resourceSpans(data string) error {
 			if !c.want(&f, wireBytes) {
 				break
 			}
-			if err := w.resourceMessage(f.data, &resource); err != nil {
+			read := w.resourceMessage
+			if w.resourceRaw == "" {
+				read = w.resourceOf
+			}
+			if err := read(f.data, &resource); err != nil {
 				return fmt.Errorf("resource: %w", err)
 			}
 			w.resourceRaw += f.data // a second one is merged, as protobuf says
@@ -171,7 +179,11 @@ func (w *walker) resourceMessage(data string, r *Resource) error {
 			r.DroppedAttributesCount = uint32(f.val)
 		}
 	}
-	r.Attributes = append(r.Attributes, attrs...)
+	if r.Attributes == nil {
+		r.Attributes = attrs
+	} else {
+		r.Attributes = append(r.Attributes, attrs...)
+	}
 	r.DroppedAttributesCount = addSaturated(r.DroppedAttributesCount, over)
 	return c.err
 }
@@ -298,7 +310,20 @@ func (w *walker) spanMessage(data string, s *Span) (ID, error) {
 	var droppedAttributes, droppedEvents, droppedLinks uint32
 	attributes := 0
 	w.spanAttrs, w.children[0], w.children[1] = w.spanAttrs[:0], w.children[0][:0], w.children[1][:0]
-	for c.next(&f) {
+	for {
+		// Fast path: most fields of most spans are short attributes.
+		if rest := c.s; len(rest) > 2 && rest[0] == 9<<3|wireBytes && rest[1] < 0x80 && len(rest) >= 2+int(rest[1]) {
+			n := 2 + int(rest[1])
+			c.s = rest[n:]
+			if err := w.spanAttribute(rest[2:n], attributes, s); err != nil {
+				return id, err
+			}
+			attributes++
+			continue
+		}
+		if !c.next(&f) {
+			break
+		}
 		switch f.num {
 		case 1, 2, 3, 4, 5, 9, 11, 13, 15:
 			c.want(&f, wireBytes)
@@ -357,8 +382,12 @@ func (w *walker) spanMessage(data string, s *Span) (ID, error) {
 	if c.err != nil {
 		return id, c.err
 	}
-	s.Attributes = w.attrs.alloc(len(w.spanAttrs))
-	copy(s.Attributes, w.spanAttrs)
+	if n := len(w.spanAttrs); w.keep {
+		s.Attributes = w.attrs.alloc(n)
+		copy(s.Attributes, w.spanAttrs)
+	} else if n > 0 {
+		s.Attributes = w.spanAttrs[:n:n]
+	}
 	refusal, err := w.spanChildren(s)
 	if err != nil {
 		return id, err
@@ -377,8 +406,16 @@ func (w *walker) spanAttribute(data string, n int, s *Span) error {
 		w.repaired = true
 		return nil
 	}
+	if w.count && plainKeyValue(data, &w.plain) && w.fits(&w.plain) {
+		return nil
+	}
 	w.spanAttrs = append(w.spanAttrs, Attribute{})
-	switch err := w.keyValue(data, &w.spanAttrs[len(w.spanAttrs)-1], false); {
+	a := &w.spanAttrs[len(w.spanAttrs)-1]
+	if plainKeyValue(data, a) && w.fits(a) {
+		return nil
+	}
+	*a = Attribute{}
+	switch err := w.keyValue(data, a, false); {
 	case errors.Is(err, errTooDeep):
 		w.spanAttrs = w.spanAttrs[:len(w.spanAttrs)-1]
 		s.DroppedAttributes = addSaturated(s.DroppedAttributes, 1)
@@ -500,7 +537,7 @@ func (w *walker) status(data string, s *Span) error {
 
 // text returns s as valid UTF-8.
 func (w *walker) text(s string) string {
-	if utf8.ValidString(s) {
+	if w.trusted || utf8.ValidString(s) {
 		return s
 	}
 	w.repaired = true

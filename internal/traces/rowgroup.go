@@ -43,7 +43,7 @@ func (r *RowGroup) TraceTimes(ctx context.Context) (starts, ends []uint64, err e
 
 // Depths returns the depth of each span: its parent is the last span before it of one less. placed says of a
 // trace how many of its spans have a place in the tree.
-func (r *RowGroup) Depths(ctx context.Context) (depths []int64, placed func(trace int) int, err error) {
+func (r *RowGroup) Depths(ctx context.Context) (depths []uint32, placed func(trace int) int, err error) {
 	err = r.g.tree(ctx)
 	return r.g.depths, r.g.placed, err
 }
@@ -71,7 +71,7 @@ func (r *RowGroup) Class(i int) Class {
 }
 
 // Classes returns the class of each span.
-func (r *RowGroup) Classes(ctx context.Context) ([]int64, error) {
+func (r *RowGroup) Classes(ctx context.Context) ([]uint32, error) {
 	err := r.g.classes(ctx)
 	return r.g.class, err
 }
@@ -134,7 +134,7 @@ func (r *RowGroup) ClassValues(ctx context.Context, key string) (values []*Attri
 		for class := range values {
 			if v.byRow[class] >= 0 {
 				values[class] = &Attribute{}
-				v.get(0, int64(class), 0, values[class], nil)
+				v.get(0, uint32(class), 0, values[class], nil)
 			}
 		}
 	}
@@ -332,13 +332,51 @@ func (r *RowGroup) TracesOf(ctx context.Context, s RowSet) ([]int, error) {
 			return nil, err
 		}
 	}
-	var out []int
-	for t, in := range r.g.tracesOf(s) {
+	n, marked := 0, r.g.tracesOf(s)
+	for _, in := range marked {
+		if in {
+			n++
+		}
+	}
+	out := make([]int, 0, n)
+	for t, in := range marked {
 		if in {
 			out = append(out, t)
 		}
 	}
 	return out, nil
+}
+
+// TracesOfBoth returns the traces that have a span of either set, ascending.
+func (r *RowGroup) TracesOfBoth(ctx context.Context, a, b RowSet) ([]int, error) {
+	if b.rarer(a) {
+		a, b = b, a
+	}
+	list, err := r.TracesOf(ctx, a)
+	if err != nil || b.all {
+		return list, err
+	}
+	has, err := r.Members(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	out := list[:0]
+	for _, t := range list {
+		if has.any(r.g.first[t], r.g.first[t+1]) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// Members returns who tells which rows are in a set.
+func (r *RowGroup) Members(ctx context.Context, s RowSet) (Members, error) {
+	if s.classes != nil {
+		if err := r.g.classes(ctx); err != nil {
+			return Members{}, err
+		}
+	}
+	return Members{s, r.g.class}, nil
 }
 
 // ClassMask returns which classes a set is told by, nil if it isn't told by classes.

@@ -21,15 +21,57 @@ func (s RowSet) IsNone() bool { return !s.all && s.classes == nil && s.bits == n
 // IsAll reports whether the set is known to have every span.
 func (s RowSet) IsAll() bool { return s.all }
 
-// classSet returns the spans of some classes.
-func classSet(classes []bool) RowSet {
+// rarer reports whether s has fewer spans than o, by the looks of it.
+func (s RowSet) rarer(o RowSet) bool {
+	switch {
+	case s.all || o.IsNone():
+		return false
+	case s.classes != nil && o.classes != nil:
+		return countTrue(s.classes) < countTrue(o.classes)
+	}
+	return o.all || s.bits != nil && o.classes != nil
+}
+
+func countTrue(list []bool) int {
 	n := 0
-	for _, in := range classes {
+	for _, in := range list {
 		if in {
 			n++
 		}
 	}
-	switch n {
+	return n
+}
+
+// Members tells which rows are in a set.
+type Members struct {
+	set   RowSet
+	class []uint32
+}
+
+// Has reports whether a row is in the set.
+func (m *Members) Has(row int) bool {
+	switch {
+	case m.set.classes != nil:
+		return m.set.classes[m.class[row]]
+	case m.set.bits != nil:
+		return m.set.bits.Get(row)
+	}
+	return m.set.all
+}
+
+// any reports whether one of the rows from lo up to before hi is in the set.
+func (m *Members) any(lo, hi int) bool {
+	for row := lo; row < hi; row++ {
+		if m.Has(row) {
+			return true
+		}
+	}
+	return false
+}
+
+// classSet returns the spans of some classes.
+func classSet(classes []bool) RowSet {
+	switch countTrue(classes) {
 	case 0:
 		return RowSet{}
 	case len(classes):

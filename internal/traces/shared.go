@@ -211,6 +211,7 @@ func (s *groupSet) piecesAt(ctx context.Context, places []tracePlace) ([]Piece, 
 			out = append(out, Piece{g.id(t), g.starts[t], g.ends[t]})
 			places = places[1:]
 		}
+		g.release()
 	}
 	return out, nil
 }

@@ -61,7 +61,7 @@ func (in *interner) appendRecord(dst []byte, s *Span, resource, scope uint32) []
 	dst = append(dst, rare)
 	dst = binary.AppendUvarint(dst, uint64(s.Order))
 	dst = append(dst, byte(s.Status))
-	dst = in.appendText(dst, s.Name)
+	dst = binary.AppendUvarint(dst, uint64(in.guess(&in.name, s.Name)))
 	dst = binary.AppendUvarint(dst, uint64(resource))
 	dst = binary.AppendUvarint(dst, uint64(scope))
 	if rare&hasParent != 0 {
@@ -112,12 +112,17 @@ func (in *interner) appendText(dst []byte, s string) []byte {
 
 func (in *interner) appendAttributes(dst []byte, attrs []Attribute, place int) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(attrs)))
+	before := uint32(0)
 	for i := range attrs {
 		a := &attrs[i]
-		key := in.id(a.Key)
-		in.noteTag(place, key)
+		key := in.key(place, before, a.Key)
+		before = key + 1
 		dst = binary.AppendUvarint(dst, uint64(key)<<4|uint64(a.Type))
-		dst = in.appendValue(dst, a)
+		if a.Type == TypeString {
+			dst = binary.AppendUvarint(dst, uint64(in.valueOf(key, a.Str)))
+		} else {
+			dst = in.appendValue(dst, a)
+		}
 	}
 	return dst
 }

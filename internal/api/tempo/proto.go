@@ -2,7 +2,6 @@ package tempo
 
 import (
 	"math"
-	"sort"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -65,15 +64,11 @@ func protoFound(f *traces.FoundTrace, spanSets bool) []byte {
 	for i := range f.SpanSets {
 		b = rpc.AppendMessage(b, 7, protoSpanSet(&f.SpanSets[i]))
 	}
-	names := make([]string, 0, len(f.Services))
-	for n := range f.Services {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
-		stats := rpc.AppendUint(nil, 1, uint64(f.Services[n].Spans))
-		stats = rpc.AppendUint(stats, 2, uint64(f.Services[n].Errors))
-		b = rpc.AppendMessage(b, 8, rpc.AppendMessage(rpc.AppendString(nil, 1, n), 2, stats))
+	for i := range f.Services {
+		s := &f.Services[i]
+		stats := rpc.AppendUint(nil, 1, uint64(s.Spans))
+		stats = rpc.AppendUint(stats, 2, uint64(s.Errors))
+		b = rpc.AppendMessage(b, 8, rpc.AppendMessage(rpc.AppendString(nil, 1, s.Service), 2, stats))
 	}
 	return b
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sort"
 	"strings"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -122,14 +121,13 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 	o.number("durationMs", f.Duration/1e6)
 	if spanSets && len(f.SpanSets) > 0 {
 		o.field("spanSet")
+		from := len(o.b)
 		o.b = appendSpanSet(o.b, &f.SpanSets[0])
+		first := o.b[from:]
 		o.field("spanSets")
-		o.b = append(o.b, '[')
-		for i := range f.SpanSets {
-			if i > 0 {
-				o.b = append(o.b, ',')
-			}
-			o.b = appendSpanSet(o.b, &f.SpanSets[i])
+		o.b = append(append(o.b, '['), first...)
+		for i := range f.SpanSets[1:] {
+			o.b = appendSpanSet(append(o.b, ','), &f.SpanSets[i+1])
 		}
 		o.b = append(o.b, ']')
 		o.field("serviceStats")
@@ -138,21 +136,16 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 	return o.close()
 }
 
-func appendServices(b []byte, services map[string]traces.ServiceStats) []byte {
-	names := make([]string, 0, len(services))
-	for n := range services {
-		names = append(names, n)
-	}
-	sort.Strings(names)
+func appendServices(b []byte, services []traces.ServiceStats) []byte {
 	b = append(b, '{')
-	for i, n := range names {
+	for i := range services {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, n), ':')
+		b = append(appendString(b, services[i].Service), ':')
 		st := open(b)
-		st.number("spanCount", uint64(services[n].Spans))
-		st.number("errorCount", uint64(services[n].Errors))
+		st.number("spanCount", uint64(services[i].Spans))
+		st.number("errorCount", uint64(services[i].Errors))
 		b = st.close()
 	}
 	return append(b, '}')

@@ -102,7 +102,7 @@ func (p *pusher) inBoth(rows, a, b traces.RowSet) (traces.RowSet, error) {
 	if err != nil {
 		return traces.RowSet{}, err
 	}
-	keep, err := p.tracesOfBoth(a, b)
+	keep, err := p.g.TracesOfBoth(p.ctx, a, b)
 	if err != nil {
 		return traces.RowSet{}, err
 	}
@@ -117,28 +117,6 @@ func (p *pusher) inBoth(rows, a, b traces.RowSet) (traces.RowSet, error) {
 		}
 	}
 	return traces.BitSet(out), nil
-}
-
-// tracesOfBoth returns the traces that have spans of both sets, ascending.
-func (p *pusher) tracesOfBoth(a, b traces.RowSet) ([]int, error) {
-	x, err := p.g.TracesOf(p.ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	y, err := p.g.TracesOf(p.ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	out := x[:0]
-	for _, t := range x {
-		for len(y) > 0 && y[0] < t {
-			y = y[1:]
-		}
-		if len(y) > 0 && y[0] == t {
-			out = append(out, t)
-		}
-	}
-	return out, nil
 }
 
 // filterGroups is the traces.GroupFilter of searches and of all that wants whole traces: those that have a span

@@ -19,7 +19,7 @@ type groupFold struct {
 	labels classLabels
 
 	first   []int
-	classes []int64
+	classes []uint32
 	ranks   []int64       // nil: classes tell
 	base    []int         // of each class, its first slot
 	mask    []bool        // classes that count, nil: bits or all

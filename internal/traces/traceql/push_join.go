@@ -17,7 +17,7 @@ func (p *pusher) structural(s *structuralStage, in bound) (bound, error) {
 	if s.not {
 		list, err = p.g.TracesOf(p.ctx, r.rows)
 	} else {
-		list, err = p.tracesOfBoth(l.rows, r.rows)
+		list, err = p.g.TracesOfBoth(p.ctx, l.rows, r.rows)
 	}
 	if err != nil {
 		return nothing, err
@@ -26,11 +26,11 @@ func (p *pusher) structural(s *structuralStage, in bound) (bound, error) {
 	if err != nil {
 		return nothing, err
 	}
-	left, err := p.g.Bits(p.ctx, l.rows)
+	left, err := p.g.Members(p.ctx, l.rows)
 	if err != nil {
 		return nothing, err
 	}
-	right, err := p.g.Bits(p.ctx, r.rows)
+	right, err := p.g.Members(p.ctx, r.rows)
 	if err != nil {
 		return nothing, err
 	}
@@ -39,7 +39,7 @@ func (p *pusher) structural(s *structuralStage, in bound) (bound, error) {
 		lo, hi := j.first[t], j.first[t+1]
 		j.open(lo, hi, j.placed(t))
 		for i := range j.left {
-			j.left[i], j.right[i] = left.Get(lo+i), right.Get(lo+i)
+			j.left[i], j.right[i] = left.Has(lo+i), right.Has(lo+i)
 		}
 		j.run()
 		for i, kept := range j.kept {
@@ -66,7 +66,7 @@ type join struct {
 	relation   string
 	not, union bool
 	first      []int
-	depths     []int64
+	depths     []uint32
 	placed     func(int) int
 
 	n           int     // spans that have a place
@@ -201,14 +201,14 @@ func (p *pusher) nestedSet(n Intrinsic, v valueTest) (bound, error) {
 		stack = stack[:0]
 		end := placed(t)
 		for i, depth := range depths[lo : lo+end] {
-			left := 2*int64(i) - depth + 1
+			left := 2*int64(i) - int64(depth) + 1
 			switch n {
 			case IntrinsicNestedSetLeft:
 				numbers[i] = left
 			case IntrinsicNestedSetParent:
 				numbers[i] = -1
 				if depth > 0 {
-					numbers[i] = 2*int64(stack[depth-1]) - depth + 2
+					numbers[i] = 2*int64(stack[depth-1]) - int64(depth) + 2
 				}
 			case IntrinsicNestedSetRight:
 				for len(stack) > int(depth) {

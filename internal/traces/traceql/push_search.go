@@ -9,8 +9,9 @@ import (
 // searchGroups is the traces.GroupFilter of searches whose answer is one set of spans for each trace. Where the
 // columns say exactly which spans these are, only those that are shown are built.
 type searchGroups struct {
-	stages []execStage
-	show   int
+	stages      []execStage
+	show        int
+	serviceOnly bool // of resources only the service is shown
 }
 
 // newSearchGroups returns the filter for a query, or nil if its answers take whole traces.
@@ -18,7 +19,7 @@ func newSearchGroups(p *program, answer *shown, show int) *searchGroups {
 	if !oneSet(p.stages) || !answer.ofSpans() {
 		return nil
 	}
-	return &searchGroups{p.stages, show}
+	return &searchGroups{p.stages, show, !answer.ofResources()}
 }
 
 // Group implements traces.GroupFilter.
@@ -32,7 +33,7 @@ func (f *searchGroups) Group(ctx context.Context, g *traces.RowGroup) (traces.Ch
 	if err != nil || len(c.Traces) == 0 || !b.exact || g.Twins() {
 		return c, err
 	}
-	c.Show = f.show
+	c.Show, c.ServiceOnly = f.show, f.serviceOnly
 	c.Matched, err = g.Bits(ctx, b.rows)
 	return c, err
 }
@@ -76,6 +77,16 @@ func (s *shown) ofSpans() bool {
 		}
 	}
 	return true
+}
+
+// ofResources reports whether something beside the service is shown of resources.
+func (s *shown) ofResources() bool {
+	for i := range s.attrs {
+		if a, ok := s.attrs[i].node.(*attrNode); ok && (a.scope == ScopeResource || a.scope == ScopeNone) {
+			return true
+		}
+	}
+	return false
 }
 
 // describeExtract is describe for a trace of which the source says what matched.

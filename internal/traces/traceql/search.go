@@ -2,7 +2,9 @@ package traceql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"sort"
 
 	"github.com/hune-io/hune/internal/traces"
@@ -78,15 +80,7 @@ func foundTrace(v *traceView) traces.FoundTrace {
 
 func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss int) traces.FoundTrace {
 	f := foundTrace(v)
-	f.Services = make(map[string]traces.ServiceStats)
-	for _, s := range v.spans {
-		st := f.Services[serviceName(s)]
-		st.Spans++
-		if s.Status == traces.StatusError {
-			st.Errors++
-		}
-		f.Services[serviceName(s)] = st
-	}
+	f.Services = serviceStats(v)
 	f.SpanSets = make([]traces.SpanSet, len(sets))
 	for i, set := range sets {
 		out := &f.SpanSets[i]
@@ -94,6 +88,27 @@ func describe(v *traceView, sets []spanSet, answer *shown, env *spanEnv, spss in
 		out.Spans = firstSpans(v, set.spans, answer, env, spss)
 	}
 	return f
+}
+
+// serviceStats counts the spans of a trace by service.
+func serviceStats(v *traceView) []traces.ServiceStats {
+	var out []traces.ServiceStats
+	at := make(map[string]int)
+	for _, s := range v.spans {
+		name := serviceName(s)
+		i, ok := at[name]
+		if !ok {
+			i = len(out)
+			at[name] = i
+			out = append(out, traces.ServiceStats{Service: name})
+		}
+		out[i].Spans++
+		if s.Status == traces.StatusError {
+			out[i].Errors++
+		}
+	}
+	slices.SortFunc(out, func(a, b traces.ServiceStats) int { return cmp.Compare(a.Service, b.Service) })
+	return out
 }
 
 // firstSpans describes the n earliest spans of a set.

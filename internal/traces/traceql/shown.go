@@ -173,6 +173,9 @@ func (s *shown) found(e *spanEnv) traces.FoundSpan {
 		case a.key == "name" && s.name && a.node == evalNode(intrinsicNode(IntrinsicName)):
 			f.Name = v.s
 		default:
+			if f.Attributes == nil {
+				f.Attributes = make([]traces.Attribute, 0, len(s.attrs))
+			}
 			f.Attributes = append(f.Attributes, v.attribute(a.key))
 		}
 	}
