@@ -22,6 +22,7 @@ type Encoder struct {
 	filter  filterBuilder
 	left    budget
 	raw     rawMemory
+	known   knownForms // of lines
 
 	top      []extent       // the values that were asked for
 	builders []*textBuilder // those that are not at work
