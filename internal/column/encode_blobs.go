@@ -66,6 +66,17 @@ func (w *blobWriter) putOwn(b []byte, class Class) Payload {
 	}
 }
 
+// putSmaller stores a payload in a blob of its own, if it fits one: that of two forms which is smaller when it is
+// stored. Compressing dense gains nothing.
+func (w *blobWriter) putSmaller(b, dense []byte, class Class) Payload {
+	at := w.putOwn(b, class)
+	if len(b) <= blobLen && len(dense) < w.infos[at.Blob].StoredLen {
+		w.pack(at.Blob, dense, class, block.CodecRaw)
+		at.Len = len(dense)
+	}
+	return at
+}
+
 func (w *blobWriter) sealPool(p *pool) {
 	if len(p.data) > 0 {
 		w.store(p.blob, p.data, Strings)

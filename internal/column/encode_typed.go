@@ -90,18 +90,23 @@ func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column
 	return c
 }
 
-// appendNumbers makes e.scratch the payload of c for vals. Zeros that all numbers end with, as times of a
-// coarse clock do, are left out: spread over the bytes of a binary number they are hard to compress.
+// appendNumbers makes e.scratch the payload of c for vals.
 func (e *Encoder) appendNumbers(c *Column, vals []int64) {
-	if c.Zeros = commonZeros(vals); c.Zeros > 0 {
-		e.shortened = resize(e.shortened, len(vals))
-		p := pow10[c.Zeros]
-		for i, x := range vals {
-			e.shortened[i] = x / p
-		}
-		vals = e.shortened
+	e.scratch = block.AppendInts(e.scratch[:0], e.withoutZeros(c, vals))
+}
+
+// withoutZeros returns vals without the zeros that all of them end with, as times of a coarse clock do: spread
+// over the bytes of a binary number they are hard to compress. The result is valid until the next call.
+func (e *Encoder) withoutZeros(c *Column, vals []int64) []int64 {
+	if c.Zeros = commonZeros(vals); c.Zeros == 0 {
+		return vals
 	}
-	e.scratch = block.AppendInts(e.scratch[:0], vals)
+	e.shortened = resize(e.shortened, len(vals))
+	p := pow10[c.Zeros]
+	for i, x := range vals {
+		e.shortened[i] = x / p
+	}
+	return e.shortened
 }
 
 // commonZeros returns how many zeros all numbers end with. Zero itself has any number of them.
