@@ -127,7 +127,7 @@ func (b *textBuilder) tooMany(i int) bool {
 	skeletons := map[string]struct{}{}
 	var buf []byte
 	for k := range b.shapes {
-		buf = b.shapes[k].skeleton(buf[:0])
+		buf, b.words = b.shapes[k].skeleton(buf[:0], b.words[:0])
 		skeletons[string(buf)] = struct{}{}
 	}
 	switch n := len(skeletons); b.grain {

@@ -146,16 +146,22 @@ func (e *Encoder) addToFilter(c *Column, values []extent) {
 	}
 }
 
-// tryHex encodes values of one length that are hexadecimal, or returns nil.
+func (h *typedHints) mayBeUUID() bool { return h.least == uuidLen && h.chars&Dash != 0 }
+
+// mayBeHex reports whether tryHex is worth trying.
+func (h *typedHints) mayBeHex() bool {
+	chars := h.chars
+	if h.mayBeUUID() {
+		chars &^= Dash
+	}
+	return chars&^(Digits|HexLower) == 0 || chars&^(Digits|HexUpper) == 0
+}
+
+// tryHex encodes values of one length that are hexadecimal, as mayBeHex says they may be, or returns nil.
 func (e *Encoder) tryHex(values []extent, h *typedHints) *Column {
 	f := HexFormat{Digits: h.least}
-	hexadecimal := h.chars
-	if h.least == uuidLen && h.chars&Dash != 0 {
+	if h.mayBeUUID() {
 		f = HexFormat{Digits: uuidDigits, UUID: true}
-		hexadecimal &^= Dash
-	}
-	if hexadecimal&^(Digits|HexLower) != 0 && hexadecimal&^(Digits|HexUpper) != 0 {
-		return nil
 	}
 	all := Charset(0)
 	e.scratch = e.scratch[:0]
