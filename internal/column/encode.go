@@ -29,13 +29,13 @@ type Encoder struct {
 	scratch  []byte         // a payload before it is stored
 	ints     []int64        // parsed values
 
-	magnitudes []byte // scratch of Ints
+	magnitudes []byte // scratch of putDense
 
 	times     []int64  // of the page, not copied
 	rows      pageRows // of what encodeSlot is called for; it takes them
 	residuals []int64  // of e.ints
 	rowTimes  []int64  // scratch of timesOf
-	shortened []int64  // scratch of appendNumbers
+	shortened []int64  // scratch of withoutZeros
 
 	dict    dictBuilder
 	seen    hashSet
@@ -111,8 +111,7 @@ func (e *Encoder) Ints(vals []int64, class Class) *Column {
 		case len(e.scratch) < leastDense:
 			c.Payload = e.blobs.putOwn(e.scratch, class)
 		default:
-			e.magnitudes = block.AppendMagnitudes(e.magnitudes[:0], vals)
-			c.Payload = e.blobs.putSmaller(e.scratch, e.magnitudes, class)
+			c.Payload = e.putDense(vals, class, 0)
 		}
 	}
 	e.columns = append(e.columns, c)

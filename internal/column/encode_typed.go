@@ -85,14 +85,30 @@ func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column
 	if f.Form == Decimal && f.Scale == 0 && uint64(hi)-uint64(lo) >= filterRange {
 		e.addToFilter(c, values)
 	}
-	e.appendNumbers(c, e.ints)
-	c.Payload = e.blobs.putInts(e.scratch)
+	e.putNumbers(c, e.ints)
 	return c
 }
 
-// appendNumbers makes e.scratch the payload of c for vals.
-func (e *Encoder) appendNumbers(c *Column, vals []int64) {
-	e.scratch = block.AppendInts(e.scratch[:0], e.withoutZeros(c, vals))
+// putNumbers stores vals as the payload of c.
+func (e *Encoder) putNumbers(c *Column, vals []int64) {
+	vals = e.withoutZeros(c, vals)
+	e.scratch = block.AppendInts(e.scratch[:0], vals)
+	if n := len(e.scratch); n < pooledBelow || n <= 2*len(vals) {
+		c.Payload = e.blobs.putInts(e.scratch)
+		return
+	}
+	// Single values can be read out of planes where they are: magnitudes must be worth decoding all of them.
+	c.Payload = e.putDense(vals, e.blobs.large, len(e.scratch)/denseGain)
+}
+
+// denseGain is the part of the planes that magnitudes must save.
+const denseGain = 24
+
+// putDense stores vals, whose planes are e.scratch, in a blob of their own: as magnitudes, if these save more than
+// least bytes.
+func (e *Encoder) putDense(vals []int64, class Class, least int) Payload {
+	e.magnitudes = block.AppendMagnitudes(e.magnitudes[:0], vals)
+	return e.blobs.putSmaller(e.scratch, e.magnitudes, class, least)
 }
 
 // withoutZeros returns vals without the zeros that all of them end with, as times of a coarse clock do: spread
