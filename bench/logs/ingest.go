@@ -18,6 +18,13 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
+// protocols are those in which lines are pushed.
+var protocols = []struct {
+	name   string
+	encode func(streams []pushed) request
+	demand *demand
+}{{"Loki push, protobuf", protobufRequest, ingestProtobuf}, {"Loki push, JSON", jsonRequest, ingestJSON}}
+
 // ingestPart measures the whole way of a line in one process: a Loki push is decoded and checked, written
 // to the log on disk, synced, put into the head, sealed, encoded, and uploaded to a bucket on disk.
 func ingestPart(ctx context.Context, b *bench) error {
@@ -26,11 +33,7 @@ func ingestPart(ctx context.Context, b *bench) error {
 	fmt.Println()
 	fmt.Println("| protocol | lines | MB of lines | decode | acknowledged | **whole** | MB/s of the clock | allocations per line | bucket MB | demands |")
 	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
-	for _, p := range []struct {
-		name   string
-		encode func(streams []pushed) request
-		demand *demand
-	}{{"Loki push, protobuf", protobufRequest, ingestProtobuf}, {"Loki push, JSON", jsonRequest, ingestJSON}} {
+	for _, p := range protocols {
 		l := b.load(p.encode)
 		decode, err := l.decodeOnly(ctx)
 		if err != nil {

@@ -2,7 +2,7 @@
 // fast they are written and rebuilt, how quickly they answer, and what the whole ingest path costs. It
 // prints tables for docs/benchmarks.md, with what was asked for and was missed.
 //
-//	go run ./bench/logs [-size 32MB] [-sets hdfs,json] [-part columns,ratio,encode,search,ingest,dashboards,index]
+//	go run ./bench/logs [-size 32MB] [-sets hdfs,json] [-part columns,ratio,encode,search,ingest,dashboards,index] [-cpuprofile FILE]
 //
 // Speed is per second of processor time of this process, collector of garbage included, not of the
 // clock: other work on the machine disturbs it less. Compare figures of one run with each other.
@@ -10,10 +10,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -53,11 +55,30 @@ func main() {
 	which := flag.String("part", "columns,ratio,encode,search,ingest,dashboards,index", "what to measure")
 	seed := flag.Uint64("seed", 1, "of the generator")
 	dir := flag.String("dir", os.TempDir(), "folder for blocks")
+	profile := flag.String("cpuprofile", "", "file for a profile of the processor's time, for go tool pprof")
 	flag.Parse()
-	if err := run(*size, *names, *which, *dir, *seed); err != nil {
+	err := profiled(*profile, func() error { return run(*size, *names, *which, *dir, *seed) })
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench/logs:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs f, and writes a profile of it to the file name unless that is empty.
+func profiled(name string, f func() error) (err error) {
+	if name == "" {
+		return f()
+	}
+	out, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 // maxSize is what a column of lines in memory can hold, with room to spare.

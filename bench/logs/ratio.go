@@ -38,12 +38,14 @@ func (s *sizes) noWorse() string {
 	return mark
 }
 
-// timesSize is what the timestamps take in a block: the same codec, so many rows at a time.
-func timesSize(timestamps []int64) (n int) {
-	const rows = 1 << 16
-	for chunk := range slices.Chunk(timestamps, rows) {
-		_, ref := block.Pack(nil, block.AppendInts(nil, chunk), block.CodecZstd, block.Fast)
-		n += int(ref.StoredLen)
+// timesSize is what the timestamps of lines of size bytes take in a block: the same codecs, in as many pages.
+func timesSize(timestamps []int64, size int) (n int) {
+	const pageRows = 1 << 16
+	pages := max((size+pageBytes-1)/pageBytes, (len(timestamps)+pageRows-1)/pageRows)
+	for chunk := range slices.Chunk(timestamps, (len(timestamps)+pages-1)/pages) {
+		_, planes := block.Pack(nil, block.AppendInts(nil, chunk), block.CodecZstd, block.Fast)
+		_, dense := block.Pack(nil, block.AppendMagnitudes(nil, chunk), block.CodecRaw, block.Fast)
+		n += int(min(planes.StoredLen, dense.StoredLen))
 	}
 	return n
 }
@@ -82,5 +84,5 @@ func (b *bench) sizesOf(ctx context.Context, c *corpus) (sizes, error) {
 	}
 	text := c.text
 	return sizes{raw: len(text), snappy: total(snappyChunks(text)), s2: total(s2Chunks(text)), zstd1: total(zstdChunks(text, zstd1)),
-		zstd3: total(zstdChunks(text, zstd3)), ours: int(s.meta.StoredBytes), times: timesSize(c.timestamps)}, s.close()
+		zstd3: total(zstdChunks(text, zstd3)), ours: int(s.meta.StoredBytes), times: timesSize(c.timestamps, len(c.lines.Data))}, s.close()
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,7 +46,7 @@ func TestIntsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		vals := intsGen().Draw(t, "vals")
 		want := append([]int64{}, vals...)
-		for _, enc := range [][]byte{AppendInts(nil, vals), AppendPacked(nil, vals)} {
+		for _, enc := range [][]byte{AppendInts(nil, vals), AppendPacked(nil, vals), AppendMagnitudes(nil, vals)} {
 			d := NewDecoder(enc)
 			got := DecodeInts[int64](d, nil, len(vals))
 			require.NoError(t, d.Finish())
@@ -103,6 +105,26 @@ func TestIntSizes(t *testing.T) {
 		require.LessOrEqual(t, len(AppendInts(nil, tc.vals)), tc.max, name)
 	}
 	require.LessOrEqual(t, len(AppendPacked(nil, col(8000, func(int) int64 { return rnd.Int64N(8) }))), 3020)
+}
+
+// exponential returns times of random events, five milliseconds apart on average.
+func exponential(n int) []int64 {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	vals, now := make([]int64, n), int64(1.7e18)
+	for i := range vals {
+		now += int64(rnd.ExpFloat64() * 5e6)
+		vals[i] = now
+	}
+	return vals
+}
+
+func TestMagnitudesAreNearEntropy(t *testing.T) {
+	const n = 1 << 15
+	entropy := math.Log2(math.E*5e6) * n / 8 // bytes
+	got := float64(len(AppendMagnitudes(nil, exponential(n))))
+	require.Less(t, got, 1.01*entropy)
+	planes, _ := Pack(nil, AppendInts(nil, exponential(n)), CodecZstd, Better)
+	require.Greater(t, float64(len(planes)), 1.03*entropy)
 }
 
 func valuesOf(list ...string) *Values {
@@ -287,6 +309,8 @@ func TestDecoder(t *testing.T) {
 func FuzzColumns(f *testing.F) {
 	f.Add(AppendInts(nil, []int64{1, 5, 9, 14}))
 	f.Add(AppendPacked(nil, []int64{1, 5, 9, 14, 1 << 60}))
+	f.Add(AppendMagnitudes(nil, exponential(300)))
+	f.Add(AppendMagnitudes(nil, make([]int64, 100)))
 	f.Add(AppendValues(nil, valuesOf("a", "bb", "")))
 	f.Add(AppendStrings(nil, valuesOf("a", "a", "a", "b")))
 	f.Add(AppendFloats(nil, []float64{1.5, 2}))
@@ -331,6 +355,8 @@ func fuzzInts(t *testing.T, b []byte) {
 	} else {
 		require.LessOrEqual(t, len(vals), MaxRows)
 		again := DecodeInts[int64](NewDecoder(AppendPacked(nil, vals)), nil, len(vals))
+		require.Equal(t, append([]int64{}, vals...), append([]int64{}, again...))
+		again = DecodeInts[int64](NewDecoder(AppendMagnitudes(nil, vals)), nil, len(vals))
 		require.Equal(t, append([]int64{}, vals...), append([]int64{}, again...))
 	}
 	d.Reset(b)
@@ -388,7 +414,7 @@ func benchInts(n int) []int64 {
 
 func BenchmarkInts(b *testing.B) {
 	vals := benchInts(64 << 10)
-	for name, f := range map[string]func([]byte, []int64) []byte{"planes": AppendInts[int64], "packed": AppendPacked[int64]} {
+	for name, f := range map[string]func([]byte, []int64) []byte{"planes": AppendInts[int64], "packed": AppendPacked[int64], "magnitudes": AppendMagnitudes[int64]} {
 		enc := f(nil, vals)
 		b.Run("encode/"+name, func(b *testing.B) {
 			b.SetBytes(int64(8 * len(vals)))
@@ -433,4 +459,29 @@ func BenchmarkStrings(b *testing.B) {
 			NewDecoder(enc).Strings(&s, v.Len())
 		}
 	})
+}
+
+// What was written as magnitudes must stay readable for ever.
+func TestMagnitudesGolden(t *testing.T) {
+	const name = "testdata/magnitudes-v1.golden"
+	negative := exponential(100)
+	for i := range negative {
+		negative[i] = int64(bits.Reverse64(uint64(negative[i])))
+	}
+	columns := [][]int64{exponential(300), negative, make([]int64, 70)}
+	if *rewrite {
+		var b []byte
+		for _, vals := range columns {
+			b = AppendMagnitudes(b, vals)
+		}
+		require.NoError(t, os.WriteFile(name, b, 0o666))
+	}
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	d := NewDecoder(b)
+	for _, vals := range columns {
+		require.EqualValues(t, layoutMagnitudes<<4, d.buf[0]&0xf0)
+		require.Equal(t, vals, DecodeInts[int64](d, nil, -1))
+	}
+	require.NoError(t, d.Finish())
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/v1.hune anew")
+var rewrite = flag.Bool("rewrite", false, "write golden files anew")
 
 const golden = "testdata/v1.hune"
 

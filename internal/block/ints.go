@@ -19,7 +19,7 @@ type Int interface {
 //	varint   first value                         (delta, delta of delta)
 //	varint   first difference                    (delta of delta)
 //	varint   base: the smallest of what is left
-//	byte     width of (value - base): bytes in planes, bits when packed
+//	byte     width of (value - base): bytes in planes, bits when packed; magnitudes go on otherwise
 //	         planes: m bytes, the lowest of each value, m of the next, …
 //	         packed: m × width bits, lowest bit first, filled up to a byte
 //
@@ -209,6 +209,7 @@ type intHeader struct {
 	first     [2]int64
 	base      int64
 	payload   []byte
+	huffman   *huffman // magnitudes: its symbols
 }
 
 // rows reads the number of rows of a column, which must be want unless that is negative.
@@ -224,7 +225,7 @@ func (d *Decoder) rows(want int) int {
 func (d *Decoder) intHeader(want int) intHeader {
 	mode := d.Byte()
 	h := intHeader{transform: mode & 15, packed: mode>>4 == layoutPacked}
-	if h.transform > transformDelta2 || mode>>4 > layoutPacked {
+	if h.transform > transformDelta2 || mode>>4 > layoutMagnitudes {
 		d.Failf("unknown integer column form %#x", mode)
 	}
 	if h.n = d.rows(want); h.n == 0 {
@@ -238,7 +239,12 @@ func (d *Decoder) intHeader(want int) intHeader {
 	for i := range h.transform {
 		h.first[i] = d.Varint()
 	}
-	h.base, h.width = d.Varint(), int(d.Byte())
+	h.base = d.Varint()
+	if mode>>4 == layoutMagnitudes {
+		d.magnitudes(&h, m)
+		return h
+	}
+	h.width = int(d.Byte())
 	switch {
 	case h.packed && h.width <= 64:
 		h.payload = d.Bytes((m*h.width + 7) / 8)
@@ -254,9 +260,14 @@ func (d *Decoder) intHeader(want int) intHeader {
 func (h *intHeader) decode(dst []int64) {
 	t := int(h.transform)
 	rest := dst[t:]
-	if h.packed {
+	switch {
+	case h.huffman != nil:
+		undoMagnitudes(rest, h.huffman.symbols, h.payload, h.base)
+		huffmen.Put(h.huffman)
+		h.huffman = nil
+	case h.packed:
 		unpackBits(rest, h.payload, h.base, h.width)
-	} else {
+	default:
 		unplane(rest, h.payload, h.base, h.width)
 	}
 	for ; t > 0; t-- {

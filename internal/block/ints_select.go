@@ -39,7 +39,7 @@ func SelectInts(d *Decoder, n int, t *IntTest) *Bitmap {
 		return rows
 	}
 	seen := uint8(0)
-	if h.transform == transformFrame && !h.packed && h.width == 1 {
+	if h.transform == transformFrame && !h.packed && h.huffman == nil && h.width == 1 {
 		// Fast path: a table of what each byte stands for.
 		var table [256]uint8
 		for i := range table {

@@ -21,8 +21,11 @@ func TestSelectInts(t *testing.T) {
 			}
 		}
 		b := AppendInts(nil, vals)
-		if rapid.Bool().Draw(t, "packed") {
+		switch rapid.IntRange(0, 2).Draw(t, "layout") {
+		case 1:
 			b = AppendPacked(nil, vals)
+		case 2:
+			b = AppendMagnitudes(nil, vals)
 		}
 		d := NewDecoder(b)
 		got := SelectInts(d, len(vals), &test)

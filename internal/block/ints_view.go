@@ -3,10 +3,10 @@ package block
 import "encoding/binary"
 
 // IntsView reads single values of an integer column, for who needs few of them: most columns are stored so that a
-// value can be read where it is. Those of differences are decoded whole.
+// value can be read where it is. Those of differences and magnitudes are decoded whole.
 type IntsView struct {
 	h   intHeader
-	all []int64 // differences only
+	all []int64 // differences and magnitudes only
 }
 
 // ViewInts reads a column of exactly n values, as DecodeInts does. The memory of d, and of dst where it has
@@ -17,7 +17,7 @@ func ViewInts(d *Decoder, dst []int64, n int) IntsView {
 		return IntsView{}
 	}
 	v := IntsView{h: h}
-	if h.transform != transformFrame {
+	if h.transform != transformFrame || h.huffman != nil {
 		if cap(dst) < h.n {
 			dst = make([]int64, h.n)
 		}

@@ -18,8 +18,11 @@ func TestViewInts(t *testing.T) {
 			}
 		}
 		b := AppendInts(nil, vals)
-		if rapid.Bool().Draw(t, "packed") {
+		switch rapid.IntRange(0, 2).Draw(t, "layout") {
+		case 1:
 			b = AppendPacked(nil, vals)
+		case 2:
+			b = AppendMagnitudes(nil, vals)
 		}
 		d := NewDecoder(append(b, 42))
 		v := ViewInts(d, make([]int64, rapid.IntRange(0, 300).Draw(t, "memory")), len(vals))

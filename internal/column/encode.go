@@ -22,17 +22,20 @@ type Encoder struct {
 	filter  filterBuilder
 	left    budget
 	raw     rawMemory
+	known   knownForms // of lines
 
 	top      []extent       // the values that were asked for
 	builders []*textBuilder // those that are not at work
 	scratch  []byte         // a payload before it is stored
 	ints     []int64        // parsed values
 
+	magnitudes []byte // scratch of putDense
+
 	times     []int64  // of the page, not copied
 	rows      pageRows // of what encodeSlot is called for; it takes them
 	residuals []int64  // of e.ints
 	rowTimes  []int64  // scratch of timesOf
-	shortened []int64  // scratch of appendNumbers
+	shortened []int64  // scratch of withoutZeros
 
 	dict    dictBuilder
 	seen    hashSet
@@ -100,16 +103,23 @@ func (e *Encoder) Ints(vals []int64, class Class) *Column {
 		lo, hi := rangeOf(vals)
 		c = newInts(len(vals), IntFormat{}, lo, hi)
 		e.setTimes(c, vals, class)
-		e.appendNumbers(c, vals)
-		if class == Strings {
+		vals = e.withoutZeros(c, vals)
+		e.scratch = block.AppendInts(e.scratch[:0], vals)
+		switch {
+		case class == Strings:
 			c.Payload = e.blobs.putInts(e.scratch)
-		} else {
+		case len(e.scratch) < leastDense:
 			c.Payload = e.blobs.putOwn(e.scratch, class)
+		default:
+			c.Payload = e.putDense(vals, class, 0)
 		}
 	}
 	e.columns = append(e.columns, c)
 	return c
 }
+
+// leastDense is the payload below which another form isn't worth trying.
+const leastDense = 256
 
 // Finish ends the page. Its columns are all that were asked for, in that order. The Encoder is ready for
 // the next page.

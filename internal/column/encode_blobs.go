@@ -66,6 +66,17 @@ func (w *blobWriter) putOwn(b []byte, class Class) Payload {
 	}
 }
 
+// putSmaller stores a payload in a blob of its own, if it fits one: b, or another form of
+// it, which compressing gains nothing for, if that saves more than least bytes.
+func (w *blobWriter) putSmaller(b, dense []byte, class Class, least int) Payload {
+	at := w.putOwn(b, class)
+	if len(b) <= blobLen && len(dense)+least < w.infos[at.Blob].StoredLen {
+		w.pack(at.Blob, dense, class, block.CodecRaw)
+		at.Len = len(dense)
+	}
+	return at
+}
+
 func (w *blobWriter) sealPool(p *pool) {
 	if len(p.data) > 0 {
 		w.store(p.blob, p.data, Strings)

@@ -114,8 +114,7 @@ func (e *Encoder) encodeClock(values []extent, f IntFormat, lo, hi int64, clock 
 	c := newInts(len(values), f, lo, hi)
 	c.Clock = clock
 	if !clock.Steady {
-		e.appendNumbers(c, e.residuals)
-		c.Payload = e.blobs.putInts(e.scratch)
+		e.putNumbers(c, e.residuals)
 	}
 	return c
 }

@@ -5,22 +5,49 @@ const noShape = ^uint32(0)
 
 // scan finds the shape of each row. It reports false as soon as there are too many.
 func (b *textBuilder) scan() bool {
-	t := &b.tok
+	if b.grain == lineGrain {
+		b.e.known.begin()
+	}
 	for i, row := range b.rows {
 		b.rowShape[i] = noShape
 		if row.n <= maxTextLen {
-			n := len(t.vars)
-			t.tokenize(row, b.grain)
-			b.rowVars[i] = uint32(n)
-			if b.rowShape[i] = b.intern(len(t.vars) - n); b.rowShape[i] == noShape {
-				t.vars = t.vars[:n]
-			}
+			b.rowVars[i] = uint32(len(b.tok.vars))
+			b.rowShape[i] = b.shapeOf(row)
 		}
 		if (i == 511 || i == 2047) && (b.tooMany(i) || b.opaque(i)) {
 			return false
 		}
 	}
 	return len(b.shapes) > 0 && (len(b.rows) > 511 || !b.opaque(len(b.rows)))
+}
+
+// shapeOf returns the shape of a row, whose slots it appends to the tokenizer's, or noShape.
+func (b *textBuilder) shapeOf(row extent) uint32 {
+	t, known := &b.tok, &b.e.known
+	n := len(t.vars)
+	var form *knownEnd
+	if b.grain == lineGrain {
+		form = known.find(t, row)
+	}
+	if form != nil {
+		if form.round == known.round {
+			b.shapes[form.shape].rows++ // Fast path: most rows.
+			return form.shape
+		}
+		t.key = append(t.key[:0], form.key...)
+	} else {
+		t.tokenize(row, b.grain)
+	}
+	shape := b.intern(len(t.vars) - n)
+	switch {
+	case shape == noShape:
+		t.vars = t.vars[:n]
+	case form != nil:
+		form.shape, form.round = shape, known.round
+	case b.grain == lineGrain && b.shapes[shape].rows == 2:
+		known.learn(t.data, row, t.vars[n:], b.shapes[shape].key)
+	}
+	return shape
 }
 
 // opaque reports whether nearly all of the first n rows are long words of mixed letters and digits, as
@@ -100,7 +127,7 @@ func (b *textBuilder) tooMany(i int) bool {
 	skeletons := map[string]struct{}{}
 	var buf []byte
 	for k := range b.shapes {
-		buf = b.shapes[k].skeleton(buf[:0])
+		buf, b.words = b.shapes[k].skeleton(buf[:0], b.words[:0])
 		skeletons[string(buf)] = struct{}{}
 	}
 	switch n := len(skeletons); b.grain {

@@ -19,6 +19,7 @@ type textBuilder struct {
 	index    []uint32  // hash table of shapes, plus one
 	indexed  []uint16  // what of index is in use
 	shapes   []shape
+	words    [][2]int // of the shapes, as merge finds them
 	static   int      // bytes of all keys
 	rowShape []uint32 // of each row its shape, or noShape
 	rowVars  []uint32 // where its variables begin

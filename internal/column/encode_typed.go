@@ -85,23 +85,44 @@ func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column
 	if f.Form == Decimal && f.Scale == 0 && uint64(hi)-uint64(lo) >= filterRange {
 		e.addToFilter(c, values)
 	}
-	e.appendNumbers(c, e.ints)
-	c.Payload = e.blobs.putInts(e.scratch)
+	e.putNumbers(c, e.ints)
 	return c
 }
 
-// appendNumbers makes e.scratch the payload of c for vals. Zeros that all numbers end with, as times of a
-// coarse clock do, are left out: spread over the bytes of a binary number they are hard to compress.
-func (e *Encoder) appendNumbers(c *Column, vals []int64) {
-	if c.Zeros = commonZeros(vals); c.Zeros > 0 {
-		e.shortened = resize(e.shortened, len(vals))
-		p := pow10[c.Zeros]
-		for i, x := range vals {
-			e.shortened[i] = x / p
-		}
-		vals = e.shortened
-	}
+// putNumbers stores vals as the payload of c.
+func (e *Encoder) putNumbers(c *Column, vals []int64) {
+	vals = e.withoutZeros(c, vals)
 	e.scratch = block.AppendInts(e.scratch[:0], vals)
+	if n := len(e.scratch); n < pooledBelow || n <= 2*len(vals) {
+		c.Payload = e.blobs.putInts(e.scratch)
+		return
+	}
+	// Single values can be read out of planes where they are: magnitudes must be worth decoding all of them.
+	c.Payload = e.putDense(vals, e.blobs.large, len(e.scratch)/denseGain)
+}
+
+// denseGain is the part of the planes that magnitudes must save.
+const denseGain = 24
+
+// putDense stores vals, whose planes are e.scratch, in a blob of their own: as magnitudes, if these save more than
+// least bytes.
+func (e *Encoder) putDense(vals []int64, class Class, least int) Payload {
+	e.magnitudes = block.AppendMagnitudes(e.magnitudes[:0], vals)
+	return e.blobs.putSmaller(e.scratch, e.magnitudes, class, least)
+}
+
+// withoutZeros returns vals without the zeros that all of them end with, as times of a coarse clock do: spread
+// over the bytes of a binary number they are hard to compress. The result is valid until the next call.
+func (e *Encoder) withoutZeros(c *Column, vals []int64) []int64 {
+	if c.Zeros = commonZeros(vals); c.Zeros == 0 {
+		return vals
+	}
+	e.shortened = resize(e.shortened, len(vals))
+	p := pow10[c.Zeros]
+	for i, x := range vals {
+		e.shortened[i] = x / p
+	}
+	return e.shortened
 }
 
 // commonZeros returns how many zeros all numbers end with. Zero itself has any number of them.
@@ -141,16 +162,22 @@ func (e *Encoder) addToFilter(c *Column, values []extent) {
 	}
 }
 
-// tryHex encodes values of one length that are hexadecimal, or returns nil.
+func (h *typedHints) mayBeUUID() bool { return h.least == uuidLen && h.chars&Dash != 0 }
+
+// mayBeHex reports whether tryHex is worth trying.
+func (h *typedHints) mayBeHex() bool {
+	chars := h.chars
+	if h.mayBeUUID() {
+		chars &^= Dash
+	}
+	return chars&^(Digits|HexLower) == 0 || chars&^(Digits|HexUpper) == 0
+}
+
+// tryHex encodes values of one length that are hexadecimal, as mayBeHex says they may be, or returns nil.
 func (e *Encoder) tryHex(values []extent, h *typedHints) *Column {
 	f := HexFormat{Digits: h.least}
-	hexadecimal := h.chars
-	if h.least == uuidLen && h.chars&Dash != 0 {
+	if h.mayBeUUID() {
 		f = HexFormat{Digits: uuidDigits, UUID: true}
-		hexadecimal &^= Dash
-	}
-	if hexadecimal&^(Digits|HexLower) != 0 && hexadecimal&^(Digits|HexUpper) != 0 {
-		return nil
 	}
 	all := Charset(0)
 	e.scratch = e.scratch[:0]

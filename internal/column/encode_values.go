@@ -37,16 +37,13 @@ func (e *Encoder) encodeSlot(values []extent, g grain) *Column {
 	}
 	least, most := lengthsOf(values)
 	chars := e.sampleChars(values)
-	distinct := 1.0
-	if len(values) >= probeAbove {
-		distinct = e.distinctShare(values)
-	}
+	h := typedHints{least: least, most: most, chars: chars, grain: g, rows: rows}
 	if least > 0 && most <= maxHexDigits {
-		if c := e.encodeTyped(values, typedHints{least, most, chars, distinct, g, rows}); c != nil {
+		if c := e.encodeTyped(values, &h); c != nil {
 			return c
 		}
 	}
-	if distinct < 0.65 {
+	if h.distinctShare(e, values) < 0.65 {
 		if c := e.tryDict(values, g); c != nil {
 			return c
 		}
@@ -69,21 +66,33 @@ func (e *Encoder) encodeSlot(values []extent, g grain) *Column {
 type typedHints struct {
 	least, most int     // lengths
 	chars       Charset // of a sample
-	distinct    float64 // share of a sample
+	distinct    float64 // share of a sample; 0: not known yet
 	grain       grain
 	rows        pageRows
 }
 
+// distinctShare returns the share of distinct values in a sample, which most numbers are encoded without; 1 where
+// there are few values.
+func (h *typedHints) distinctShare(e *Encoder, values []extent) float64 {
+	if h.distinct == 0 {
+		h.distinct = 1
+		if len(values) >= probeAbove {
+			h.distinct = e.distinctShare(values)
+		}
+	}
+	return h.distinct
+}
+
 // encodeTyped encodes values that are numbers of one format or hexadecimal words of one length, or
 // returns nil. A dictionary may be better for numbers, too: where few wide ones repeat.
-func (e *Encoder) encodeTyped(values []extent, h typedHints) *Column {
+func (e *Encoder) encodeTyped(values []extent, h *typedHints) *Column {
 	if h.most <= maxNumberLen {
-		if f, ok := e.parseInts(values, &h); ok {
+		if f, ok := e.parseInts(values, h); ok {
 			lo, hi := rangeOf(e.ints)
 			if clock := e.findClock(&f, lo, hi, h.rows); clock != nil {
 				return e.encodeClock(values, f, lo, hi, clock)
 			}
-			if h.distinct < 0.3 && len(values) >= probeAbove && f.Form != TimeOfDay && f.Form != DateTime && uint64(hi)-uint64(lo) >= 1<<16 {
+			if f.Form != TimeOfDay && f.Form != DateTime && uint64(hi)-uint64(lo) >= 1<<16 && h.distinctShare(e, values) < 0.3 {
 				if c := e.tryDict(values, h.grain); c != nil {
 					return c
 				}
@@ -91,8 +100,8 @@ func (e *Encoder) encodeTyped(values []extent, h typedHints) *Column {
 			return e.encodeInts(values, f, lo, hi)
 		}
 	}
-	if h.least == h.most && h.least >= 4 && (h.distinct >= 0.6 || len(values) < probeAbove) {
-		return e.tryHex(values, &h)
+	if h.least == h.most && h.least >= 4 && h.mayBeHex() && h.distinctShare(e, values) >= 0.6 {
+		return e.tryHex(values, h)
 	}
 	return nil
 }

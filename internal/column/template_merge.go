@@ -76,9 +76,10 @@ func (b *textBuilder) merge() {
 	numbers := map[string]int{}
 	var groups [][]*shape // in order of appearance
 	var buf []byte
+	b.words = b.words[:0]
 	for i := range b.shapes {
 		s := &b.shapes[i]
-		buf = s.skeleton(buf[:0])
+		buf, b.words = s.skeleton(buf[:0], b.words)
 		g, ok := numbers[string(buf)]
 		if !ok {
 			g = len(groups)
@@ -92,14 +93,14 @@ func (b *textBuilder) merge() {
 	}
 }
 
-// skeleton appends the key with a mark for each word, and notes the words. JSON and logfmt keep their
-// keys, so each is a skeleton of its own.
-func (s *shape) skeleton(dst []byte) []byte {
+// skeleton appends the key with a mark for each word, and notes the words, which it appends to all. JSON and logfmt
+// keep their keys, so each is a skeleton of its own.
+func (s *shape) skeleton(dst []byte, all [][2]int) ([]byte, [][2]int) {
 	if modeOf(s.key) != Generic {
-		return append(dst, s.key...)
+		return append(dst, s.key...), all
 	}
+	first := len(all)
 	isWord := func(i int) bool { return tokenClasses[s.key[i]] != 0 && s.key[i] != placeholder }
-	s.words = s.words[:0]
 	dst = append(dst, s.key[0])
 	for i := 1; i < len(s.key); {
 		if !isWord(i) {
@@ -111,11 +112,12 @@ func (s *shape) skeleton(dst []byte) []byte {
 		for j < len(s.key) && isWord(j) {
 			j++
 		}
-		s.words = append(s.words, [2]int{i, j})
+		all = append(all, [2]int{i, j})
 		dst = append(dst, wordMark)
 		i = j
 	}
-	return dst
+	s.words = all[first:len(all):len(all)]
+	return dst, all
 }
 
 func (s *shape) word(w int) string { return s.key[s.words[w][0]:s.words[w][1]] }

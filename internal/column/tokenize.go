@@ -164,12 +164,11 @@ func (t *tokenizer) coarse(off, end int) {
 			all |= c
 			j++
 		}
-		hexWord := j-i >= 4 && (all == inToken|lowerHex || all == inToken|upperHex)
-		if all&makesSlot == 0 && !hexWord && (i == off || b[i-1] != '=') {
+		if !makesTokenSlot(all, j-i) && (i == off || b[i-1] != '=') {
 			i = j
 			continue
 		}
-		if all&isADigit != 0 {
+		if all&isADigit != 0 && mayBeTime(j-i) {
 			j = fuseTime(b, i, j)
 		}
 		t.key = append(t.key, b[static:i]...)
@@ -177,6 +176,11 @@ func (t *tokenizer) coarse(off, end int) {
 		static, i = j, j
 	}
 	t.key = append(t.key, b[static:end]...)
+}
+
+// makesTokenSlot reports whether a token of n bytes, whose bits are all, is a slot wherever it stands.
+func makesTokenSlot(all uint8, n int) bool {
+	return all&makesSlot != 0 || n >= 4 && (all == inToken|lowerHex || all == inToken|upperHex)
 }
 
 // closingQuote returns where the quote is that closes the one before b[i:], or -1.
@@ -199,6 +203,9 @@ func closingQuote(b []byte, i int) int {
 	}
 	return -1
 }
+
+// mayBeTime reports whether fuseTime may extend a token of n bytes.
+func mayBeTime(n int) bool { return n <= 16 && 1<<n&(1<<2|1<<dateLen|1<<(dateLen+3)) != 0 }
 
 // fuseTime extends the token b[i:j] over the colons of hh:mm:ss with an optional fraction, and of an ISO
 // date-time with an optional zone, so that it becomes one number. It returns where the token ends.

@@ -12,11 +12,10 @@ const logfmtProbe = 40
 // are static, values are slots. It is strict, so that a parser never finds a fault in such a line.
 func (t *tokenizer) tokenizeLogfmt(off, end int) bool {
 	b := t.data[:end]
-	i := skipBlanks(b, off)
-	probe := b[i:min(end, i+logfmtProbe)]
-	if k := bytes.IndexByte(probe, '='); k <= 0 || bytes.IndexByte(probe[:k], ' ') >= 0 {
+	if !mayBeLogfmt(b[off:]) {
 		return false
 	}
+	i := skipBlanks(b, off)
 	t.key = append(t.key[:0], modeLetters[Logfmt])
 	from, pairs := off, 0
 	for ; i < end; pairs++ {
@@ -42,6 +41,14 @@ func (t *tokenizer) tokenizeLogfmt(off, end int) bool {
 	}
 	t.key = append(t.key, b[from:end]...)
 	return pairs >= 2
+}
+
+// mayBeLogfmt reports whether the line begins with a key.
+func mayBeLogfmt(line []byte) bool {
+	i := skipBlanks(line, 0)
+	probe := line[i:min(len(line), i+logfmtProbe)]
+	k := bytes.IndexByte(probe, '=')
+	return k > 0 && bytes.IndexByte(probe[:k], ' ') < 0
 }
 
 func skipBlanks[T ~string | ~[]byte](b T, i int) int {

@@ -39,6 +39,7 @@ type headStream struct {
 	sealed []*headChunk
 	bounds []timeRange // of sealed[:i+1], all chunks up to i
 	open   headChunk
+	room   chunkRoom // for the open chunk, at first
 	recent [4]uint32 // where the latest distinct metadata sets of open are
 	turn   uint8     // the next of recent to give up
 	times  timeRange
@@ -73,7 +74,7 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 	defer h.mu.Unlock()
 	st := h.stream(ls, hash)
 	memory, indexed, rows := st.open.memory(), len(st.index), st.rows
-	st.open.reserve(entries)
+	st.open.reserve(entries, st.room)
 	for j := range entries {
 		e := &entries[j]
 		if len(e.Line) > maxLine || metadataSize(e.Metadata) > maxMetadata {
@@ -88,7 +89,7 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 			h.size -= memory
 			h.size += st.seal()
 			memory = st.open.memory()
-			st.open.reserve(entries[j:])
+			st.open.reserve(entries[j:], st.room)
 			h.size += memory
 		}
 		h.add(st, e)
@@ -204,8 +205,8 @@ func (st *headStream) seal() int64 {
 	}
 	st.sealed = append(st.sealed, c)
 	st.bounds = append(st.bounds, bounds)
-	st.open = headChunk{}
-	st.open.like(c)
+	st.open = headChunk{timeRange: noTime}
+	st.room = c.quarter()
 	st.recent, st.turn = [4]uint32{}, 0
 	return c.memory() + 160
 }

@@ -33,19 +33,18 @@ func (c *headChunk) memory() int64 {
 	return int64(8*cap(c.ts) + 4*cap(c.ends) + cap(c.lines) + 4*cap(c.metadataAt) + cap(c.metadata))
 }
 
-// like makes room for a quarter of what the chunk before it took. Streams are steady, but a head of
-// ten thousand streams must not hold ten thousand chunks of room.
-func (c *headChunk) like(before *headChunk) {
-	c.ts = make([]int64, 0, len(before.ts)/4)
-	c.ends = make([]uint32, 0, len(before.ts)/4)
-	c.lines = make([]byte, 0, len(before.lines)/4)
-	c.metadata = make([]byte, 0, len(before.metadata)/4)
-	c.timeRange = noTime
+// chunkRoom is how much of what a chunk has room for.
+type chunkRoom struct{ rows, lines, metadata int32 }
+
+// quarter is what a chunk after c makes room for at first. Streams are steady, but a head of ten thousand
+// streams must not hold ten thousand chunks of room.
+func (c *headChunk) quarter() chunkRoom {
+	return chunkRoom{int32(len(c.ts) / 4), int32(len(c.lines) / 4), int32(len(c.metadata) / 4)}
 }
 
-// reserve makes room for entries, as far as they can belong to this chunk, with at most one copy of what
-// is there: appending them one by one would copy it several times.
-func (c *headChunk) reserve(entries []Entry) {
+// reserve makes room for entries, as far as they can belong to this chunk, and in an empty chunk for no less
+// than least. What is there is copied at most once; appending entries one by one would copy it several times.
+func (c *headChunk) reserve(entries []Entry, least chunkRoom) {
 	rows, bytes, metadata := 0, 0, 0
 	for i := range entries {
 		if rows >= chunkRows-len(c.ts) || bytes >= chunkLineBytes-len(c.lines) {
@@ -57,19 +56,25 @@ func (c *headChunk) reserve(entries []Entry) {
 			metadata += 4 + int(metadataSize(entries[i].Metadata))
 		}
 	}
-	c.ts, c.ends, c.lines = roomFor(c.ts, rows), roomFor(c.ends, rows), roomFor(c.lines, bytes)
-	c.metadata = roomFor(c.metadata, metadata)
+	c.ts, c.ends = roomFor(c.ts, rows, int(least.rows), chunkRows), roomFor(c.ends, rows, int(least.rows), chunkRows)
+	c.lines = roomFor(c.lines, bytes, int(least.lines), chunkLineBytes)
+	c.metadata = roomFor(c.metadata, metadata, int(least.metadata), chunkLineBytes)
 	if c.metadataAt != nil {
-		c.metadataAt = roomFor(c.metadataAt, rows)
+		c.metadataAt = roomFor(c.metadataAt, rows, 0, chunkRows)
 	}
 }
 
-// roomFor returns s with room for n more elements. It grows by doubling.
-func roomFor[T any](s []T, n int) []T {
-	if cap(s)-len(s) >= n {
+// roomFor returns s with room for n more elements, where it is empty for at least least. It grows by doubling, up to
+// limit: what is full must not be copied once more to give back what it has too much.
+func roomFor[T any](s []T, n, least, limit int) []T {
+	if cap(s)-len(s) >= n && cap(s) > 0 {
 		return s
 	}
-	return append(make([]T, 0, max(len(s)+n, 2*cap(s))), s...)
+	room := max(len(s)+n, min(2*cap(s), limit))
+	if cap(s) == 0 {
+		room = max(n, least)
+	}
+	return append(make([]T, 0, room), s...)
 }
 
 // trim gives back what the slices hold too much.

@@ -89,36 +89,49 @@ func (b *batch) labelStrings(ctx context.Context, start, end int64, matchers [][
 // arrival.
 func (h *buffer) writeRows(ctx context.Context, w *pageWriter) error {
 	views, names := h.snapshot(h.ordered(), func(t timeRange) bool { return t.min <= t.max })
-	all := &selection{direction: Forward}
 	for i := range views {
 		v := &views[i]
-		var pieces []piece
+		var chunks []*headChunk
 		size := int64(0)
-		for seq, c := range append(v.sealed, &v.open) {
-			if len(c.ts) == 0 {
-				continue
+		for _, c := range append(v.sealed, &v.open) {
+			if len(c.ts) > 0 {
+				size += int64(len(c.lines)) + c.metadataSize
+				chunks = append(chunks, c)
 			}
-			size += int64(len(c.lines)) + c.metadataSize
-			pieces = append(pieces, piece{timeRange: c.timeRange, open: func(context.Context, *selection) ([]run, error) {
-				return []run{c.run(0, uint32(seq), names)}, nil
-			}})
 		}
 		w.stream(v.labels, size)
-		var err error
-		mergePieces(ctx, all, []labels.Labels{v.labels}, pieces, 0, func(rows *Rows, e error) bool {
-			if err = e; err != nil {
-				return false
+		if inOrder(chunks) {
+			for _, c := range chunks {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				w.addChunk(c, names)
 			}
-			for j, ts := range rows.Timestamps {
-				w.add(ts, rows.Lines[j], rows.Metadata[j])
-			}
-			return true
-		})
-		if err != nil {
+		} else if err := w.addMerged(ctx, v.labels, chunks, names); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// addMerged adds the rows of chunks, which are in any order, to the stream that was begun last.
+func (w *pageWriter) addMerged(ctx context.Context, ls labels.Labels, chunks []*headChunk, names []string) (err error) {
+	pieces := make([]piece, len(chunks))
+	for seq, c := range chunks {
+		pieces[seq] = piece{timeRange: c.timeRange, open: func(context.Context, *selection) ([]run, error) {
+			return []run{c.run(0, uint32(seq), names)}, nil
+		}}
+	}
+	mergePieces(ctx, &selection{direction: Forward}, []labels.Labels{ls}, pieces, 0, func(rows *Rows, e error) bool {
+		if err = e; err != nil {
+			return false
+		}
+		for j, ts := range rows.Timestamps {
+			w.add(ts, rows.Lines[j], rows.Metadata[j])
+		}
+		return true
+	})
+	return err
 }
 
 // lookup finds rows in batches, for entries that arrive late. It keeps the page that it looked at last:

@@ -50,6 +50,8 @@ type pageBuilder struct {
 	metadataSize int
 	levels       levelCounts
 	scratch      []byte
+	metadata     []Label // of the set at hand
+	set          metadataSet
 	collector    traceCollector
 }
 
@@ -61,9 +63,35 @@ type columnBuilder struct {
 
 // builders keep page builders between blocks, by level: their encoders have some 20 MiB of tables and
 // buffers, and remember what kinds of columns paid off.
-var builders = [...]sync.Pool{
-	block.Fast:   {New: func() any { return newPageBuilder(block.Fast) }},
-	block.Better: {New: func() any { return newPageBuilder(block.Better) }},
+var builders [block.Better + 1]builderPool
+
+// builderPool keeps a few page builders. The collector of garbage leaves it alone, as it does not a sync.Pool:
+// to make 20 MiB of tables anew for every block costs a tenth of the time that encoding takes.
+type builderPool struct {
+	mu   sync.Mutex
+	free []*pageBuilder
+}
+
+// builtAtOnce is how many builders of a level are kept: two blocks of it are rarely written at the same time.
+const builtAtOnce = 2
+
+func (b *builderPool) get(level block.Level) *pageBuilder {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if last := len(b.free) - 1; last >= 0 {
+		p := b.free[last]
+		b.free = b.free[:last]
+		return p
+	}
+	return newPageBuilder(level)
+}
+
+func (b *builderPool) put(p *pageBuilder) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.free) < builtAtOnce {
+		b.free = append(b.free, p)
+	}
 }
 
 func newPageBuilder(level block.Level) *pageBuilder {
@@ -80,11 +108,7 @@ func (p *pageBuilder) fits(size int, o *BlockOptions) bool {
 // add adds a row of a stream.
 func (p *pageBuilder) add(stream uint32, ts int64, line []byte, md []Label) {
 	mdSize := int(metadataSize(md))
-	if p.newRun {
-		p.runs = append(p.runs, pageRun{timeRange: noTime, stream: stream})
-		p.newRun = false
-	}
-	r := &p.runs[len(p.runs)-1]
+	r := p.run(stream)
 	r.extend(ts)
 	r.rows++
 	r.bytes += uint64(len(line) + mdSize)
@@ -146,7 +170,7 @@ func (p *pageBuilder) encode() encodedPage {
 	d := &pageDirectory{pageKeys: &pageKeys{overflow: p.overflow.values.Len() > 0}}
 	e.keys = d.pageKeys
 	p.encoder.Ints(p.ts, column.Spine)
-	p.encoder.Lines(&p.lines)
+	lines := p.encoder.Lines(&p.lines)
 	for _, name := range slices.Sorted(maps.Keys(p.columns)) {
 		if c := p.columns[name]; c.values.Len() > 0 {
 			d.names = append(d.names, name)
@@ -158,7 +182,7 @@ func (p *pageBuilder) encode() encodedPage {
 	}
 	encoded := p.encoder.Finish()
 	d.page = encoded.Page
-	traces := p.traces()
+	traces := p.traces(lines.Stamp.Run)
 	p.reset()
 	return encodedPage{entry: e, directory: d, blobs: encoded.Blobs, traces: traces}
 }
@@ -185,6 +209,7 @@ func (p *pageBuilder) reset() {
 	p.overflow.reset()
 	p.used, p.size, p.metadataSize, p.levels = 0, 0, 0, levelCounts{}
 	p.runs, p.newRun = p.runs[:0], true
+	clear(p.metadata[:cap(p.metadata)]) // they are of a chunk, which would be kept
 }
 
 func (c *columnBuilder) reset() {

@@ -23,7 +23,7 @@ func (w *pageWriter) stream(ls labels.Labels, size int64) {
 // begin is stream for a stream that has its number already.
 func (w *pageWriter) begin(stream uint32, size int64) {
 	if w.page == nil {
-		w.page = builders[w.options.Level].Get().(*pageBuilder)
+		w.page = builders[w.options.Level].get(w.options.Level)
 	}
 	if own := int64(w.options.PageBytes / ownPageShare); size >= own && int64(w.page.size) >= own {
 		w.flush()
@@ -50,7 +50,7 @@ func (w *pageWriter) flush() {
 func (w *pageWriter) end() {
 	w.flush()
 	if w.page != nil {
-		builders[w.options.Level].Put(w.page)
+		builders[w.options.Level].put(w.page)
 		w.page = nil
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/s2"
@@ -73,6 +74,50 @@ func (e *recordEncoder) symbol(s string) {
 func AppendRecord(dst []byte, tenant string, b *Batch) []byte {
 	e := recordEncoders.Get().(*recordEncoder)
 	defer e.release()
+	e.body = append(e.body, make([]byte, headRoom)...)
+	e.body = slices.Grow(e.body, bodySize(b))
+	e.appendBody(b)
+	head := block.AppendPrefixed(make([]byte, 0, 256), tenant)
+	head = binary.AppendUvarint(head, uint64(len(e.symbols)))
+	head = append(head, e.table...)
+	dst = append(dst, recordVersion)
+	// The two parts are short or long, never both: join the short ones so that s2 sees them whole.
+	if n := headRoom - len(head); n >= 0 && len(e.body)-n <= chunkBytes {
+		copy(e.body[n:], head) // Fast path: there is room in front.
+		return appendChunk(dst, e.body[n:])
+	}
+	body := e.body[headRoom:]
+	if len(head)+len(body) <= chunkBytes {
+		return appendChunk(dst, append(head, body...))
+	}
+	for _, part := range [][]byte{head, body} {
+		for len(part) > 0 {
+			n := min(len(part), chunkBytes)
+			dst = appendChunk(dst, part[:n])
+			part = part[n:]
+		}
+	}
+	return dst
+}
+
+// headRoom is left before the body for what stands in front of it, which is known last: labels and names of
+// most batches fit.
+const headRoom = 4 << 10
+
+// bodySize is what the body of b takes, about.
+func bodySize(b *Batch) int {
+	const perEntry = 14 // timestamp, lengths, a level
+	n := 0
+	for i := range b.Streams {
+		for j := range b.Streams[i].Entries {
+			n += len(b.Streams[i].Entries[j].Line) + perEntry
+		}
+	}
+	return n
+}
+
+// appendBody appends the streams of b.
+func (e *recordEncoder) appendBody(b *Batch) {
 	e.body = binary.AppendUvarint(e.body, uint64(len(b.Streams)))
 	last := int64(0)
 	for i := range b.Streams {
@@ -95,22 +140,6 @@ func AppendRecord(dst []byte, tenant string, b *Batch) []byte {
 			}
 		}
 	}
-	head := block.AppendPrefixed(make([]byte, 0, 256), tenant)
-	head = binary.AppendUvarint(head, uint64(len(e.symbols)))
-	dst = append(dst, recordVersion)
-	// The three parts are short or long, never both: join the short ones so that s2 sees them whole.
-	head = append(head, e.table...)
-	if len(head)+len(e.body) <= chunkBytes {
-		return appendChunk(dst, append(head, e.body...))
-	}
-	for _, part := range [][]byte{head, e.body} {
-		for len(part) > 0 {
-			n := min(len(part), chunkBytes)
-			dst = appendChunk(dst, part[:n])
-			part = part[n:]
-		}
-	}
-	return dst
 }
 
 // appendChunk appends a chunk. Its length is a uvarint of four bytes even where fewer would do, so

@@ -13,10 +13,13 @@ import (
 // built, kept beside a page in memory (encodedPage.traces), and read back from the filter of a block whose
 // pages are copied, so no row is decoded for it a second time.
 
-// traces returns the hashes of the trace IDs that the rows of p name.
-func (p *pageBuilder) traces() []block.IDHash {
+// traces returns the hashes of the trace IDs that the rows of p name, whose lines have no longer run of letters
+// and digits.
+func (p *pageBuilder) traces(run int) []block.IDHash {
 	t := &p.collector
-	t.lines(&p.lines)
+	if run >= traceHexLen {
+		t.lines(&p.lines)
+	}
 	for name, c := range p.columns {
 		if !isTraceKey(name) {
 			continue

@@ -308,7 +308,7 @@ func BenchmarkTraceIDs(b *testing.B) {
 					p.add(0, int64(i), all.At(i), nil)
 				}
 				began := time.Now()
-				ids = len(p.traces())
+				ids = len(p.traces(traceHexLen))
 				search += time.Since(began)
 				p.encode()
 			}
