@@ -243,13 +243,24 @@ func (h *buffer) Series(_ context.Context, start, end int64, matchers [][]Matche
 	if err != nil {
 		return nil, err
 	}
-	views, _ := h.views(sets, start, end)
-	out := make([]labels.Labels, 0, len(views))
-	for i := range views {
-		if views[i].hasRows(start, end) {
-			out = append(out, views[i].labels)
+	has := h.streamsWithRows(start, end, sets)
+	out := make([]labels.Labels, 0, has.Count())
+	if 4*cap(out) > has.Len() {
+		// Fast path: walking all streams, which stay sorted, is cheaper than sorting these.
+		for _, st := range h.ordered() {
+			if int(st.number) < has.Len() && has.Get(int(st.number)) {
+				out = append(out, st.labels)
+			}
 		}
+		return out, nil
 	}
+	h.mu.RLock()
+	all := h.streams[:has.Len():has.Len()]
+	h.mu.RUnlock()
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		out = append(out, all[i].labels)
+	}
+	slices.SortFunc(out, labels.Compare)
 	return out, nil
 }
 

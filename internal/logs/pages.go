@@ -19,6 +19,7 @@ type pageSet struct {
 	index   pageIndex
 	store   pageStore
 	stored  int64 // size of the block in the bucket; 0 where pages are in memory
+	filled  bool  // each stream surely has rows
 	// find returns the streams that match all of the matchers.
 	find func(matcherSet) (*block.Bitmap, error)
 }
@@ -99,6 +100,9 @@ func (s *pageSet) streamsWithRows(ctx context.Context, start, end int64, matcher
 	found, err := s.findSets(sets)
 	if err != nil {
 		return nil, err
+	}
+	if s.filled && s.index.times.inside(start, end) {
+		return found, nil // Fast path: all rows are in the range.
 	}
 	has := block.NewBitmap(s.streams.len())
 	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) { has.Set(int(r.stream)) },
