@@ -110,42 +110,6 @@ func (s *pageSet) streamsWithRows(ctx context.Context, start, end int64, matcher
 	return has, err
 }
 
-// Volume implements Part. The entries are exact; the bytes of a run that is partly in the range are
-// taken in proportion.
-func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	found, err := s.findMatchers(matchers)
-	if err != nil {
-		return nil, err
-	}
-	numbers := make([]uint32, 0, found.Count()) // of the found streams
-	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
-		numbers = append(numbers, uint32(i))
-	}
-	out := make([]StreamVolume, len(numbers))
-	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) {
-		i := int(r.stream)
-		if len(numbers) < s.streams.len() {
-			i, _ = slices.BinarySearch(numbers, r.stream)
-		}
-		v := &out[i]
-		v.Entries += int64(rows)
-		v.Bytes += int64(float64(r.bytes) * float64(rows) / float64(r.rows))
-		v.Pages++
-	}, func(r *pageRun) bool { return r.inside(start, end) })
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	for i := range out {
-		if out[i].Entries > 0 {
-			out[n] = out[i]
-			out[n].Labels = s.streams.at(int(numbers[i]))
-			n++
-		}
-	}
-	return out[:n], nil
-}
-
 // Extents implements Part. It reads nothing: times are those of whole runs.
 func (s *pageSet) Extents(_ context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
 	found, err := s.findMatchers(matchers)

@@ -15,6 +15,9 @@ type streamList interface {
 	at(i int) labels.Labels
 	// strings returns the names of the labels of some streams, or the values of one, sorted.
 	strings(of *block.Bitmap, name string) []string
+	// picker returns a function that puts the values that stream i has of the names into out. They may be
+	// memory of the list.
+	picker(names []string) func(i int, out []string)
 }
 
 // labelSets are streams in memory as they are.
