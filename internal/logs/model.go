@@ -18,6 +18,18 @@ type Batch struct {
 	Rejected []Rejection
 }
 
+// Oldest returns the oldest timestamp; false where there is no entry.
+func (b *Batch) Oldest() (t int64, ok bool) {
+	for i := range b.Streams {
+		for k := range b.Streams[i].Entries {
+			if e := &b.Streams[i].Entries[k]; !ok || e.Timestamp < t {
+				t, ok = e.Timestamp, true
+			}
+		}
+	}
+	return t, ok
+}
+
 // Stream is new entries of one stream. Labels are sorted, without duplicates or empty values.
 type Stream struct {
 	Labels  labels.Labels
@@ -286,6 +298,13 @@ type QueryStats struct {
 	// Shards of streams. All are 0 where it was not.
 	Jobs, Pieces, Shards int64
 	MemoryBytes          int64 // held at once for the answer and while computing, at most
+	Cache                CacheStats
+}
+
+// CacheStats says what of an answer came from the cache of results, in evaluation times.
+type CacheStats struct {
+	Requested, Found, Stored int64
+	FoundNanoseconds         int64 // of the range of time
 }
 
 // Add adds what another part of the query cost.

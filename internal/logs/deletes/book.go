@@ -59,6 +59,7 @@ type Book struct {
 
 	mu      sync.RWMutex
 	tenants map[string]*known
+	changes map[string]uint64 // how often what is known of a tenant changed
 
 	unreadable map[string]bool // tenants already complained about; guarded by write
 	requests   *prometheus.CounterVec
@@ -75,7 +76,7 @@ type known struct {
 // New returns a book that knows nothing yet.
 func New(opts Options) *Book {
 	f := promauto.With(opts.Registerer)
-	return &Book{opts: opts, tenants: map[string]*known{}, unreadable: map[string]bool{},
+	return &Book{opts: opts, tenants: map[string]*known{}, changes: map[string]uint64{}, unreadable: map[string]bool{},
 		requests: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_log_delete_requests_total", Help: "Requests to delete logs, by what became of them: received, cancelled or processed."}, []string{"event"}),
 		active:   f.NewGauge(prometheus.GaugeOpts{Name: "hune_log_delete_requests_active", Help: "Requests to delete logs that are not processed: they hide rows from queries."}),
 		bad:      f.NewCounter(prometheus.CounterOpts{Name: "hune_log_delete_unreadable_total", Help: "Lists of delete requests, or requests in them, found unreadable."}),
@@ -90,6 +91,13 @@ func (b *Book) Active(tenant string) *logs.Deletions {
 		return k.active
 	}
 	return nil
+}
+
+// Changes returns how often the requests of a tenant changed: while it is the same, so is what they hide.
+func (b *Book) Changes(tenant string) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.changes[tenant]
 }
 
 // Add accepts a request for the rows from start to end, both inclusive. They are hidden when it returns
@@ -304,6 +312,7 @@ func (b *Book) learn(tenant string, p *page) {
 	}
 	b.mu.Lock()
 	b.tenants[tenant] = k
+	b.changes[tenant]++
 	n := 0
 	for _, k := range b.tenants {
 		n += k.active.Len()
