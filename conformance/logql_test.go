@@ -177,32 +177,62 @@ func (m *logqlMemory) Series(_ context.Context, _ string, start, end int64, sets
 	return out, nil
 }
 
-func (m *logqlMemory) Volume(_ context.Context, _ string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
-	ms := compileMatchers(matchers)
-	found := map[string]*logs.StreamVolume{}
+// Volume adds up single rows, stream by stream and group by group.
+func (m *logqlMemory) Volume(_ context.Context, _ string, q logs.VolumeQuery) ([]logs.Volume, error) {
+	ms := compileMatchers(q.Matchers)
+	found := map[string]*logs.Volume{}
 	for _, r := range m.rows {
-		if r.entry.Timestamp < start || r.entry.Timestamp >= end || !matchesAll(ms, r.labels) {
+		if r.entry.Timestamp < q.Start || r.entry.Timestamp >= q.End || !matchesAll(ms, r.labels) {
 			continue
 		}
-		v := found[r.labels.String()]
-		if v == nil {
-			v = &logs.StreamVolume{Labels: r.labels, Pages: 1}
-			found[r.labels.String()] = v
-		}
-		v.Entries++
-		v.Bytes += int64(len(r.entry.Line))
+		size := int64(len(r.entry.Line))
 		for _, l := range r.entry.Metadata {
-			v.Bytes += int64(len(l.Value))
+			size += int64(len(l.Value))
 			if l.Name != logs.DetectedLevel {
-				v.Bytes += int64(len(l.Name))
+				size += int64(len(l.Name))
+			}
+		}
+		for _, group := range volumeGroups(&q, r.labels) {
+			if q.Only != nil && !slices.ContainsFunc(q.Only, func(ls labels.Labels) bool { return labels.Equal(ls, group) }) {
+				continue
+			}
+			v := found[group.String()]
+			if v == nil {
+				v = &logs.Volume{Labels: group, Pages: 1}
+				found[group.String()] = v
+			}
+			v.Entries++
+			v.Bytes += size
+			if q.Step > 0 {
+				step := int((r.entry.Timestamp - q.Start) / q.Step)
+				v.Steps = append(v.Steps, make([]int64, max(step+1-len(v.Steps), 0))...)
+				v.Steps[step] += size
 			}
 		}
 	}
-	out := make([]logs.StreamVolume, 0, len(found))
+	out := make([]logs.Volume, 0, len(found))
 	for _, v := range found {
 		out = append(out, *v)
 	}
 	return out, nil
+}
+
+// volumeGroups returns the groups that a stream counts for.
+func volumeGroups(q *logs.VolumeQuery, ls labels.Labels) (out []labels.Labels) {
+	switch q.Groups {
+	case logs.GroupLabels:
+		return []labels.Labels{labels.NewBuilder(ls).Keep(q.By...).Labels()}
+	case logs.GroupNames:
+		ls.Range(func(l labels.Label) {
+			if len(q.By) == 0 || slices.Contains(q.By, l.Name) {
+				b := labels.NewScratchBuilder(1)
+				b.Add(l.Name, "")
+				out = append(out, b.Labels())
+			}
+		})
+		return out
+	}
+	return []labels.Labels{ls}
 }
 
 // logqlRunner runs jobs on one source without a network in between.

@@ -37,6 +37,9 @@ func (b *Bitmap) Len() int { return b.n }
 // Set adds row i.
 func (b *Bitmap) Set(i int) { b.words[i>>6] |= 1 << (i & 63) }
 
+// Unset takes row i out of the set.
+func (b *Bitmap) Unset(i int) { b.words[i>>6] &^= 1 << (i & 63) }
+
 // Get reports whether row i is in the set.
 func (b *Bitmap) Get(i int) bool { return b.words[i>>6]&(1<<(i&63)) != 0 }
 

@@ -43,6 +43,7 @@ func useEverything(r *Reader) {
 		if c.Stamp.MaxLen*c.Rows > 1<<20 {
 			continue // legal, and only long
 		}
+		r.ValueLengths(c)
 		var v block.Values
 		r.Values(&v, c, All)
 		if c.Rows > 0 {
@@ -206,6 +207,26 @@ func TestMissingBlobs(t *testing.T) {
 				}
 			}
 			require.LessOrEqual(t, rounds, 1)
+			checkMissingLengths(t, enc, blobs, i, &want)
 		}
+	}
+}
+
+// checkMissingLengths reads the lengths of column i as TestMissingBlobs reads values.
+func checkMissingLengths(t *testing.T, enc *Encoded, blobs [][]byte, i int, want *block.Values) {
+	t.Helper()
+	r := reopen(t, enc.Page, nil)
+	got := r.ValueLengths(r.page.Columns[i])
+	for _, b := range r.Wanted() {
+		r.Supply(b, blobs[b])
+		got = nil
+	}
+	if got == nil {
+		got = r.ValueLengths(r.page.Columns[i])
+	}
+	require.NoError(t, r.Err())
+	require.Empty(t, r.Wanted())
+	for row, n := range got {
+		require.Len(t, want.At(row), int(n))
 	}
 }

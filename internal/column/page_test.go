@@ -80,6 +80,13 @@ func checkColumn(t require.TestingT, r *Reader, c *Column, want *block.Values) {
 		require.Equal(t, string(want.At(row)), string(r.Append(nil, c, row)))
 	}
 	checkStamp(t, c, want)
+	lengths := r.ValueLengths(c)
+	require.NoError(t, r.Err())
+	for row, n := range lengths {
+		if int(n) != len(want.At(row)) {
+			require.Equal(t, len(want.At(row)), int(n), "length of row %d", row)
+		}
+	}
 	some := block.NewBitmap(c.Rows)
 	picked := &block.Values{}
 	for row := c.Rows / 3; row < c.Rows; row += 1 + row%7 {

@@ -73,6 +73,7 @@ type Book[H Hidden] struct {
 
 	mu      sync.RWMutex
 	tenants map[string]*known[H]
+	changes map[string]uint64 // how often what is known of a tenant changed
 
 	unreadable map[string]bool // tenants already complained about; guarded by write
 	requests   *prometheus.CounterVec
@@ -93,7 +94,7 @@ func New[H Hidden](opts Options[H]) *Book[H] {
 	if opts.Signal == signal.Traces {
 		name, what = "trace", "traces"
 	}
-	return &Book[H]{opts: opts, tenants: map[string]*known[H]{}, unreadable: map[string]bool{},
+	return &Book[H]{opts: opts, tenants: map[string]*known[H]{}, changes: map[string]uint64{}, unreadable: map[string]bool{},
 		requests: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_" + name + "_delete_requests_total", Help: "Requests to delete " + what + ", by what became of them: received, cancelled or processed."}, []string{"event"}),
 		active:   f.NewGauge(prometheus.GaugeOpts{Name: "hune_" + name + "_delete_requests_active", Help: "Requests to delete " + what + " that are not processed: they hide what they are about from queries."}),
 		bad:      f.NewCounter(prometheus.CounterOpts{Name: "hune_" + name + "_delete_unreadable_total", Help: "Lists of delete requests, or requests in them, found unreadable."}),
@@ -116,6 +117,13 @@ func Check(query string) error {
 		return fault.Invalidf("query of %d bytes is longer than %d", len(query), maxQuery)
 	}
 	return nil
+}
+
+// Changes returns how often the requests of a tenant changed: while it is the same, so is what they hide.
+func (b *Book[H]) Changes(tenant string) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.changes[tenant]
 }
 
 // Add accepts a request, to which it gives an ID and a time. What it is about is hidden when it returns nil.
@@ -318,6 +326,7 @@ func (b *Book[H]) learn(ctx context.Context, tenant string, p *page) {
 	}
 	b.mu.Lock()
 	b.tenants[tenant] = k
+	b.changes[tenant]++
 	n := 0
 	for _, k := range b.tenants {
 		n += k.active.Len()

@@ -2,8 +2,8 @@
 // It applies the tenant's limits of time and range, counts and logs the query, and hands it to the scheduler.
 //
 // A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
-// merged here (split.go); how is the engine's business. Queries of the other signals are one job each, for
-// now. Caching of results will stand here, too: the callers see no difference.
+// merged here (split.go); how is the engine's business. Answers to metric queries of logs are kept, so that the next
+// one computes only what is new (results.go). Queries of the other signals are one job each, for now.
 package frontend
 
 import (
@@ -31,6 +31,8 @@ type Config struct {
 	SlowQuery model.Duration `yaml:"slow_query"`
 	// Logs says into how many jobs logs queries are cut.
 	Logs LogsConfig `yaml:"logs"`
+	// ResultsCache says what answers are kept for queries to come.
+	ResultsCache ResultsConfig `yaml:"results_cache"`
 }
 
 // LogsConfig says into how many jobs logs queries are cut.
@@ -47,7 +49,8 @@ type LogsConfig struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16}}
+	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16},
+		ResultsCache: ResultsConfig{Size: 64 * units.MiB, MaxFreshness: model.Duration(10 * time.Minute)}}
 }
 
 // Validate reports what is wrong with c.
@@ -58,7 +61,7 @@ func (c Config) Validate() error {
 	if c.Logs.JobSize < 0 || c.Logs.MaxShards <= 0 || c.Logs.MaxJobs <= 0 {
 		return errors.New("logs: job_size must not be negative, max_shards and max_jobs must be positive")
 	}
-	return nil
+	return c.ResultsCache.validate()
 }
 
 // Frontend runs queries. It implements job.Runner for the APIs and the ruler.
@@ -72,9 +75,12 @@ type Frontend struct {
 	now      func() time.Time
 	duration *prometheus.HistogramVec
 	retries  prometheus.Counter
+	joined   prometheus.Counter
+	results  *logsResults
+	deleted  func(tenant string) uint64
 }
 
-// Options are what the program gives a frontend; all are required.
+// Options are what the program gives a frontend; all but Deleted are required.
 type Options struct {
 	Config     Config
 	Next       job.Runner // takes the jobs: the scheduler
@@ -83,12 +89,19 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+	// Deleted returns a number that changes whenever what is deleted of a tenant's logs does. Nil: nothing ever is.
+	Deleted func(tenant string) uint64
 }
 
 // New returns a frontend.
 func New(o Options) *Frontend {
 	factory := promauto.With(o.Registerer)
-	return &Frontend{cfg: o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
+	if o.Deleted == nil {
+		o.Deleted = func(string) uint64 { return 0 }
+	}
+	return &Frontend{results: newLogsResults(&o), deleted: o.Deleted,
+		joined: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_joined_total", Help: "Queries that waited for the answer to an equal one."}),
+		cfg:    o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
 		retries: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_retries_total", Help: "Query jobs that failed and were done once more."}),
 		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",

@@ -15,6 +15,9 @@ import (
 // LogsCoordinator cuts logs queries into jobs, which ask runs, and merges their answers.
 type LogsCoordinator interface {
 	Coordinate(ctx context.Context, tenant string, q *logs.Query, s logql.Split, ask logql.Ask) (*logs.Result, error)
+	// Steps and CheckSeries are about answers that are put together, see logql.Engine.
+	Steps(tenant string, q *logs.Query) (s logql.Steps, ok bool)
+	CheckSeries(tenant string, n int) error
 }
 
 // run answers j by one job or several.
@@ -22,12 +25,17 @@ func (f *Frontend) run(ctx context.Context, j job.Job) (job.Result, error) {
 	if j.Logs == nil {
 		return f.next.Run(ctx, j)
 	}
+	res, err := f.runLogs(ctx, j)
+	return job.Result{Logs: res}, err
+}
+
+// coordinate answers a logs query by jobs.
+func (f *Frontend) coordinate(ctx context.Context, j job.Job) (*logs.Result, error) {
 	c := f.cfg.Logs
 	split := logql.Split{JobBytes: int64(c.JobSize), MaxShards: c.MaxShards, MaxJobs: c.MaxJobs}
-	res, err := f.logs.Coordinate(ctx, j.Tenant, j.Logs, split, func(ctx context.Context, q *logs.Query) (*logs.Result, error) {
+	return f.logs.Coordinate(ctx, j.Tenant, j.Logs, split, func(ctx context.Context, q *logs.Query) (*logs.Result, error) {
 		return f.ask(ctx, job.Job{Tenant: j.Tenant, Logs: q})
 	})
-	return job.Result{Logs: res}, err
 }
 
 // ask runs a job of a logs query, once more if that may help: a block may have been replaced by another

@@ -83,11 +83,16 @@ func TestJobsAreDoneOnceMore(t *testing.T) {
 		{fault.Errorf(fault.RateLimited, "too many"), 1, false},
 	} {
 		var mu sync.Mutex
-		failed := map[int64]int{}
+		type part struct {
+			start int64
+			shard logs.Shard
+		}
+		failed := map[part]int{}
 		f := cutting(t, func(ctx context.Context, j job.Job) (job.Result, error) {
 			mu.Lock()
-			failed[j.Logs.RowsStart]++
-			fails := j.Logs.Partial && failed[j.Logs.RowsStart] <= c.failures
+			p := part{j.Logs.RowsStart, j.Logs.Shard}
+			failed[p]++
+			fails := j.Logs.Partial && failed[p] <= c.failures
 			mu.Unlock()
 			if fails {
 				return job.Result{}, c.err
@@ -163,6 +168,8 @@ func TestConfig(t *testing.T) {
 		func(c *Config) { c.Logs.JobSize = -1 },
 		func(c *Config) { c.Logs.MaxShards = 0 },
 		func(c *Config) { c.Logs.MaxJobs = 0 },
+		func(c *Config) { c.ResultsCache.Size = -1 },
+		func(c *Config) { c.ResultsCache.MaxFreshness = -1 },
 	} {
 		c := DefaultConfig()
 		change(&c)

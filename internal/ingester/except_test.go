@@ -26,7 +26,7 @@ func TestBlocksOfTheBucketAreLeftOutOnDemand(t *testing.T) {
 	require.Len(t, listing.Blocks, 1)
 
 	entries := func(src logs.Source) (n int64) {
-		volumes, err := src.Volume(t.Context(), team, 0, math.MaxInt64, everything.Matchers)
+		volumes, err := src.Volume(t.Context(), team, logs.VolumeQuery{End: math.MaxInt64, Matchers: everything.Matchers})
 		require.NoError(t, err)
 		for _, v := range volumes {
 			n += v.Entries

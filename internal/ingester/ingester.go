@@ -139,8 +139,8 @@ func (i *Ingester) Series(ctx context.Context, tenant string, start, end int64, 
 }
 
 // Volume implements logs.Source.
-func (i *Ingester) Volume(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
-	return i.logSrc.Volume(ctx, tenant, start, end, matchers)
+func (i *Ingester) Volume(ctx context.Context, tenant string, q logs.VolumeQuery) ([]logs.Volume, error) {
+	return i.logSrc.Volume(ctx, tenant, q)
 }
 
 // Scan implements logs.Source.

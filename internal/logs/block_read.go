@@ -69,7 +69,8 @@ func (b *Block) openSections(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.postings.symbols = streams
+	b.postings.symbols, streams.lists = streams, b.postings
+	b.filled = b.index.eachStream(streams.len())
 	if !b.r.Has(sectionTraceIDs) {
 		return nil // no row names a trace
 	}

@@ -139,10 +139,11 @@ func answers(p Part) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	volumes, err := p.Volume(ctx, 6, 97, nil)
+	volumes, err := p.Volume(ctx, VolumeQuery{Start: 6, End: 97, Step: 9})
 	if err != nil {
 		return "", err
 	}
+	slices.SortFunc(volumes, func(a, b Volume) int { return labels.Compare(a.Labels, b.Labels) })
 	fmt.Fprintln(&out, series, volumes)
 	return out.String(), nil
 }

@@ -19,6 +19,7 @@ type buffer struct {
 	mu      sync.RWMutex
 	byHash  map[uint64]*headStream // streams of one hash are chained
 	streams []*headStream          // in order of arrival; never changes below its length
+	spans   []timeRange            // of the streams, close together: questions about labels look at all of them
 	labels  headLabels
 	filled  int // streams with rows
 	names   headNames
@@ -42,6 +43,7 @@ type headStream struct {
 	room   chunkRoom // for the open chunk, at first
 	recent [4]uint32 // where the latest distinct metadata sets of open are
 	turn   uint8     // the next of recent to give up
+	number uint32    // in the buffer's streams
 	times  timeRange
 	rows   int
 
@@ -55,7 +57,7 @@ type rowAt struct{ chunk, row uint32 }
 
 // What a stream and a row of the index cost beyond what is counted otherwise, measured by a test.
 const (
-	streamOverhead = 430
+	streamOverhead = 446
 	indexRowSize   = 40
 )
 
@@ -97,6 +99,7 @@ func (h *buffer) append(ls labels.Labels, hash uint64, entries []Entry, older fu
 	}
 	h.size += st.open.memory() - memory + int64(len(st.index)-indexed)*indexRowSize
 	h.times.join(st.times)
+	h.spans[st.number] = st.times
 	res.Added += st.rows - rows
 	if rows == 0 && st.rows > 0 {
 		h.filled++
@@ -123,11 +126,12 @@ func (h *buffer) stream(ls labels.Labels, hash uint64) *headStream {
 			return st
 		}
 	}
-	st := &headStream{labels: ls, next: h.byHash[hash], times: noTime}
+	number := uint32(len(h.streams))
+	st := &headStream{labels: ls, number: number, next: h.byHash[hash], times: noTime}
 	st.open.timeRange = noTime
 	h.byHash[hash] = st
-	number := uint32(len(h.streams))
 	h.streams = append(h.streams, st)
+	h.spans = append(h.spans, noTime)
 	h.size += streamOverhead
 	h.size += h.labels.add(ls, number)
 	return st

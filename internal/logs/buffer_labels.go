@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/block"
 )
 
 // headLabels is which streams have which labels: by name, then value.
@@ -52,7 +54,8 @@ func (h *buffer) sortedValues(name string) []string {
 	h.sortMu.Lock()
 	defer h.sortMu.Unlock()
 	if len(l.sorted) < len(all) {
-		fresh := slices.Sorted(slices.Values(all[len(l.sorted):]))
+		fresh := slices.Clone(all[len(l.sorted):])
+		sortStrings(fresh)
 		l.sorted = mergeStrings(l.sorted, fresh)
 	}
 	return l.sorted
@@ -102,24 +105,100 @@ func (h *buffer) within(start, end int64) bool {
 
 // matchingStrings looks at each stream that may match.
 func (h *buffer) matchingStrings(start, end int64, sets []matcherSet, name string) []string {
-	c := labelCollector{name: name}
-	var unsure []*headStream
-	matched := h.matchingUnordered(sets)
+	has := h.streamsWithRows(start, end, sets)
+	count := has.Count()
 	h.mu.RLock()
-	for _, st := range matched {
-		switch {
-		case st.times.touches(start, end):
-			c.add(st.labels)
-		case st.times.overlaps(start, end):
-			unsure = append(unsure, st)
+	all := h.streams[:has.Len():has.Len()]
+	label := h.labels[name]
+	switch {
+	case name == "" && count > 0:
+		names := make([]string, 0, len(h.labels))
+		for name, l := range h.labels {
+			if l.any(has) {
+				names = append(names, name)
+			}
 		}
+		h.mu.RUnlock()
+		slices.Sort(names)
+		return names
+	case name == "" || label == nil:
+		h.mu.RUnlock()
+		return nil
+	case count < len(label.values)/fewStreams:
+		// Fast path: looking at the streams that are left is cheaper than trying all values.
+		h.mu.RUnlock()
+		c := labelCollector{name: name}
+		for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+			c.add(all[i].labels)
+		}
+		return c.sorted()
+	}
+	values := make([]string, 0, len(label.streams))
+	for value, list := range label.streams {
+		if anyBelow(list, has) {
+			values = append(values, value)
+		}
+	}
+	h.mu.RUnlock()
+	sortStrings(values)
+	return values
+}
+
+// any reports whether a stream of the label is in has.
+func (l *headLabel) any(has *block.Bitmap) bool {
+	for _, list := range l.streams {
+		if anyBelow(list, has) {
+			return true
+		}
+	}
+	return false
+}
+
+// anyBelow is anyOf for streams that ascend, of which has may not know the newest.
+func anyBelow(streams []uint32, has *block.Bitmap) bool {
+	for _, stream := range streams {
+		if int(stream) >= has.Len() {
+			break
+		}
+		if has.Get(int(stream)) {
+			return true
+		}
+	}
+	return false
+}
+
+// streamsWithRows returns the streams that match any of the sets and have rows in [start, end), by number.
+func (h *buffer) streamsWithRows(start, end int64, sets []matcherSet) *block.Bitmap {
+	every := slices.ContainsFunc(sets, func(set matcherSet) bool { return len(set) == 0 })
+	var matched []*headStream
+	if !every {
+		matched = h.matchingUnordered(sets)
+	}
+	var unsure []*headStream
+	h.mu.RLock()
+	has := block.NewBitmap(len(h.streams))
+	judge := func(i int) {
+		switch t := h.spans[i]; {
+		case t.touches(start, end):
+			has.Set(i)
+		case t.overlaps(start, end):
+			unsure = append(unsure, h.streams[i])
+		}
+	}
+	if every {
+		for i := range h.spans {
+			judge(i)
+		}
+	}
+	for _, st := range matched {
+		judge(int(st.number))
 	}
 	h.mu.RUnlock()
 	views, _ := h.snapshot(unsure, func(timeRange) bool { return true })
 	for i := range views {
 		if views[i].hasRows(start, end) {
-			c.add(views[i].labels)
+			has.Set(int(unsure[i].number))
 		}
 	}
-	return c.sorted()
+	return has
 }

@@ -243,13 +243,24 @@ func (h *buffer) Series(_ context.Context, start, end int64, matchers [][]Matche
 	if err != nil {
 		return nil, err
 	}
-	views, _ := h.views(sets, start, end)
-	out := make([]labels.Labels, 0, len(views))
-	for i := range views {
-		if views[i].hasRows(start, end) {
-			out = append(out, views[i].labels)
+	has := h.streamsWithRows(start, end, sets)
+	out := make([]labels.Labels, 0, has.Count())
+	if 4*cap(out) > has.Len() {
+		// Fast path: walking all streams, which stay sorted, is cheaper than sorting these.
+		for _, st := range h.ordered() {
+			if int(st.number) < has.Len() && has.Get(int(st.number)) {
+				out = append(out, st.labels)
+			}
 		}
+		return out, nil
 	}
+	h.mu.RLock()
+	all := h.streams[:has.Len():has.Len()]
+	h.mu.RUnlock()
+	for i := has.Next(0); i >= 0; i = has.Next(i + 1) {
+		out = append(out, all[i].labels)
+	}
+	slices.SortFunc(out, labels.Compare)
 	return out, nil
 }
 
@@ -260,59 +271,4 @@ func (v *headView) hasRows(start, end int64) bool {
 	n := 0
 	v.chunks(start, end, func(_ int, c *headChunk) { n += c.count(start, end) })
 	return n > 0
-}
-
-// Volume implements Part. The entries are exact; the bytes of a chunk that is partly in the range
-// are taken in proportion.
-func (h *buffer) Volume(_ context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	set, err := compileMatchers(matchers)
-	if err != nil {
-		return nil, err
-	}
-	matched := h.matching([]matcherSet{set})
-	out := make([]StreamVolume, len(matched))
-	var unsure []*headStream
-	var places []int // of unsure in out
-	h.mu.RLock()
-	for i, st := range matched {
-		switch {
-		case st.times.inside(start, end):
-			out[i] = st.volume()
-		case st.times.overlaps(start, end):
-			unsure, places = append(unsure, st), append(places, i)
-		}
-	}
-	h.mu.RUnlock()
-	views, _ := h.snapshot(unsure, func(timeRange) bool { return true })
-	for i := range views {
-		out[places[i]] = views[i].volume(start, end)
-	}
-	return slices.DeleteFunc(out, func(v StreamVolume) bool { return v.Entries == 0 }), nil
-}
-
-// volume returns what the stream has. The buffer's lock must be held.
-func (st *headStream) volume() StreamVolume {
-	v := StreamVolume{Labels: st.labels, Entries: int64(st.rows)}
-	for _, c := range st.sealed {
-		v.Bytes += int64(len(c.lines)) + c.metadataSize
-	}
-	v.Pages = int64(len(st.sealed))
-	if len(st.open.ts) > 0 {
-		v.Bytes += int64(len(st.open.lines)) + st.open.metadataSize
-		v.Pages++
-	}
-	return v
-}
-
-// volume returns what the stream has in [start, end).
-func (v *headView) volume(start, end int64) StreamVolume {
-	out := StreamVolume{Labels: v.labels}
-	v.chunks(start, end, func(_ int, c *headChunk) {
-		if n := c.count(start, end); n > 0 {
-			out.Entries += int64(n)
-			out.Bytes += (int64(len(c.lines)) + c.metadataSize) * int64(n) / int64(len(c.ts))
-			out.Pages++
-		}
-	})
-	return out
 }

@@ -280,8 +280,8 @@ func (h *Head) Series(ctx context.Context, start, end int64, matchers [][]Matche
 }
 
 // Volume implements Part.
-func (h *Head) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	return h.union().volume(ctx, start, end, matchers)
+func (h *Head) Volume(ctx context.Context, q VolumeQuery) ([]Volume, error) {
+	return h.union().volume(ctx, q)
 }
 
 // Scan implements Part.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sort"
-	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -17,9 +16,6 @@ type batch struct {
 	pageSet
 	pages memoryPages
 	size  int64 // memory
-
-	listedMu sync.Mutex
-	listed   map[string][]string // what was asked of all streams: the values of a label, and of "" the names
 }
 
 // sealBuffer encodes the rows of b, which must not be appended to any more.
@@ -30,9 +26,10 @@ func sealBuffer(ctx context.Context, b *buffer, o BlockOptions) (*batch, error) 
 		return nil, err
 	}
 	w.end()
+	streams := listStreams(w.streams)
 	out := &batch{pages: w.pages}
-	out.pageSet = pageSet{name: "(recent)", streams: labelSets(w.streams), index: pageIndex{times: noTime}, store: out.pages, find: out.findStreams}
-	out.size = int64(len(w.streams)) * 24
+	out.pageSet = pageSet{name: "(recent)", streams: streams, index: pageIndex{times: noTime}, store: out.pages, find: streams.find, filled: true}
+	out.size = int64(len(w.streams))*24 + streams.size()
 	for i := range w.pages {
 		out.index.add(w.pages[i].entry)
 		out.size += w.pages[i].size()
@@ -48,41 +45,6 @@ func (o BlockOptions) balanced(size int64) BlockOptions {
 		o.PageBytes = min(o.PageBytes, int(size/n)+int(size/n)/16)
 	}
 	return o
-}
-
-// findStreams tries the matchers on every stream: there are few, and they are gone in minutes.
-func (b *batch) findStreams(set matcherSet) (*block.Bitmap, error) {
-	found := block.NewBitmap(b.streams.len())
-	for i := range b.streams.len() {
-		if set.matches(b.streams.at(i)) {
-			found.Set(i)
-		}
-	}
-	return found, nil
-}
-
-// labelStrings implements labelLister. A picker of labels asks the same again and again, mostly of all streams,
-// and these don't change.
-func (b *batch) labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
-	has, err := b.streamsWithRows(ctx, start, end, matchers)
-	if err != nil {
-		return nil, err
-	}
-	if has.Count() < b.streams.len() {
-		return b.streams.strings(has, name), nil
-	}
-	b.listedMu.Lock()
-	defer b.listedMu.Unlock()
-	list := b.listed[name]
-	if list == nil {
-		if list = b.streams.strings(has, name); len(list) > 0 { // names that there aren't would be without end
-			if b.listed == nil {
-				b.listed = map[string][]string{}
-			}
-			b.listed[name] = list
-		}
-	}
-	return slices.Clone(list), nil
 }
 
 // writeRows writes all rows: streams in order of labels, the rows of each in order of time, then of

@@ -180,7 +180,7 @@ func TestHeadConcurrent(t *testing.T) {
 					t.Errorf("%d rows, there were %d before", n, last)
 				}
 				last = n
-				if _, err := h.Volume(context.Background(), 0, 1<<62, nil); err != nil {
+				if _, err := h.Volume(context.Background(), VolumeQuery{End: 1 << 62}); err != nil {
 					t.Error(err)
 				}
 				h.Size()

@@ -42,7 +42,7 @@ type labelLister interface {
 	labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error)
 }
 
-var _, _, _, _, _ labelLister = (*buffer)(nil), (*batch)(nil), (*pageSet)(nil), (*Head)(nil), (*lazyPart)(nil)
+var _, _, _, _ labelLister = (*buffer)(nil), (*pageSet)(nil), (*Head)(nil), (*lazyPart)(nil)
 
 // LabelStrings implements LabelSource.
 func (s *partsSource) LabelStrings(ctx context.Context, tenant string, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
@@ -121,6 +121,11 @@ func (s labelSets) strings(has *block.Bitmap, name string) []string {
 
 // strings marks the symbols that the streams use: they are in order, and no label set is made.
 func (x *streamIndex) strings(has *block.Bitmap, name string) []string {
+	if x.lists != nil && has.Count() == len(x.streams) {
+		if all, err := x.lists.strings(name); err == nil {
+			return all // Fast path: there are fewer values than streams.
+		}
+	}
 	seen := block.NewBitmap(len(x.symbols))
 	symbol, known := uint32(0), true
 	if name != "" {

@@ -138,7 +138,7 @@ func TestMergeRowsErrors(t *testing.T) {
 	}
 	_, err := src.Series(context.Background(), "t", 0, 1, nil)
 	require.ErrorIs(t, err, boom)
-	_, err = src.Volume(context.Background(), "t", 0, 1, nil)
+	_, err = src.Volume(context.Background(), "t", VolumeQuery{End: 1})
 	require.ErrorIs(t, err, boom)
 }
 
@@ -152,7 +152,7 @@ func TestSourceSkipsPartsElsewhere(t *testing.T) {
 		return []Part{old, recent}, nil
 	})
 	require.Len(t, collect(t, src.SelectRows(ctx, "t", Select{Start: 50, End: 200})), 1)
-	volumes, err := src.Volume(ctx, "t", 0, 200, nil)
+	volumes, err := src.Volume(ctx, "t", VolumeQuery{End: 200})
 	require.NoError(t, err)
 	require.Len(t, volumes, 1)
 	require.Equal(t, int64(2), volumes[0].Entries)

@@ -18,6 +18,18 @@ type Batch struct {
 	Rejected []Rejection
 }
 
+// Oldest returns the oldest timestamp; false where there is no entry.
+func (b *Batch) Oldest() (t int64, ok bool) {
+	for i := range b.Streams {
+		for k := range b.Streams[i].Entries {
+			if e := &b.Streams[i].Entries[k]; !ok || e.Timestamp < t {
+				t, ok = e.Timestamp, true
+			}
+		}
+	}
+	return t, ok
+}
+
 // Stream is new entries of one stream. Labels are sorted, without duplicates or empty values.
 type Stream struct {
 	Labels  labels.Labels
@@ -127,9 +139,8 @@ type Source interface {
 	// Series returns the label sets of streams that match any of the matcher sets (none: all) and
 	// have entries in [start, end), sorted.
 	Series(ctx context.Context, tenant string, start, end int64, matchers [][]Matcher) ([]labels.Labels, error)
-	// Volume returns, for each matching stream, how much it holds in [start, end); estimated where
-	// a page is only partly in the range.
-	Volume(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]StreamVolume, error)
+	// Volume returns how much groups of streams hold, those that hold anything, in no order.
+	Volume(ctx context.Context, tenant string, q VolumeQuery) ([]Volume, error)
 	// Scan visits the rows that s asks for page by page, in no order, each row once, with Page.Among the
 	// rows that pass all filters. Direction, Limit and Narrow are ignored. visit is called from several
 	// goroutines at once, each with a page of its own, which is valid until visit returns; the first error
@@ -146,14 +157,6 @@ type Source interface {
 type Extent struct {
 	Labels         labels.Labels
 	Oldest, Newest int64
-}
-
-// StreamVolume is what one stream holds in a range of time.
-type StreamVolume struct {
-	Labels  labels.Labels
-	Entries int64
-	Bytes   int64 // of lines and metadata, uncompressed
-	Pages   int64
 }
 
 // QueryKind says which question a Query asks.
@@ -220,8 +223,8 @@ type Result struct {
 	Scalar      *Point         // Instant on a scalar expression
 	Strings     []string
 	Series      []labels.Labels
-	Index       StreamVolume // StatsKind: sums; Labels unset
-	StreamCount int64        // StatsKind
+	Index       Volume // StatsKind: sums; Labels unset
+	StreamCount int64  // StatsKind
 	Fields      []DetectedField
 	Pattern     []PatternSeries
 	Stats       QueryStats
@@ -295,6 +298,13 @@ type QueryStats struct {
 	// Shards of streams. All are 0 where it was not.
 	Jobs, Pieces, Shards int64
 	MemoryBytes          int64 // held at once for the answer and while computing, at most
+	Cache                CacheStats
+}
+
+// CacheStats says what of an answer came from the cache of results, in evaluation times.
+type CacheStats struct {
+	Requested, Found, Stored int64
+	FoundNanoseconds         int64 // of the range of time
 }
 
 // Add adds what another part of the query cost.

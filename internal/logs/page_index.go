@@ -164,6 +164,17 @@ func (x *pageIndex) add(p pageEntry) {
 	}
 }
 
+// eachStream reports whether each of so many streams has rows.
+func (x *pageIndex) eachStream(streams int) bool {
+	has := block.NewBitmap(streams)
+	for i := range x.pages {
+		for k := range x.pages[i].runs {
+			has.Set(int(x.pages[i].runs[k].stream))
+		}
+	}
+	return has.Count() == streams
+}
+
 func (x *pageIndex) appendTo(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(x.groups)))
 	for _, r := range x.groups {

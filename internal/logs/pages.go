@@ -19,6 +19,7 @@ type pageSet struct {
 	index   pageIndex
 	store   pageStore
 	stored  int64 // size of the block in the bucket; 0 where pages are in memory
+	filled  bool  // each stream surely has rows
 	// find returns the streams that match all of the matchers.
 	find func(matcherSet) (*block.Bitmap, error)
 }
@@ -100,46 +101,13 @@ func (s *pageSet) streamsWithRows(ctx context.Context, start, end int64, matcher
 	if err != nil {
 		return nil, err
 	}
+	if s.filled && s.index.times.inside(start, end) {
+		return found, nil // Fast path: all rows are in the range.
+	}
 	has := block.NewBitmap(s.streams.len())
 	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) { has.Set(int(r.stream)) },
 		func(r *pageRun) bool { return r.touches(start, end) || has.Get(int(r.stream)) })
 	return has, err
-}
-
-// Volume implements Part. The entries are exact; the bytes of a run that is partly in the range are
-// taken in proportion.
-func (s *pageSet) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	found, err := s.findMatchers(matchers)
-	if err != nil {
-		return nil, err
-	}
-	numbers := make([]uint32, 0, found.Count()) // of the found streams
-	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
-		numbers = append(numbers, uint32(i))
-	}
-	out := make([]StreamVolume, len(numbers))
-	err = s.eachRun(ctx, start, end, found, func(r *pageRun, rows int) {
-		i := int(r.stream)
-		if len(numbers) < s.streams.len() {
-			i, _ = slices.BinarySearch(numbers, r.stream)
-		}
-		v := &out[i]
-		v.Entries += int64(rows)
-		v.Bytes += int64(float64(r.bytes) * float64(rows) / float64(r.rows))
-		v.Pages++
-	}, func(r *pageRun) bool { return r.inside(start, end) })
-	if err != nil {
-		return nil, err
-	}
-	n := 0
-	for i := range out {
-		if out[i].Entries > 0 {
-			out[n] = out[i]
-			out[n].Labels = s.streams.at(int(numbers[i]))
-			n++
-		}
-	}
-	return out[:n], nil
 }
 
 // Extents implements Part. It reads nothing: times are those of whole runs.

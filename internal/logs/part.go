@@ -20,7 +20,7 @@ type Part interface {
 	// after Limit rows.
 	SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, error]
 	Series(ctx context.Context, start, end int64, matchers [][]Matcher) ([]labels.Labels, error)
-	Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error)
+	Volume(ctx context.Context, q VolumeQuery) ([]Volume, error)
 	Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error
 	Extents(ctx context.Context, start, end int64, matchers []Matcher) ([]Extent, error)
 	Estimate(ctx context.Context, s Select) (Estimate, error)

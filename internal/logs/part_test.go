@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -309,7 +310,7 @@ func checkVolume(t *rapid.T, name string, want *model, got Source) {
 	ms := genMatchers(t)
 	start := rapid.Int64Range(-1, 40).Draw(t, "start")
 	end := start + rapid.Int64Range(0, 45).Draw(t, "length")
-	volumes, err := got.Volume(context.Background(), "t", start, end, ms)
+	volumes, err := got.Volume(context.Background(), "t", VolumeQuery{Start: start, End: end, Matchers: ms})
 	require.NoError(t, err)
 	entries := map[string]int64{}
 	for _, v := range volumes {
@@ -328,6 +329,7 @@ func checkVolume(t *rapid.T, name string, want *model, got Source) {
 		}
 		require.Zero(t, size, "%s: bytes", name)
 	}
+	checkVolumeSteps(t, name, got, VolumeQuery{Matchers: ms, Start: start, End: end}, volumes)
 }
 
 func sourceOf(parts ...Part) Source {
@@ -396,7 +398,7 @@ func TestBadQuestions(t *testing.T) {
 		}
 		_, err := src.Series(ctx, "t", 0, 9, [][]Matcher{bad})
 		require.Error(t, err, name)
-		_, err = src.Volume(ctx, "t", 0, 9, bad)
+		_, err = src.Volume(ctx, "t", VolumeQuery{End: 9, Matchers: bad})
 		require.Error(t, err, name)
 	}
 	canceled, cancel := context.WithCancelCause(ctx)
@@ -470,4 +472,63 @@ func TestSharedTimes(t *testing.T) {
 		many[i] = timeRange{int64(i * 10), int64(i*10 + 1)}
 	}
 	require.Len(t, joined(many), maxShared)
+}
+
+// checkVolumeSteps: steps are what each would be as a range of its own, groups are the sums of their streams.
+func checkVolumeSteps(t *rapid.T, name string, got Source, q VolumeQuery, streams []Volume) {
+	q.Step, q.Groups = rapid.Int64Range(1, 50).Draw(t, "step"), rapid.SampledFrom([]VolumeGroups{GroupStreams, GroupLabels, GroupNames}).Draw(t, "groups")
+	if q.Groups != GroupStreams {
+		q.By = slices.Compact(slices.Sorted(slices.Values(rapid.SliceOfN(rapid.SampledFrom([]string{"app", "env", "pod", "none"}), 0, 3).Draw(t, "by"))))
+	}
+	ctx := context.Background()
+	found, err := got.Volume(ctx, "t", q)
+	require.NoError(t, err)
+	steps, windows := map[string]int64{}, map[string]int64{}
+	for _, v := range found {
+		for i, bytes := range v.Steps {
+			steps[fmt.Sprint(v.Labels, v.First+i)] += bytes
+		}
+	}
+	for i, at := 0, q.Start; at < q.End; i, at = i+1, at+q.Step {
+		one := q
+		one.Start, one.End, one.Step = at, min(at+q.Step, q.End), 0
+		window, err := got.Volume(ctx, "t", one)
+		require.NoError(t, err)
+		for _, v := range window {
+			windows[fmt.Sprint(v.Labels, i)] += v.Bytes
+		}
+	}
+	maps.DeleteFunc(steps, func(_ string, n int64) bool { return n == 0 })
+	maps.DeleteFunc(windows, func(_ string, n int64) bool { return n == 0 })
+	require.Equal(t, windows, steps, "%s: %v", name, q)
+	q.Step = 0
+	whole, err := got.Volume(ctx, "t", q)
+	require.NoError(t, err)
+	groups, want := map[string]int64{}, map[string]int64{}
+	for _, v := range whole {
+		groups[v.Labels.String()] += v.Entries
+	}
+	for _, v := range streams {
+		switch q.Groups {
+		case GroupLabels:
+			want[labels.NewBuilder(v.Labels).Keep(q.By...).Labels().String()] += v.Entries
+		case GroupNames:
+			v.Labels.Range(func(l labels.Label) {
+				if len(q.By) == 0 || slices.Contains(q.By, l.Name) {
+					want[nameOnly(l.Name).String()] += v.Entries
+				}
+			})
+		default:
+			want[v.Labels.String()] += v.Entries
+		}
+	}
+	require.Equal(t, want, groups, "%s: %v", name, q)
+	if len(found) == 0 {
+		return
+	}
+	q.Only = []labels.Labels{found[0].Labels}
+	only, err := got.Volume(ctx, "t", q)
+	require.NoError(t, err)
+	require.Len(t, only, 1)
+	require.Equal(t, groups[found[0].Labels.String()], only[0].Entries)
 }

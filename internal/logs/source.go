@@ -5,6 +5,8 @@ import (
 	"iter"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // PartsFunc returns the parts that may hold logs of a tenant in [start, end). More is allowed: the
@@ -51,13 +53,19 @@ func (s *partsSource) Series(ctx context.Context, tenant string, start, end int6
 }
 
 // Volume implements Source. Rows that several parts have are counted in each.
-func (s *partsSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	u, err := s.union(ctx, tenant, start, end)
+func (s *partsSource) Volume(ctx context.Context, tenant string, q VolumeQuery) ([]Volume, error) {
+	if q.Step > 0 && (q.End-q.Start)/q.Step > maxVolumeSteps {
+		return nil, fault.Invalidf("volumes of more than %d steps", maxVolumeSteps)
+	}
+	u, err := s.union(ctx, tenant, q.Start, q.End)
 	if err != nil {
 		return nil, err
 	}
-	return u.volume(ctx, start, end, matchers)
+	return u.volume(ctx, q)
 }
+
+// maxVolumeSteps bounds what one group of an answer about volumes takes.
+const maxVolumeSteps = 1 << 20
 
 // Scan implements Source.
 func (s *partsSource) Scan(ctx context.Context, tenant string, sel Select, visit func(context.Context, *Page) error) error {
@@ -100,8 +108,8 @@ func (p *remotePart) Series(ctx context.Context, start, end int64, matchers [][]
 	return p.src.Series(ctx, p.tenant, start, end, matchers)
 }
 
-func (p *remotePart) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	return p.src.Volume(ctx, p.tenant, start, end, matchers)
+func (p *remotePart) Volume(ctx context.Context, q VolumeQuery) ([]Volume, error) {
+	return p.src.Volume(ctx, p.tenant, q)
 }
 
 func (p *remotePart) Scan(ctx context.Context, s Select, visit func(context.Context, *Page) error) error {

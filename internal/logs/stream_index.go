@@ -15,6 +15,9 @@ type streamList interface {
 	at(i int) labels.Labels
 	// strings returns the names of the labels of some streams, or the values of one, sorted.
 	strings(of *block.Bitmap, name string) []string
+	// picker returns a function that puts the values that stream i has of the names into out. They may be
+	// memory of the list.
+	picker(names []string) func(i int, out []string)
 }
 
 // labelSets are streams in memory as they are.
@@ -27,9 +30,10 @@ func (s labelSets) at(i int) labels.Labels { return s[i] }
 // keeps hundreds of blocks open, so they stay as they are stored, with four bytes for each stream and
 // symbol to find it again; a label set is made only for a stream that an answer names.
 type streamIndex struct {
-	data    []byte   // the section
-	symbols []uint32 // where each symbol begins, its length first
-	streams []uint32 // where each stream begins, its number of labels first
+	data    []byte    // the section
+	symbols []uint32  // where each symbol begins, its length first
+	streams []uint32  // where each stream begins, its number of labels first
+	lists   *postings // of these streams; nil where nobody asks
 }
 
 // appendStreams appends the sorted streams and the sorted symbols that they use.

@@ -123,6 +123,30 @@ func (p *postings) name(name string) *postingName {
 	return &p.names[i]
 }
 
+// strings returns the names of the labels of all streams, or the values of one, ascending.
+func (p *postings) strings(name string) ([]string, error) {
+	if name == "" {
+		names := make([]string, len(p.names))
+		for i := range p.names {
+			names[i] = p.symbols.symbol(p.names[i].name)
+		}
+		return names, nil
+	}
+	n := p.name(name)
+	if n == nil {
+		return nil, nil
+	}
+	values := make([]string, 0, n.values)
+	known := uint32(len(p.symbols.symbols))
+	err := n.each(n.lists, func(value uint32, _ []byte) bool {
+		if value < known {
+			values = append(values, p.symbols.symbol(value))
+		}
+		return true
+	})
+	return values, err
+}
+
 var errPostings = errors.New("label values are out of order")
 
 // each calls f for each value and its list, until it returns false.
@@ -198,11 +222,8 @@ func addStreams(list []byte, b *block.Bitmap) error {
 func (p *postings) find(set matcherSet, streams int) (*block.Bitmap, error) {
 	found := block.NewBitmap(streams)
 	found.SetAll()
-	// Matchers that list their values first: they cost next to nothing and leave less for the others.
-	set = slices.Clone(set)
-	slices.SortStableFunc(set, func(a, b *labels.Matcher) int { return searchCost(a) - searchCost(b) })
 	one := block.NewBitmap(streams)
-	for _, m := range set {
+	for _, m := range cheapestFirst(set) {
 		if n := p.name(m.Name); searchCost(m) > 0 && n != nil && found.Count() < n.values/fewStreams {
 			// Fast path: looking at the streams that are left is cheaper than trying all values.
 			p.keep(found, n.name, m)
@@ -215,6 +236,13 @@ func (p *postings) find(set matcherSet, streams int) (*block.Bitmap, error) {
 		found.And(one)
 	}
 	return found, nil
+}
+
+// cheapestFirst puts matchers that list their values first: they cost next to nothing and leave less for the others.
+func cheapestFirst(set matcherSet) matcherSet {
+	set = slices.Clone(set)
+	slices.SortStableFunc(set, func(a, b *labels.Matcher) int { return searchCost(a) - searchCost(b) })
+	return set
 }
 
 // fewStreams is how many values are tried in the time in which the value of one stream is found.

@@ -141,12 +141,12 @@ func (p *lazyPart) Series(ctx context.Context, start, end int64, matchers [][]Ma
 }
 
 // Volume implements Part.
-func (p *lazyPart) Volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	part, err := p.openFor(ctx, matchers)
+func (p *lazyPart) Volume(ctx context.Context, q VolumeQuery) ([]Volume, error) {
+	part, err := p.openFor(ctx, q.Matchers)
 	if err != nil {
 		return nil, err
 	}
-	return part.Volume(ctx, start, end, matchers)
+	return part.Volume(ctx, q)
 }
 
 // Extents implements Part.
@@ -171,9 +171,7 @@ func (noRows) Series(context.Context, int64, int64, [][]Matcher) ([]labels.Label
 	return nil, nil
 }
 
-func (noRows) Volume(context.Context, int64, int64, []Matcher) ([]StreamVolume, error) {
-	return nil, nil
-}
+func (noRows) Volume(context.Context, VolumeQuery) ([]Volume, error) { return nil, nil }
 
 func (noRows) Scan(context.Context, Select, func(context.Context, *Page) error) error { return nil }
 

@@ -239,7 +239,7 @@ func TestSummariesPruneBlocks(t *testing.T) {
 			return len(found)
 		})
 		check(func(s Source) int {
-			found, err := s.Volume(ctx, "t", 0, 3000, ms)
+			found, err := s.Volume(ctx, "t", VolumeQuery{End: 3000, Matchers: ms})
 			require.NoError(t, err)
 			return len(found)
 		})
@@ -284,7 +284,7 @@ func TestLazyPart(t *testing.T) {
 	found, err := src.Series(t.Context(), "t", 0, 100, nil)
 	require.NoError(t, err)
 	require.Empty(t, found)
-	volume, err := src.Volume(t.Context(), "t", 0, 100, nil)
+	volume, err := src.Volume(t.Context(), "t", VolumeQuery{End: 100})
 	require.NoError(t, err)
 	require.Empty(t, volume)
 	require.NoError(t, src.Scan(t.Context(), "t", Select{End: 100}, func(context.Context, *Page) error { return fmt.Errorf("a page") }))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"golang.org/x/sync/errgroup"
@@ -111,30 +112,46 @@ func (u *union) series(ctx context.Context, start, end int64, matchers [][]Match
 }
 
 // volume sums over the parts. Rows that several parts have are counted in each.
-func (u *union) volume(ctx context.Context, start, end int64, matchers []Matcher) ([]StreamVolume, error) {
-	if _, err := compileMatchers(matchers); err != nil {
+func (u *union) volume(ctx context.Context, q VolumeQuery) ([]Volume, error) {
+	if _, err := compileMatchers(q.Matchers); err != nil {
 		return nil, err
 	}
-	answers, err := askParts(ctx, u.overlapping(start, end), func(ctx context.Context, p Part) ([]StreamVolume, error) {
-		return p.Volume(ctx, start, end, matchers)
-	})
-	if err != nil {
+	parts := u.overlapping(q.Start, q.End)
+	if len(parts) == 1 {
+		return parts[0].Volume(ctx, q) // Fast path: nothing to add up.
+	}
+	var mu sync.Mutex
+	var sums []*Volume
+	places := map[string]*Volume{} // by labels
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(partsAtOnce)
+	for _, p := range parts {
+		g.Go(func() error {
+			found, err := p.Volume(gctx, q)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			var key []byte
+			for i := range found {
+				key = found[i].Labels.Bytes(key)
+				if sum := places[string(key)]; sum != nil {
+					sum.join(&found[i])
+				} else {
+					places[string(key)] = &found[i]
+					sums = append(sums, &found[i])
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	if len(answers) == 1 {
-		return answers[0], nil // Fast path: sorted already.
-	}
-	all := slices.Concat(answers...)
-	slices.SortStableFunc(all, func(a, b StreamVolume) int { return labels.Compare(a.Labels, b.Labels) })
-	out := all[:0]
-	for _, v := range all {
-		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, v.Labels) {
-			out[n-1].Entries += v.Entries
-			out[n-1].Bytes += v.Bytes
-			out[n-1].Pages += v.Pages
-			continue
-		}
-		out = append(out, v)
+	out := make([]Volume, len(sums))
+	for i, v := range sums {
+		out[i] = *v
 	}
 	return out, nil
 }

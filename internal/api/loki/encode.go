@@ -355,11 +355,29 @@ func (e *encoder) stats(s *logs.QueryStats) {
 		`"totalChunksDownloaded":0,"chunksDownloadTime":0,"queryReferencedStructuredMetadata":false,"chunk":{"headChunkBytes":0,` +
 		`"headChunkLines":0,"decompressedBytes":0,"decompressedLines":0,"compressedBytes":0,"totalDuplicates":0,"postFilterLines":0,` +
 		`"headChunkStructuredMetadataBytes":0,"decompressedStructuredMetadataBytes":0},"chunkRefsFetchTime":0,` +
-		`"congestionControlLatency":0,"pipelineWrapperFilteredLines":0}},"cache":{},"index":{"totalChunks":0,"postFilterChunks":0,` +
+		`"congestionControlLatency":0,"pipelineWrapperFilteredLines":0}},"cache":{`)
+	e.cacheStats(&s.Cache)
+	e.raw(`},"index":{"totalChunks":0,"postFilterChunks":0,` +
 		`"shardsDuration":0,"usedBloomFilters":false},"hune":{`)
 	field("blocks", s.Blocks)
 	field("jobs", s.Jobs)
 	e.raw(`"memoryBytes":`)
 	e.int(s.MemoryBytes)
 	e.raw("}}")
+}
+
+// cacheStats says what of the answer came from the cache of results, if that was asked.
+func (e *encoder) cacheStats(s *logs.CacheStats) {
+	if s.Requested == 0 {
+		return
+	}
+	e.raw(`"result":{"entriesFound":`)
+	e.int(s.Found)
+	e.raw(`,"entriesRequested":`)
+	e.int(s.Requested)
+	e.raw(`,"entriesStored":`)
+	e.int(s.Stored)
+	e.raw(`,"bytesReceived":0,"bytesSent":0,"requests":1,"downloadTime":0,"queryLengthServed":`)
+	e.int(s.FoundNanoseconds)
+	e.raw("}")
 }

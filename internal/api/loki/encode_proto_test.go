@@ -76,7 +76,7 @@ func TestProtobufAnswers(t *testing.T) {
 		{"labels", "", logs.Result{Strings: []string{"a", "b"}, Stats: stats}, "3 3.5 3.5.1", `3:{1:"success" 2:"a" 2:"b" 3:1 5:` + sum + `}`},
 		{"label/a/values", "", logs.Result{Strings: []string{"x"}}, "3 3.5 3.5.1", `3:{1:"success" 2:"x" 3:1 5:{1:{}}}`},
 		{"series", "", logs.Result{Series: []labels.Labels{labels.FromStrings("a", "b")}}, "2 2.2 2.2.1 2.5 2.5.1", `2:{1:"success" 2:{1:{1:"a" 2:"b"}} 3:1 5:{1:{}}}`},
-		{"index/stats", selector, logs.Result{StreamCount: 1, Index: logs.StreamVolume{Pages: 2, Bytes: 3, Entries: 4}}, "4 4.1", `4:{1:{1:1 2:2 3:3 4:4}}`},
+		{"index/stats", selector, logs.Result{StreamCount: 1, Index: logs.Volume{Pages: 2, Bytes: 3, Entries: 4}}, "4 4.1", `4:{1:{1:1 2:2 3:3 4:4}}`},
 		{"index/volume", selector, logs.Result{Vector: []logs.VectorSample{{Labels: labels.FromStrings("a", "b"), Point: logs.Point{T: 1, V: 9}}}}, "5 5.1 5.1.2 5.1.2.2 5.1.2.2.1 5.1.2.2.2 5.2 5.2.1",
 			`5:{1:{1:"success" 2:{1:"vector" 2:{1:{1:"a" 2:"b"} 2:{1:9 2:1}}}} 2:{1:{}}}`},
 		{"index/volume_range", selector, logs.Result{Matrix: []logs.SampleSeries{{Labels: labels.FromStrings("a", "b"), Points: []logs.Point{{T: 1, V: 9}}}}}, "5 5.1 5.1.2 5.1.2.2 5.1.2.2.1 5.1.2.2.2 5.2 5.2.1",

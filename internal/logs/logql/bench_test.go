@@ -61,7 +61,7 @@ func (s *repeater) Series(context.Context, string, int64, int64, [][]logs.Matche
 	return s.rows.Streams, nil
 }
 
-func (s *repeater) Volume(context.Context, string, int64, int64, []logs.Matcher) ([]logs.StreamVolume, error) {
+func (s *repeater) Volume(context.Context, string, logs.VolumeQuery) ([]logs.Volume, error) {
 	return nil, nil
 }
 

@@ -319,6 +319,13 @@ func (ev *evaluator) selectK(e *VectorAgg, g *Grouping, in []*series) {
 	for i, n := range groupOf {
 		members[n] = append(members[n], i)
 	}
+	if ev.r.q.Kind == logs.Range {
+		// Of equal values the first labels win, so that the answer for an evaluation time depends on nothing but that
+		// time. An instant query takes the series whose first row is oldest, as Loki does.
+		for _, m := range members {
+			slices.SortStableFunc(m, func(a, b int) int { return labels.Compare(in[a].labels, in[b].labels) })
+		}
+	}
 	var present []int
 	for k := 0; k < ev.grid.n; k++ {
 		for _, m := range members {

@@ -105,24 +105,55 @@ func (m *memory) Series(_ context.Context, _ string, start, end int64, sets [][]
 	return out, nil
 }
 
-func (m *memory) Volume(_ context.Context, _ string, start, end int64, ms []logs.Matcher) ([]logs.StreamVolume, error) {
-	found := map[string]*logs.StreamVolume{}
+// Volume sums single rows.
+func (m *memory) Volume(_ context.Context, _ string, q logs.VolumeQuery) ([]logs.Volume, error) {
+	found := map[string]*logs.Volume{}
 	for i := range m.rows {
-		if r := &m.rows[i]; m.match(r, start, end, ms) {
-			v := found[r.labels.String()]
+		r := &m.rows[i]
+		if !m.match(r, q.Start, q.End, q.Matchers) {
+			continue
+		}
+		for _, group := range groupsOf(&q, r.labels) {
+			if q.Only != nil && !slices.ContainsFunc(q.Only, func(o labels.Labels) bool { return labels.Equal(o, group) }) {
+				continue
+			}
+			v := found[group.String()]
 			if v == nil {
-				v = &logs.StreamVolume{Labels: r.labels}
-				found[r.labels.String()] = v
+				v = &logs.Volume{Labels: group}
+				found[group.String()] = v
 			}
 			v.Entries++
 			v.Bytes += int64(len(r.line))
+			if q.Step > 0 {
+				for len(v.Steps) <= int((r.ts-q.Start)/q.Step) {
+					v.Steps = append(v.Steps, 0)
+				}
+				v.Steps[(r.ts-q.Start)/q.Step] += int64(len(r.line))
+			}
 		}
 	}
-	var out []logs.StreamVolume
+	var out []logs.Volume
 	for _, v := range found {
 		out = append(out, *v)
 	}
 	return out, nil
+}
+
+func groupsOf(q *logs.VolumeQuery, ls labels.Labels) (out []labels.Labels) {
+	switch q.Groups {
+	case logs.GroupLabels:
+		return []labels.Labels{labels.NewBuilder(ls).Keep(q.By...).Labels()}
+	case logs.GroupNames:
+		ls.Range(func(l labels.Label) {
+			if len(q.By) == 0 || slices.Contains(q.By, l.Name) {
+				b := labels.NewScratchBuilder(1)
+				b.Add(l.Name, "")
+				out = append(out, b.Labels())
+			}
+		})
+		return out
+	}
+	return []labels.Labels{ls}
 }
 
 func (m *memory) Scan(ctx context.Context, tenant string, s logs.Select, visit func(context.Context, *logs.Page) error) error {

@@ -29,7 +29,7 @@ type columnFold struct {
 
 // columns folds those of the rows in pass that columns are enough for, and returns the others.
 func (w *pageFolder) columns(ctx context.Context, v *pageView, pass column.Set) (rest column.Set, err error) {
-	f := &columnFold{w: w, page: v.page, byRun: !w.x.grouped(), values: w.x.unwrap != nil}
+	f := &columnFold{w: w, page: v.page, byRun: !w.x.grouped(), values: w.x.unwrap != nil || w.s.lengths}
 	if !f.windowed() {
 		if f.ts, err = v.page.Timestamps(ctx); err != nil {
 			return column.None, ofSource(err)
@@ -61,7 +61,10 @@ func (f *columnFold) read(r *column.Reader, v *pageView, pass column.Set) {
 	if !f.want(r, v) {
 		return
 	}
-	if f.values {
+	switch {
+	case f.w.s.lengths:
+		f.nums = lengthsOf(r, v.lines)
+	case f.values:
 		u := x.e.Range.Unwrap
 		f.nums = v.numbers(r, u.Label, u.Conversion == "", x.unwrap)
 	}
@@ -82,7 +85,7 @@ func (f *columnFold) read(r *column.Reader, v *pageView, pass column.Set) {
 func (f *columnFold) want(r *column.Reader, v *pageView) bool {
 	x := f.w.x
 	ready := true
-	if f.values {
+	if x.unwrap != nil {
 		ready = v.want(r, x.e.Range.Unwrap.Label)
 	}
 	if f.byRun {

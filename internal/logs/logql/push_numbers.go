@@ -12,6 +12,16 @@ type pageNumbers struct {
 	unsure column.Set // rows that the pipeline has to look at: what they have isn't a number
 }
 
+// lengthsOf returns how long the lines are.
+func lengthsOf(r *column.Reader, lines *column.Column) pageNumbers {
+	lengths := r.ValueLengths(lines)
+	out := pageNumbers{rows: make([]float64, len(lengths)), has: column.All}
+	for i, n := range lengths {
+		out.rows[i] = float64(n)
+	}
+	return out
+}
+
 // columnNumbers are the samples of the values of a column.
 type columnNumbers struct {
 	all         []float64

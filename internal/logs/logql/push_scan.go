@@ -39,6 +39,7 @@ type scanner struct {
 	first    *extractor
 	plan     *pushPlan
 	columnar bool // samples come from columns where the plan is certain
+	lengths  bool // samples are the lengths of lines
 	exactSum bool // the fold gives the same in any order
 
 	lines, bytes atomic.Int64 // rows that were looked at one by one
@@ -79,7 +80,8 @@ func (ev *evaluator) scan(x *extractor, sel logs.Select) ([]*extracted, error) {
 		scope.after = u.Filters
 	}
 	s.plan = newPushPlan(x.e.Range.Query.Stages, scope)
-	s.columnar = s.plan.exact && x.e.Op != OpBytes && x.e.Op != OpBytesRate && (x.grouped() || s.plan.parser == nil)
+	s.columnar = s.plan.exact && (x.grouped() || s.plan.parser == nil)
+	s.lengths = x.unwrap == nil && (x.e.Op == OpBytes || x.e.Op == OpBytesRate)
 	s.exactSum = x.node.exact()
 	err := ev.r.src.Scan(ev.r.ctx, ev.r.tenant, sel, s.visit)
 	ev.r.res.Stats.LinesProcessed += s.lines.Load()
@@ -304,7 +306,7 @@ func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
 		return w.rows(ctx, p, p.Among)
 	}
 	v := newPageView(w.s.plan, p)
-	if w.s.columnar {
+	if w.s.columnar && !w.s.lengths {
 		if done, err := w.whole(ctx, v); done || err != nil {
 			return err
 		}

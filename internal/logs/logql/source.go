@@ -46,8 +46,8 @@ func (s classedSource) LabelStrings(ctx context.Context, tenant string, start, e
 	return found, ofSource(err)
 }
 
-func (s classedSource) Volume(ctx context.Context, tenant string, start, end int64, matchers []logs.Matcher) ([]logs.StreamVolume, error) {
-	found, err := s.src.Volume(ctx, tenant, start, end, matchers)
+func (s classedSource) Volume(ctx context.Context, tenant string, q logs.VolumeQuery) ([]logs.Volume, error) {
+	found, err := s.src.Volume(ctx, tenant, q)
 	return found, ofSource(err)
 }
 

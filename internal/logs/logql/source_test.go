@@ -25,7 +25,7 @@ func (s brokenSource) Series(context.Context, string, int64, int64, [][]logs.Mat
 	return nil, s.err
 }
 
-func (s brokenSource) Volume(context.Context, string, int64, int64, []logs.Matcher) ([]logs.StreamVolume, error) {
+func (s brokenSource) Volume(context.Context, string, logs.VolumeQuery) ([]logs.Volume, error) {
 	return nil, s.err
 }
 
