@@ -65,23 +65,8 @@ const checksumLen = 4
 
 // AppendPage appends the directory of p. It is not compressed.
 func AppendPage(dst []byte, p *Page) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(p.Blobs)))
-	for i := range p.Blobs {
-		b := &p.Blobs[i]
-		dst = append(dst, byte(b.Class)|byte(b.Codec)<<4)
-		dst = binary.AppendUvarint(dst, uint64(b.RawLen))
-		if b.Codec != block.CodecRaw {
-			dst = binary.AppendUvarint(dst, uint64(b.StoredLen-checksumLen))
-		}
-	}
-	dst = binary.AppendUvarint(dst, uint64(p.Filter.First))
-	dst = binary.AppendUvarint(dst, uint64(p.Filter.Blobs))
-	dst = binary.AppendUvarint(dst, uint64(len(p.Columns)))
 	w := directoryWriter{dst: dst}
-	for _, c := range p.Columns {
-		w.uvarint(c.Rows)
-		w.column(c)
-	}
+	w.page(p)
 	return w.dst
 }
 
@@ -89,6 +74,36 @@ func AppendPage(dst []byte, p *Page) []byte {
 type directoryWriter struct {
 	dst  []byte
 	last [2]int // blob of the last payload, not of strings and of strings
+
+	// Of a page of Shapes:
+	shapes  *Shapes
+	named   []bool // the blobs that payloads were in
+	inPart  []bool // the same in a part, scratch
+	scratch []byte
+}
+
+func (w *directoryWriter) page(p *Page) {
+	w.uvarint(len(p.Blobs))
+	for i := range p.Blobs {
+		b := &p.Blobs[i]
+		w.byte(byte(b.Class) | byte(b.Codec)<<4)
+		w.uvarint(b.RawLen)
+		if b.Codec != block.CodecRaw {
+			w.uvarint(b.StoredLen - checksumLen)
+		}
+	}
+	w.uvarint(p.Filter.First)
+	w.uvarint(p.Filter.Blobs)
+	w.uvarint(len(p.Columns))
+	for _, c := range p.Columns {
+		w.uvarint(c.Rows)
+		if w.shapes != nil && c.Kind == Text {
+			w.byte(byte(Text))
+			w.parted(c)
+			continue
+		}
+		w.column(c)
+	}
 }
 
 func (w *directoryWriter) byte(b byte)   { w.dst = append(w.dst, b) }
@@ -102,6 +117,10 @@ func (w *directoryWriter) blob(p Payload, k Kind) {
 	}
 	w.dst = binary.AppendVarint(w.dst, int64(p.Blob-*last))
 	*last = p.Blob
+	if w.named != nil && !w.named[p.Blob] {
+		w.named[p.Blob] = true
+		w.uvarint(p.Off)
+	}
 }
 
 func (w *directoryWriter) payload(p Payload, k Kind) {
@@ -206,17 +225,17 @@ func (w *directoryWriter) text(c *Column) {
 	if c.IDs.Kind != Const {
 		w.payload(c.IDs.Payload, Int)
 	}
-	w.uvarint(len(c.Shared))
-	for _, s := range c.Shared {
-		w.column(s)
+	w.uvarint(c.sharedCount())
+	for i := range c.sharedCount() {
+		w.column(c.sharedColumn(i))
 	}
 	if c.Templates[0].Rows > 0 {
-		w.column(c.Templates[0].Slots[0].Column)
+		w.column(c.Templates[0].Slots[0].Values())
 	}
 	for k := 1; k < len(c.Templates); k++ {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				w.column(s.Column)
+				w.column(s.Values())
 			}
 		}
 	}
@@ -264,7 +283,7 @@ func (p *Page) numberColumn(c *Column) {
 	for k := range c.Templates {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				p.numberColumn(s.Column)
+				p.numberColumn(s.Values())
 			}
 		}
 	}

@@ -62,7 +62,7 @@ func (r *directoryReader) setForm(c *Column, f NumberForm) {
 		c.NumberForm = r.form
 	default:
 		if len(r.forms) == 0 {
-			r.forms = make([]NumberForm, 1+min(31, r.d.Len()/16))
+			r.forms = make([]NumberForm, 1+min(31, r.ahead()/16))
 		}
 		r.form, r.forms = &r.forms[0], r.forms[1:]
 		*r.form = f

@@ -75,7 +75,7 @@ func useColumn(r *Reader, c *Column) {
 			r.TemplateRows(c, k)
 			for s := range c.Templates[k].Slots {
 				r.SlotRows(c, k, s)
-				useColumn(r, c.Templates[k].Slots[s].Column)
+				useColumn(r, c.Templates[k].Slots[s].Values())
 			}
 		}
 	}

@@ -204,7 +204,7 @@ func (c *Column) describe(seen map[string]bool) {
 		note("json", t.Mode == JSON)
 		note("logfmt", t.Mode == Logfmt)
 		for _, s := range t.Slots {
-			s.Column.describe(seen)
+			s.Values().describe(seen)
 		}
 	}
 }

@@ -57,6 +57,13 @@ func (x *textSearch) template(k int) found {
 		return t.answer
 	}
 	e := t.expansion
+	if e == nil && tmpl.partly() {
+		// Fast path: only the columns of slots are read that may have a part of the needle.
+		f := unreadForm(tmpl)
+		if y := expand(&f, x.n); !y.over {
+			e = &y
+		}
+	}
 	if e == nil {
 		y := expand(x.r.form(x.c, k), x.n)
 		e = &y
@@ -92,13 +99,13 @@ func (r *Reader) findConjunction(c *Column, k int, alternative []slotNeedle) fou
 	t := &c.Templates[k]
 	if len(alternative) > 1 {
 		slices.SortStableFunc(alternative, func(a, b slotNeedle) int {
-			return r.cost(t.Slots[a.slot].Column, a.needle) - r.cost(t.Slots[b.slot].Column, b.needle)
+			return r.cost(t.Slots[a.slot].Values(), a.needle) - r.cost(t.Slots[b.slot].Values(), b.needle)
 		})
 	}
 	f := found{set: All}
 	dearest := 0
 	for _, a := range alternative {
-		col := t.Slots[a.slot].Column
+		col := t.Slots[a.slot].Values()
 		if f.missing && r.cost(col, a.needle)>>costTier > dearest {
 			break
 		}
@@ -143,7 +150,7 @@ func (r *Reader) weight(c *Column) (tier, size int) {
 	}
 	for k := range c.Templates {
 		for s := range c.Templates[k].Slots {
-			add(c.Templates[k].Slots[s].Column)
+			add(c.Templates[k].Slots[s].Values())
 		}
 	}
 	if c.Kind != Text {
@@ -159,7 +166,7 @@ func (r *Reader) weight(c *Column) (tier, size int) {
 // findSlot answers for a slot, in the rows of its template.
 func (r *Reader) findSlot(c *Column, k, s int, n needle) found {
 	slot := &c.Templates[k].Slots[s]
-	f := r.find(slot.Column, n)
+	f := r.find(slot.Values(), n)
 	switch {
 	case slot.Shared < 0:
 		return f
@@ -275,7 +282,7 @@ func (r *Reader) rowsOfTemplate(c *Column, k int) Set {
 func (r *Reader) templateAtHand(c *Column, k int) bool {
 	ok := r.allAtHand(c.IDs)
 	for s := range c.Templates[k].Slots {
-		ok = r.allAtHand(c.Templates[k].Slots[s].Column) && ok
+		ok = r.allAtHand(c.Templates[k].Slots[s].Values()) && ok
 	}
 	return ok
 }

@@ -99,6 +99,14 @@ type regexpSearch struct {
 
 // template returns those of the rows of template k in among that match.
 func (x *regexpSearch) template(k int, among Set) found {
+	need := func() found {
+		return findNeeded(x.re, among, x.c.Templates[k].Rows, func(i, j int) found { return x.needs[i][j].template(k) })
+	}
+	if x.c.Templates[k].partly() {
+		if f := need(); !f.missing && f.isNone() {
+			return f // Fast path: nothing of the slots is read.
+		}
+	}
 	w := templateWalk{r: x.r, c: x.c, k: k, form: x.r.form(x.c, k), d: x.d}
 	s, i := w.runTogether()
 	if i == len(w.form.slots) || s < dfaSinks {
@@ -107,7 +115,7 @@ func (x *regexpSearch) template(k int, among Set) found {
 		}
 		return found{}
 	}
-	f := findNeeded(x.re, among, x.c.Templates[k].Rows, func(i, j int) found { return x.needs[i][j].template(k) })
+	f := need()
 	if f.missing || f.isNone() {
 		return f
 	}
@@ -144,7 +152,7 @@ func (w *templateWalk) runTogether() (s int32, i int) {
 }
 
 func (w *templateWalk) column(i int) *Column {
-	return w.c.Templates[w.k].Slots[w.form.slots[i]].Column
+	return w.c.Templates[w.k].Slots[w.form.slots[i]].Values()
 }
 
 func (w *templateWalk) isLast(i int) bool { return i == len(w.form.slots)-1 }

@@ -118,7 +118,7 @@ func (t *Template) stamp() (chars Charset, longest int) {
 		if i == len(t.Slots) {
 			break
 		}
-		slot := &t.Slots[i].Column.Stamp
+		slot := &t.Slots[i].Values().Stamp
 		chars |= slot.Chars
 		longest = max(longest, run+slot.Run)
 		if slot.Run >= slot.MinLen {
@@ -137,7 +137,7 @@ func (t *Template) lengths() (least, most int) {
 	}
 	most = least
 	for i := range t.Slots {
-		s := &t.Slots[i].Column.Stamp
+		s := &t.Slots[i].Values().Stamp
 		least += s.MinLen
 		most += s.MaxLen
 	}
