@@ -64,9 +64,10 @@ type directoryReader struct {
 
 	// What is kept of the directory aliases a copy of it, as bytes and as a string: a copy of each piece of
 	// a template and each constant would take longer than all the rest. Of a page of Shapes the bytes don't
-	// change, and strings are few.
+	// change, and the string is made when it is needed.
 	keptBytes []byte
 	kept      string
+	end       int // of what d reads, in kept
 
 	shapes *Shapes // nil: of a page without
 	named  []int   // the blobs of which used was set, of a page of Shapes
@@ -76,15 +77,15 @@ type directoryReader struct {
 func newDirectoryReader(d *block.Decoder) *directoryReader {
 	rest := *d
 	data := rest.Bytes(rest.Len())
-	return &directoryReader{d: d, page: &Page{}, keptBytes: bytes.Clone(data), kept: string(data)}
+	return &directoryReader{d: d, page: &Page{}, keptBytes: bytes.Clone(data), kept: string(data), end: len(data)}
 }
 
 // string reads n bytes that are kept.
 func (r *directoryReader) string(n int) string {
-	if r.shapes != nil {
-		return string(r.d.Bytes(n))
+	if r.kept == "" && r.shapes != nil {
+		r.kept = string(r.page.source.data)
 	}
-	at := len(r.kept) - r.d.Len()
+	at := r.end - r.d.Len()
 	return r.kept[at : at+len(r.d.Bytes(n))]
 }
 

@@ -134,7 +134,7 @@ func (w *directoryWriter) part(columns ...*Column) {
 // asked for yet is read from them later. A page that it returns is safe for every method of a Reader, by any
 // number of goroutines.
 func (s *Shapes) DecodePage(b []byte) (*Page, error) {
-	r := &directoryReader{d: block.NewDecoder(b), page: &Page{}, shapes: s}
+	r := &directoryReader{d: block.NewDecoder(b), page: &Page{}, shapes: s, end: len(b)}
 	r.page.source = &partSource{data: b, reader: r}
 	r.read()
 	if err := r.d.Finish(); err != nil {

@@ -109,8 +109,9 @@ type expansion struct {
 	toEnd  bool   // the needle must end with the row
 
 	alternatives [][]slotNeedle
-	all          bool // every row has the needle
-	over         bool // a limit was hit
+	space        []slotNeedle // slab of alternatives, and of what they begin with
+	all          bool         // every row has the needle
+	over         bool         // a limit was hit
 	steps        int
 }
 
@@ -175,7 +176,7 @@ func (x *expansion) beginInSlot(i int) {
 	text := x.needle.text
 	if !x.toEnd {
 		if n := x.needle.with(Contains, text); x.possible(i, n) {
-			x.emit([]slotNeedle{{x.form.slots[i], n}})
+			x.emit(x.with(nil, slotNeedle{x.form.slots[i], n}))
 		}
 	}
 	x.splits(i, text, 1, func(head, rest []byte) {
@@ -183,7 +184,7 @@ func (x *expansion) beginInSlot(i int) {
 			return // it lies in the slot entirely
 		}
 		if n := x.needle.with(Suffix, head); x.possible(i, n) {
-			x.atStatic(i+1, rest, []slotNeedle{{x.form.slots[i], n}})
+			x.atStatic(i+1, rest, x.with(nil, slotNeedle{x.form.slots[i], n}))
 		}
 	})
 }
@@ -241,7 +242,7 @@ func (x *expansion) atSlot(i int, text []byte, asked []slotNeedle) {
 			return
 		}
 		if n := x.needle.with(Prefix, text); x.possible(i, n) {
-			x.emit(with(asked, slotNeedle{slot, n}))
+			x.emit(x.with(asked, slotNeedle{slot, n}))
 		}
 	}
 	least := stamp.MinLen
@@ -253,7 +254,7 @@ func (x *expansion) atSlot(i int, text []byte, asked []slotNeedle) {
 			return // as prefix, above
 		}
 		if n := x.needle.with(Equal, head); x.possible(i, n) {
-			x.atStatic(i+1, rest, with(asked, slotNeedle{slot, n}))
+			x.atStatic(i+1, rest, x.with(asked, slotNeedle{slot, n}))
 		}
 	})
 }
@@ -286,8 +287,13 @@ func (x *expansion) splits(i int, text []byte, least int, f func(head, rest []by
 }
 
 // with returns asked and one more, leaving asked as it is.
-func with(asked []slotNeedle, n slotNeedle) []slotNeedle {
-	return append(asked[:len(asked):len(asked)], n)
+func (x *expansion) with(asked []slotNeedle, n slotNeedle) []slotNeedle {
+	from := len(x.space)
+	if cap(x.space)-from <= len(asked) {
+		from, x.space = 0, make([]slotNeedle, 0, len(asked)+min(64, 2*cap(x.space)+2))
+	}
+	x.space = append(append(x.space, asked...), n)
+	return x.space[from:len(x.space):len(x.space)]
 }
 
 // emit adds an alternative.

@@ -45,25 +45,36 @@ func (x *textSearch) find() found {
 	return x.r.assemble(x.c, answers)
 }
 
+// maybe reports whether a row of template k may have the needle. It reads nothing.
+func (x *textSearch) maybe(k int) bool {
+	t := &x.templates[k]
+	tmpl := &x.c.Templates[k]
+	switch {
+	case x.none || tmpl.Rows == 0:
+		return false
+	case t.answered:
+		return !t.answer.isNone()
+	case !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run):
+		t.answered = true // Fast path: most templates can't have an identifier.
+		return false
+	case t.expansion == nil && tmpl.partly():
+		f := unreadForm(tmpl)
+		if e := expand(&f, x.n); !e.over {
+			t.expansion = &e // Fast path: only the columns of slots are read that may have a part of the needle.
+		}
+	}
+	e := t.expansion
+	t.answered = e != nil && !e.all && len(e.alternatives) == 0
+	return !t.answered
+}
+
 // template answers for template k.
 func (x *textSearch) template(k int) found {
 	t := &x.templates[k]
-	tmpl := &x.c.Templates[k]
-	if x.none || t.answered || tmpl.Rows == 0 {
-		return t.answer
-	}
-	if !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run) {
-		t.answered = true // Fast path: most templates can't have an identifier.
+	if t.answered || !x.maybe(k) {
 		return t.answer
 	}
 	e := t.expansion
-	if e == nil && tmpl.partly() {
-		// Fast path: only the columns of slots are read that may have a part of the needle.
-		f := unreadForm(tmpl)
-		if y := expand(&f, x.n); !y.over {
-			e = &y
-		}
-	}
 	if e == nil {
 		y := expand(x.r.form(x.c, k), x.n)
 		e = &y

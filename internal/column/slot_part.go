@@ -102,7 +102,7 @@ func (r *directoryReader) nextID() int32 {
 func (r *directoryReader) readPart(p *slotPart, times *Column) ([]*Column, error) {
 	d := r.d
 	d.Reset(p.in.data[p.from:p.end])
-	r.last, r.times, r.form = [2]int{}, times, nil
+	r.last, r.times, r.form, r.end = [2]int{}, times, nil, int(p.end)
 	r.forgetPlaces()
 	columns := r.list(int(p.count))
 	for range p.count {
