@@ -76,10 +76,12 @@ type directoryWriter struct {
 	last [2]int // blob of the last payload, not of strings and of strings
 
 	// Of a page of Shapes:
-	shapes  *Shapes
-	named   []bool // the blobs that payloads were in
-	inPart  []bool // the same in a part, scratch
-	scratch []byte
+	shapes    *Shapes
+	named     []bool // the blobs that payloads were in
+	inPart    []bool // the same in a part, scratch
+	scratch   []byte
+	begins    *[2]begin // of a part: where its first payloads are, blob -1: nowhere yet
+	lastBegin [2]begin  // of the part before
 }
 
 func (w *directoryWriter) page(p *Page) {
@@ -111,14 +113,24 @@ func (w *directoryWriter) uvarint(x int) { w.dst = binary.AppendUvarint(w.dst, u
 
 // blob writes where a payload is.
 func (w *directoryWriter) blob(p Payload, k Kind) {
-	last := &w.last[0]
+	which := 0
 	if k == Raw {
-		last = &w.last[1]
+		which = 1
+	}
+	last := &w.last[which]
+	if w.begins != nil && w.begins[which].blob < 0 {
+		*last = p.Blob
 	}
 	w.dst = binary.AppendVarint(w.dst, int64(p.Blob-*last))
 	*last = p.Blob
-	if w.named != nil && !w.named[p.Blob] {
-		w.named[p.Blob] = true
+	if w.named == nil {
+		return
+	}
+	first := !w.named[p.Blob]
+	w.named[p.Blob] = true
+	if w.begins != nil && w.begins[which].blob < 0 {
+		w.begins[which] = begin{int32(p.Blob), int32(p.Off)}
+	} else if first {
 		w.uvarint(p.Off)
 	}
 }

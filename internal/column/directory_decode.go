@@ -72,6 +72,7 @@ type directoryReader struct {
 	shapes *Shapes // nil: of a page without
 	named  []int   // the blobs of which used was set, of a page of Shapes
 	lists  []*Column
+	begins [2]begin // of the last part
 }
 
 func newDirectoryReader(d *block.Decoder) *directoryReader {

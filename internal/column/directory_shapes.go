@@ -17,16 +17,20 @@ import (
 //	uvarint   number of templates, without template 0; templates, from 0 on:
 //	          varint    shape, less that of the template before and 1; not of template 0
 //	          uvarint   rows; nothing more of a template without slots, or without rows
-//	          uvarint   run of the rows; uvarint Shared+1 of each slot; neither of template 0
+//	          uvarint   Shared+1 of each slot; not of template 0
 //	          uint16 Chars, uvarint Run of all its slots that are not shared together, if there are any
 //	payload of the IDs, unless one template has all rows
-//	parts, each with its length: every shared column; then of each template that has any, the columns of the
-//	          slots that are not shared
+//	parts: every shared column; then of each template that has any, the columns of the slots that are not shared;
+//	          varint    blob of the first payload, less that in the part before; varint offset, the same way where
+//	                    the blob is the same, else itself; of payloads that aren't strings
+//	          varint, varint   the same of strings; both as in the part before where the part has none, which is
+//	                    blob -1, offset 0, before the first part
+//	          uvarint   length, columns
 //
-// And a payload says where in its blob it begins, where the blob is named for the first time: in a part, or, outside
-// of parts, since the last Text column. It stands between blob and length:
+// And a payload says where in its blob it begins, where the blob is named for the first time: in a part, unless it is
+// the first of its kind, or, outside of parts, since the last Text column. It stands between blob and length:
 //
-//	varint    blob, as difference to the payload before it of the same kind in the part
+//	varint    blob, as difference to the payload before it of the same kind
 //	uvarint   offset, the first time
 //	uvarint   length
 
@@ -41,6 +45,7 @@ func (s *Shapes) AppendPage(dst []byte, p *Page) []byte {
 // parted appends what follows the kind of a Text column at the top level.
 func (w *directoryWriter) parted(c *Column) {
 	w.stamp(&c.Stamp)
+	w.lastBegin = nowhere
 	w.uvarint(c.sharedCount())
 	for x := range c.SharedColumns() {
 		w.stamp(&x.Stamp)
@@ -87,7 +92,6 @@ func (w *directoryWriter) slots(t *Template) {
 		return
 	}
 	if t.Mode != Whole {
-		w.uvarint(t.run)
 		for i := range t.Slots {
 			w.uvarint(t.Slots[i].Shared + 1)
 		}
@@ -118,13 +122,27 @@ func (w *directoryWriter) part(columns ...*Column) {
 	if len(columns) == 0 {
 		return
 	}
-	sub := directoryWriter{dst: w.scratch[:0], named: w.inPart}
+	sub := directoryWriter{dst: w.scratch[:0], named: w.inPart, begins: &[2]begin{}}
+	*sub.begins = nowhere
 	if sub.named == nil {
 		sub.named = make([]bool, len(w.named))
 	}
 	clear(sub.named)
 	for _, c := range columns {
 		sub.column(c)
+	}
+	for k, at := range sub.begins {
+		last := &w.lastBegin[k]
+		if at.blob < 0 {
+			at = *last
+		}
+		w.dst = binary.AppendVarint(w.dst, int64(at.blob-last.blob))
+		if at.blob == last.blob {
+			w.dst = binary.AppendVarint(w.dst, int64(at.off-last.off))
+		} else {
+			w.dst = binary.AppendVarint(w.dst, int64(at.off))
+		}
+		*last = at
 	}
 	w.dst = block.AppendPrefixed(w.dst, sub.dst)
 	w.scratch, w.inPart = sub.dst, sub.named
@@ -159,19 +177,31 @@ func (r *directoryReader) parted(c *Column) {
 	c.Templates[0].Pieces, c.Templates[0].Slots = r.newPieces(2), r.newSlots(1)
 	own := make([]Stamp, 0, n) // of the slots that are not shared, of the templates that have such
 	left, last := c.Rows, -1
-	for k := 0; k < n && d.Err() == nil; k++ {
+	for k := 0; k < n; k++ {
 		t := &c.Templates[k]
 		if k > 0 {
 			last = r.shape(t, last)
 		}
 		t.Rows = d.Count(block.MaxRows, 0)
 		left -= t.Rows
+		before := len(own)
 		own = r.slotsOf(t, shared, own)
+		if d.Err() != nil {
+			return
+		}
+		if mine := own[before:]; k == 0 && len(mine) > 0 {
+			t.run = mine[0].Run
+		} else if k > 0 {
+			t.run = r.shapes.list[last].longestRun(func(i int) *Stamp {
+				if s := t.Slots[i].Shared; s >= 0 {
+					return &shared[s]
+				}
+				return &mine[0]
+			})
+		}
 	}
-	if d.Err() == nil && left != 0 {
+	if left != 0 {
 		d.Failf("templates of a column of %d rows: %d rows are left", c.Rows, left)
-	}
-	if d.Err() != nil {
 		return
 	}
 	c.IDs = r.newColumn(Int, c.Rows)
@@ -206,7 +236,7 @@ func (r *directoryReader) shape(t *Template, last int) int {
 		return last
 	}
 	x := &r.shapes.list[n]
-	t.Mode, t.Pieces, t.Fields, t.chars, t.run = x.mode, x.pieces, x.fields, x.chars, x.run
+	t.Mode, t.Pieces, t.Fields, t.chars = x.mode, x.pieces, x.fields, x.chars
 	t.Slots = r.newSlots(len(x.pieces) - 1)
 	return int(n)
 }
@@ -229,7 +259,6 @@ func (r *directoryReader) slotsOf(t *Template, shared, own []Stamp) []Stamp {
 	case t.Mode == Whole:
 		t.Slots[0].Shared = -1
 	default:
-		t.run = d.Count(maxLineLen, 0)
 		for i := range t.Slots {
 			s := d.Count(len(shared), 0) - 1
 			if t.Slots[i].Shared = s; s >= 0 {
@@ -243,9 +272,6 @@ func (r *directoryReader) slotsOf(t *Template, shared, own []Stamp) []Stamp {
 	all := Stamp{MaxLen: maxLineLen}
 	r.chars(&all)
 	t.chars |= all.Chars
-	if t.Mode == Whole {
-		t.run = all.Run
-	}
 	return append(own, all)
 }
 
@@ -258,6 +284,7 @@ func (r *directoryReader) parts(c *Column, shared, own []Stamp) {
 		return
 	}
 	c.parts = make([]slotPart, len(shared)+len(own))
+	r.begins = nowhere
 	for i, n := range rows {
 		p := &c.parts[i]
 		p.stamp, p.rows, p.count, p.template, p.shared = shared[i], int32(n), 1, -1, int32(i)
@@ -291,6 +318,19 @@ func (r *directoryReader) parts(c *Column, shared, own []Stamp) {
 // part finds the bytes of the next part of c.
 func (r *directoryReader) part(c *Column, p *slotPart) {
 	p.in, p.lines = r.page.source, c
+	for k := range p.begins {
+		at := &r.begins[k]
+		blob, off := int64(at.blob)+r.d.Varint(), r.d.Varint()
+		if blob == int64(at.blob) {
+			off += int64(at.off)
+		}
+		if blob < -1 || off < 0 || blob >= int64(len(r.page.Blobs)) || blob >= 0 && off > int64(r.page.Blobs[blob].RawLen) {
+			r.d.Failf("part from %d of blob %d on", off, blob)
+			return
+		}
+		*at = begin{int32(blob), int32(off)}
+		p.begins[k] = *at
+	}
 	n := len(r.d.Prefixed())
 	p.end = uint32(len(p.in.data) - r.d.Len())
 	p.from = p.end - uint32(n)

@@ -11,7 +11,7 @@ type form struct {
 	template *Template
 	static   []string // one more than slots
 	slots    []int    // of the template
-	unread   bool     // some columns of slots have not been read: see unreadForm
+	unread   bool     // some columns of slots have not been read: see expandUnread
 	folded   []string // static without regard to case, made when first needed
 }
 
@@ -94,9 +94,9 @@ type slotNeedle struct {
 const (
 	maxAlternatives = 256
 	maxExpandSteps  = 1 << 14
-	// maxUnread is the limit for an unreadForm. Beyond it reading the columns is quicker: most of so many
+	// maxUnread is the limit for expandUnread. Beyond it reading the columns is quicker: most of so many
 	// alternatives turn out to be none then.
-	maxUnread = 6
+	maxUnread = 4
 )
 
 // expansion is a needle in a template, as a choice of alternatives, each of which asks something of some
@@ -134,14 +134,29 @@ func expand(f *form, n needle) expansion {
 	return x
 }
 
-// unreadForm is the form of a template of which columns have not been read, and need not be for an expansion: slots
-// that are constant are as any others, and what is known of their parts has to do.
-func unreadForm(t *Template) form {
-	x := form{template: t, static: t.Pieces, slots: make([]int, len(t.Slots)), unread: true}
-	for s := range x.slots {
-		x.slots[s] = s
+// expandUnread is expand for a template of which columns have not been read: slots that are constant are as any
+// others, and what is known of their parts has to do. It reports false where too little is known.
+func expandUnread(t *Template, n needle) (x expansion, ok bool) {
+	var last *slotPart
+	may, count := false, 0
+	for s := range t.Slots {
+		p := t.Slots[s].part
+		if p != last {
+			may, last = p == nil || n.possibleFor(&p.stamp), p
+		}
+		if may {
+			count++
+		}
 	}
-	return x
+	if count > maxUnread {
+		return expansion{}, false
+	}
+	f := &form{template: t, static: t.Pieces, slots: make([]int, len(t.Slots)), unread: true}
+	for s := range f.slots {
+		f.slots[s] = s
+	}
+	x = expand(f, n)
+	return x, !x.over
 }
 
 // beginInStatic finds the ways in which the needle begins in static text i.

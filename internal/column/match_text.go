@@ -58,8 +58,7 @@ func (x *textSearch) maybe(k int) bool {
 		t.answered = true // Fast path: most templates can't have an identifier.
 		return false
 	case t.expansion == nil && tmpl.partly():
-		f := unreadForm(tmpl)
-		if e := expand(&f, x.n); !e.over {
+		if e, ok := expandUnread(tmpl, x.n); ok {
 			t.expansion = &e // Fast path: only the columns of slots are read that may have a part of the needle.
 		}
 	}

@@ -25,9 +25,56 @@ type Shapes struct {
 type staticShape struct {
 	mode   Mode
 	chars  Charset // of the pieces
-	run    int     // no piece has a longer run of letters and digits
 	pieces []string
+	runs   []pieceRuns
 	fields []Field
+}
+
+// pieceRuns is how long runs of letters and digits are in a piece: at its beginning, at its end, and the longest.
+type pieceRuns struct{ first, last, longest uint16 }
+
+func runsOf(p string) (r pieceRuns) {
+	run := uint16(0)
+	for i := range len(p) {
+		if !isAlnum(p[i]) {
+			if int(run) == i {
+				r.first = run
+			}
+			run = 0
+			continue
+		}
+		run++
+		r.longest = max(r.longest, run)
+	}
+	if r.last = run; int(run) == len(p) {
+		r.first = run
+	}
+	return r
+}
+
+// longestRun returns a bound of the runs in rows, given stamps of the slots. It takes the longest run of a slot to be
+// at its edge.
+func (x *staticShape) longestRun(slot func(i int) *Stamp) (longest int) {
+	run := 0 // what may precede without a break
+	for i, p := range x.runs {
+		longest = max(longest, run+int(p.first), int(p.longest))
+		if int(p.first) == len(x.pieces[i]) {
+			run += int(p.first)
+		} else {
+			run = int(p.last)
+		}
+		if i == len(x.runs)-1 {
+			break
+		}
+		s := slot(i)
+		longest = max(longest, run+s.Run)
+		if s.Run >= s.MinLen {
+			run += s.Run
+		} else {
+			run = s.Run
+		}
+	}
+	return longest
 }
 
 // number returns the number of a template, which is made at its first use.
@@ -87,14 +134,12 @@ func (x *staticShape) set(fields *fieldParser, text string) bool {
 	if x.mode == Whole || x.mode > Logfmt || slots > maxSlots || len(text)-slots > maxStaticLen {
 		return false
 	}
-	for _, p := range x.pieces {
-		for i, run := 0, 0; i < len(p); i++ {
-			x.chars |= charsets[p[i]]
-			if run++; !isAlnum(p[i]) {
-				run = 0
-			}
-			x.run = max(x.run, run)
+	x.runs = make([]pieceRuns, len(x.pieces))
+	for i, p := range x.pieces {
+		for k := range len(p) {
+			x.chars |= charsets[p[k]]
 		}
+		x.runs[i] = runsOf(p)
 	}
 	ok := true
 	if x.mode != Generic {
@@ -110,7 +155,7 @@ func (s *Shapes) Memory() int {
 		x := &s.list[i]
 		n += 80 + 64*len(x.fields)
 		for _, p := range x.pieces {
-			n += 16 + len(p)
+			n += 16 + 6 + len(p)
 		}
 	}
 	return n

@@ -22,9 +22,16 @@ type slotPart struct {
 	template  int32 // whose it is, -1: it is shared
 	shared    int32 // number of the shared column, or -1
 	stamp     Stamp // bounds of those of its columns, without numbers
+	begins    [2]begin
 	isRead    atomic.Bool
 	list      []*Column // once isRead
 }
+
+// begin is where the first payload of a part is, of those that aren't strings or of strings.
+type begin struct{ blob, off int32 }
+
+// nowhere is what begins are before any payload.
+var nowhere = [2]begin{{blob: -1}, {blob: -1}}
 
 // partSource is the bytes that the parts of a page are read from.
 type partSource struct {
@@ -102,8 +109,15 @@ func (r *directoryReader) nextID() int32 {
 func (r *directoryReader) readPart(p *slotPart, times *Column) ([]*Column, error) {
 	d := r.d
 	d.Reset(p.in.data[p.from:p.end])
-	r.last, r.times, r.form, r.end = [2]int{}, times, nil, int(p.end)
+	r.times, r.form, r.end = times, nil, int(p.end)
 	r.forgetPlaces()
+	for k, at := range p.begins {
+		r.last[k] = max(0, int(at.blob))
+		if at.blob >= 0 && r.used[at.blob] == unnamed {
+			r.used[at.blob] = int(at.off)
+			r.named = append(r.named, int(at.blob))
+		}
+	}
 	columns := r.list(int(p.count))
 	for range p.count {
 		c := r.column(int(p.rows), 1)
