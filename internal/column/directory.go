@@ -19,10 +19,10 @@ import (
 //
 //	byte      kind, flags << 4
 //	Const     uvarint length, value
-//	Int       byte form; format; varint Min, uvarint Max-Min; IPv4: byte MinLen, byte MaxLen;
+//	Int       byte form; format; varint Min, uvarint Max-Min; IPv4 and Trimmed: byte MinLen, byte MaxLen;
 //	          with a Clock: byte digits, where steady then varint residual and nothing more;
 //	          payload; byte Zeros if there are any
-//	          format: Decimal byte width, byte scale; TimeOfDay byte scale, separator;
+//	          format: Decimal byte width, byte scale, | 0x80 if Trimmed; TimeOfDay byte scale, separator;
 //	          DateTime byte scale, | 0x80 if Dotted; separator, date separator, uvarint length of the suffix, suffix
 //	Hex       byte digits; payload without length
 //	Dict      uvarint number of entries; column of the entries; payload
@@ -59,6 +59,9 @@ const (
 
 // formDotted marks in the scale of a DateTime that it is Dotted.
 const formDotted = 0x80
+
+// formTrimmed marks in the scale of a Decimal that it is Trimmed.
+const formTrimmed = 0x80
 
 // checksumLen is what block.Pack adds to a payload.
 const checksumLen = 4
@@ -150,7 +153,7 @@ func (w *directoryWriter) column(c *Column) {
 		w.format(&c.Int)
 		w.dst = binary.AppendVarint(w.dst, s.Min)
 		w.dst = binary.AppendUvarint(w.dst, uint64(s.Max)-uint64(s.Min))
-		if c.Int.Form == IPv4 {
+		if c.Int.ownLengths() {
 			w.dst = append(w.dst, byte(s.MinLen), byte(s.MaxLen))
 		}
 		if k := c.Clock; k != nil {
@@ -213,7 +216,11 @@ func (w *directoryWriter) format(f *IntFormat) {
 	w.byte(byte(f.Form))
 	switch f.Form {
 	case Decimal:
-		w.dst = append(w.dst, byte(f.Width), byte(f.Scale))
+		trimmed := byte(0)
+		if f.Trimmed {
+			trimmed = formTrimmed
+		}
+		w.dst = append(w.dst, byte(f.Width), byte(f.Scale)|trimmed)
 	case TimeOfDay:
 		w.dst = append(w.dst, byte(f.Scale), f.Separator)
 	case DateTime:
