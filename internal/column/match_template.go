@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -149,7 +150,8 @@ func expandUnread(t *Template, n needle) (x expansion, ok bool) {
 		}
 	}
 	if count > maxUnread {
-		return expansion{}, false
+		x.all = n.op == Contains && !n.fold && slices.ContainsFunc(t.Pieces, func(p string) bool { return strings.Contains(p, string(n.text)) })
+		return x, x.all
 	}
 	f := &form{template: t, static: t.Pieces, slots: make([]int, len(t.Slots)), unread: true}
 	for s := range f.slots {
