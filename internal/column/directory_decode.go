@@ -69,10 +69,10 @@ type directoryReader struct {
 	kept      string
 	end       int // of what d reads, in kept
 
-	shapes *Shapes // nil: of a page without
-	named  []int   // the blobs of which used was set, of a page of Shapes
-	lists  []*Column
-	begins [2]begin // of the last part
+	shapes *Shapes   // nil: of a page without
+	named  []int     // the blobs of which used was set, of a page of Shapes
+	lists  []*Column // slab of the lists of parts
+	begins [2]begin  // of the last part
 }
 
 func newDirectoryReader(d *block.Decoder) *directoryReader {
