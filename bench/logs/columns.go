@@ -57,7 +57,7 @@ type columnFigures struct {
 // columnPage is a page as a block would hold it.
 type columnPage struct {
 	lines     *block.Values
-	directory []byte // packed
+	directory []byte // packed, behind its shapes
 	ref       block.Ref
 	blobs     [][]byte
 }
@@ -120,7 +120,9 @@ func encodePages(pages []*columnPage) {
 		e.Lines(p.lines)
 		enc := e.Finish()
 		p.blobs = enc.Blobs
-		p.directory, p.ref = block.Pack(nil, column.AppendPage(nil, enc.Page), block.CodecZstd, block.Fast)
+		var shapes column.Shapes
+		directory := shapes.AppendPage(nil, enc.Page)
+		p.directory, p.ref = block.Pack(nil, append(shapes.AppendTo(nil), directory...), block.CodecZstd, block.Fast)
 	}
 }
 
@@ -133,7 +135,12 @@ func rebuildPages(pages []*columnPage, check func(want, got *block.Values) error
 		if err != nil {
 			return err
 		}
-		page, err := column.DecodePage(block.NewDecoder(directory))
+		d := block.NewDecoder(directory)
+		shapes, err := column.DecodeShapes(d)
+		if err != nil {
+			return err
+		}
+		page, err := shapes.DecodePage(d.Bytes(d.Len()))
 		if err != nil {
 			return err
 		}

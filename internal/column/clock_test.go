@@ -39,7 +39,7 @@ func clocks(c *Column) (found []*Column) {
 	for k := range c.Templates {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				add(s.Column)
+				add(s.Values())
 			}
 		}
 	}

@@ -88,8 +88,11 @@ type TextForm struct {
 	// Templates: template 0 is for rows that fit no other: one slot, two empty pieces. It may have no rows.
 	Templates []Template
 	// Shared: the columns that several templates have a slot in. The values stand in the order of the
-	// rows, whichever template they are of.
+	// rows, whichever template they are of. Nil where they are in parts.
 	Shared []*Column
+	// parts: of a page of Shapes, the shared columns, then those of templates.
+	parts  []slotPart
+	shared int // how many of parts are shared columns
 }
 
 // Nothing writes to these.
@@ -125,14 +128,6 @@ type Template struct {
 	Fields []Field // JSON and Logfmt: in the order of the line
 }
 
-// Slot is where the rows of a template differ. Its values are those of Column: value j is of the
-// template's row j, or, where Shared, of the row's place among the rows that have the column, see
-// Reader.SlotRows.
-type Slot struct {
-	Column *Column
-	Shared int // index in Shared of the Text column; -1: the slot has a column of its own
-}
-
 // Field is a field of a JSON or logfmt template. Every slot of such a template is the value of a field.
 type Field struct {
 	Path   []string // JSON: the keys from the outermost object on, as they stand in the line (escapes kept); logfmt: the key
@@ -155,7 +150,8 @@ type Page struct {
 	// Filter: the value filter of the page is the blobs Filter.First … Filter.First+Filter.Blobs-1. No
 	// blobs: no Int or Hex column is Filtered.
 	Filter  FilterInfo
-	columns int // number of all columns, nested ones too
+	columns int         // number of all columns, nested ones too; of those that were read
+	source  *partSource // of parts; nil: there are none
 }
 
 // FilterInfo says where the value filter of a page is.

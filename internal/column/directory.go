@@ -19,10 +19,10 @@ import (
 //
 //	byte      kind, flags << 4
 //	Const     uvarint length, value
-//	Int       byte form; format; varint Min, uvarint Max-Min; IPv4: byte MinLen, byte MaxLen;
+//	Int       byte form; format; varint Min, uvarint Max-Min; IPv4 and Trimmed: byte MinLen, byte MaxLen;
 //	          with a Clock: byte digits, where steady then varint residual and nothing more;
 //	          payload; byte Zeros if there are any
-//	          format: Decimal byte width, byte scale; TimeOfDay byte scale, separator;
+//	          format: Decimal byte width, byte scale, | 0x80 if Trimmed; TimeOfDay byte scale, separator;
 //	          DateTime byte scale, | 0x80 if Dotted; separator, date separator, uvarint length of the suffix, suffix
 //	Hex       byte digits; payload without length
 //	Dict      uvarint number of entries; column of the entries; payload
@@ -60,28 +60,16 @@ const (
 // formDotted marks in the scale of a DateTime that it is Dotted.
 const formDotted = 0x80
 
+// formTrimmed marks in the scale of a Decimal that it is Trimmed.
+const formTrimmed = 0x80
+
 // checksumLen is what block.Pack adds to a payload.
 const checksumLen = 4
 
 // AppendPage appends the directory of p. It is not compressed.
 func AppendPage(dst []byte, p *Page) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(p.Blobs)))
-	for i := range p.Blobs {
-		b := &p.Blobs[i]
-		dst = append(dst, byte(b.Class)|byte(b.Codec)<<4)
-		dst = binary.AppendUvarint(dst, uint64(b.RawLen))
-		if b.Codec != block.CodecRaw {
-			dst = binary.AppendUvarint(dst, uint64(b.StoredLen-checksumLen))
-		}
-	}
-	dst = binary.AppendUvarint(dst, uint64(p.Filter.First))
-	dst = binary.AppendUvarint(dst, uint64(p.Filter.Blobs))
-	dst = binary.AppendUvarint(dst, uint64(len(p.Columns)))
 	w := directoryWriter{dst: dst}
-	for _, c := range p.Columns {
-		w.uvarint(c.Rows)
-		w.column(c)
-	}
+	w.page(p)
 	return w.dst
 }
 
@@ -89,6 +77,38 @@ func AppendPage(dst []byte, p *Page) []byte {
 type directoryWriter struct {
 	dst  []byte
 	last [2]int // blob of the last payload, not of strings and of strings
+
+	// Of a page of Shapes:
+	shapes    *Shapes
+	named     []bool // the blobs that payloads were in
+	inPart    []bool // the same in a part, scratch
+	scratch   []byte
+	begins    *[2]begin // of a part: where its first payloads are, blob -1: nowhere yet
+	lastBegin [2]begin  // of the part before
+}
+
+func (w *directoryWriter) page(p *Page) {
+	w.uvarint(len(p.Blobs))
+	for i := range p.Blobs {
+		b := &p.Blobs[i]
+		w.byte(byte(b.Class) | byte(b.Codec)<<4)
+		w.uvarint(b.RawLen)
+		if b.Codec != block.CodecRaw {
+			w.uvarint(b.StoredLen - checksumLen)
+		}
+	}
+	w.uvarint(p.Filter.First)
+	w.uvarint(p.Filter.Blobs)
+	w.uvarint(len(p.Columns))
+	for _, c := range p.Columns {
+		w.uvarint(c.Rows)
+		if w.shapes != nil && c.Kind == Text {
+			w.byte(byte(Text))
+			w.parted(c)
+			continue
+		}
+		w.column(c)
+	}
 }
 
 func (w *directoryWriter) byte(b byte)   { w.dst = append(w.dst, b) }
@@ -96,12 +116,26 @@ func (w *directoryWriter) uvarint(x int) { w.dst = binary.AppendUvarint(w.dst, u
 
 // blob writes where a payload is.
 func (w *directoryWriter) blob(p Payload, k Kind) {
-	last := &w.last[0]
+	which := 0
 	if k == Raw {
-		last = &w.last[1]
+		which = 1
+	}
+	last := &w.last[which]
+	if w.begins != nil && w.begins[which].blob < 0 {
+		*last = p.Blob
 	}
 	w.dst = binary.AppendVarint(w.dst, int64(p.Blob-*last))
 	*last = p.Blob
+	if w.named == nil {
+		return
+	}
+	first := !w.named[p.Blob]
+	w.named[p.Blob] = true
+	if w.begins != nil && w.begins[which].blob < 0 {
+		w.begins[which] = begin{int32(p.Blob), int32(p.Off)}
+	} else if first {
+		w.uvarint(p.Off)
+	}
 }
 
 func (w *directoryWriter) payload(p Payload, k Kind) {
@@ -119,7 +153,7 @@ func (w *directoryWriter) column(c *Column) {
 		w.format(&c.Int)
 		w.dst = binary.AppendVarint(w.dst, s.Min)
 		w.dst = binary.AppendUvarint(w.dst, uint64(s.Max)-uint64(s.Min))
-		if c.Int.Form == IPv4 {
+		if c.Int.ownLengths() {
 			w.dst = append(w.dst, byte(s.MinLen), byte(s.MaxLen))
 		}
 		if k := c.Clock; k != nil {
@@ -182,7 +216,11 @@ func (w *directoryWriter) format(f *IntFormat) {
 	w.byte(byte(f.Form))
 	switch f.Form {
 	case Decimal:
-		w.dst = append(w.dst, byte(f.Width), byte(f.Scale))
+		trimmed := byte(0)
+		if f.Trimmed {
+			trimmed = formTrimmed
+		}
+		w.dst = append(w.dst, byte(f.Width), byte(f.Scale)|trimmed)
 	case TimeOfDay:
 		w.dst = append(w.dst, byte(f.Scale), f.Separator)
 	case DateTime:
@@ -206,17 +244,17 @@ func (w *directoryWriter) text(c *Column) {
 	if c.IDs.Kind != Const {
 		w.payload(c.IDs.Payload, Int)
 	}
-	w.uvarint(len(c.Shared))
-	for _, s := range c.Shared {
-		w.column(s)
+	w.uvarint(c.sharedCount())
+	for i := range c.sharedCount() {
+		w.column(c.sharedColumn(i))
 	}
 	if c.Templates[0].Rows > 0 {
-		w.column(c.Templates[0].Slots[0].Column)
+		w.column(c.Templates[0].Slots[0].Values())
 	}
 	for k := 1; k < len(c.Templates); k++ {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				w.column(s.Column)
+				w.column(s.Values())
 			}
 		}
 	}
@@ -264,7 +302,7 @@ func (p *Page) numberColumn(c *Column) {
 	for k := range c.Templates {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				p.numberColumn(s.Column)
+				p.numberColumn(s.Values())
 			}
 		}
 	}

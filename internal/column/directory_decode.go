@@ -20,9 +20,18 @@ const maxLineLen = math.MaxUint32
 // for every method of a Reader.
 func DecodePage(d *block.Decoder) (*Page, error) {
 	r := newDirectoryReader(d)
+	r.read()
+	if err := d.Err(); err != nil {
+		return nil, fmt.Errorf("directory of a page: %w", err)
+	}
+	return r.page, nil
+}
+
+// read reads the page, without its parts.
+func (r *directoryReader) read() {
+	d, p := r.d, r.page
 	r.blobs()
 	r.filter()
-	p := r.page
 	p.Columns = make([]*Column, 0, d.Count(maxColumns, 2))
 	for range cap(p.Columns) {
 		rows := d.Count(block.MaxRows, 0)
@@ -32,11 +41,7 @@ func DecodePage(d *block.Decoder) (*Page, error) {
 		}
 		p.Columns = append(p.Columns, c)
 	}
-	if err := d.Err(); err != nil {
-		return nil, fmt.Errorf("directory of a page: %w", err)
-	}
 	p.columns = r.taken.columns
-	return p, nil
 }
 
 // directoryReader reads columns.
@@ -48,6 +53,8 @@ type directoryReader struct {
 	last   [2]int  // as in directoryWriter
 	times  *Column // what the slots of the lines at hand may follow, or nil
 	taken  budget
+	stored int // bytes of all blobs
+	bytes  int // of all payloads
 	slab   []Column
 	texts  []string     // slab of Pieces
 	slots  []Slot       // slab of Slots
@@ -56,25 +63,38 @@ type directoryReader struct {
 	fields fieldParser
 
 	// What is kept of the directory aliases a copy of it, as bytes and as a string: a copy of each piece of
-	// a template and each constant would take longer than all the rest.
+	// a template and each constant would take longer than all the rest. Of a page of Shapes the bytes don't
+	// change, and the string is made when it is needed.
 	keptBytes []byte
 	kept      string
+	end       int // of what d reads, in kept
+
+	shapes *Shapes   // nil: of a page without
+	named  []int     // the blobs of which used was set, of a page of Shapes
+	lists  []*Column // slab of the lists of parts
+	begins [2]begin  // of the last part
 }
 
 func newDirectoryReader(d *block.Decoder) *directoryReader {
 	rest := *d
 	data := rest.Bytes(rest.Len())
-	return &directoryReader{d: d, page: &Page{}, keptBytes: bytes.Clone(data), kept: string(data)}
+	return &directoryReader{d: d, page: &Page{}, keptBytes: bytes.Clone(data), kept: string(data), end: len(data)}
 }
 
 // string reads n bytes that are kept.
 func (r *directoryReader) string(n int) string {
-	at := len(r.kept) - r.d.Len()
+	if r.kept == "" && r.shapes != nil {
+		r.kept = string(r.page.source.data)
+	}
+	at := r.end - r.d.Len()
 	return r.kept[at : at+len(r.d.Bytes(n))]
 }
 
 // prefixed is d.Prefixed, of bytes that are kept.
 func (r *directoryReader) prefixed() []byte {
+	if r.shapes != nil {
+		return r.d.Prefixed()
+	}
 	n := len(r.d.Prefixed())
 	end := len(r.keptBytes) - r.d.Len()
 	return r.keptBytes[end-n : end : end]
@@ -90,9 +110,13 @@ func (r *directoryReader) blobs() {
 	r.used = make([]int, n)
 	for i := range r.page.Blobs {
 		b := &r.page.Blobs[i]
+		if r.shapes != nil {
+			r.used[i] = unnamed
+		}
 		head := d.Byte()
 		b.Class, b.Codec = Class(head&15), block.Codec(head>>4)
 		b.RawLen = d.Count(block.MaxBlobLen, 0)
+		r.stored += b.RawLen
 		b.StoredLen = b.RawLen + checksumLen
 		switch {
 		case b.Class >= Classes || b.Codec > block.CodecZstd:
@@ -135,7 +159,7 @@ var (
 func (r *directoryReader) newColumn(k Kind, rows int) *Column {
 	if len(r.slab) == 0 {
 		// A column takes two bytes of the directory at least.
-		r.slab = make([]Column, max(1, min(64, r.d.Len()/4)))
+		r.slab = make([]Column, max(1, min(64, r.ahead()/4)))
 	}
 	c := &r.slab[0]
 	r.slab = r.slab[1:]
@@ -146,6 +170,14 @@ func (r *directoryReader) newColumn(k Kind, rows int) *Column {
 		r.d.Fail(errBudget)
 	}
 	return c
+}
+
+// ahead is how many bytes are still to be read, at most: slabs need not be for more.
+func (r *directoryReader) ahead() int {
+	if r.shapes != nil {
+		return len(r.page.source.data)
+	}
+	return r.d.Len()
 }
 
 // grow counts the cells of a column that may be much longer in memory than what is read for it.
@@ -182,7 +214,11 @@ func (r *directoryReader) column(rows, depth int) *Column {
 		c.Recency = head&flagRecency != 0
 		r.dict(c, depth)
 	case Text:
-		r.text(c, depth)
+		if r.shapes != nil && depth == 0 {
+			r.parted(c)
+		} else {
+			r.text(c, depth)
+		}
 	case Raw:
 		c.Terminated = head&flagNewlines != 0
 		r.raw(c)
@@ -258,50 +294,71 @@ func (r *directoryReader) lengths() (least, most int) {
 
 // payload reads where the payload of c is.
 func (r *directoryReader) payload(c *Column) {
-	last := r.lastBlob(c.Kind)
-	blob := int64(*last) + r.d.Varint()
+	b := r.blob(c.Kind)
 	n := r.d.Count(math.MaxUint32, 0)
 	if n < c.Rows {
 		r.grow(c.Rows)
 	}
-	r.take(c, last, blob, n)
+	r.take(c, b, n)
 }
 
 // place is payload for one whose length is known.
-func (r *directoryReader) place(c *Column, n int) {
-	last := r.lastBlob(c.Kind)
-	r.take(c, last, int64(*last)+r.d.Varint(), n)
-}
+func (r *directoryReader) place(c *Column, n int) { r.take(c, r.blob(c.Kind), n) }
 
-func (r *directoryReader) lastBlob(k Kind) *int {
+// unnamed is what used has for a blob that no payload was in yet, of a page of Shapes.
+const unnamed = -1
+
+// blob reads the number of the blob that a payload begins in. After a fault it is of no use.
+func (r *directoryReader) blob(k Kind) int {
+	last := &r.last[0]
 	if k == Raw {
-		return &r.last[1]
+		last = &r.last[1]
 	}
-	return &r.last[0]
+	n := int64(*last) + r.d.Varint()
+	if n < 0 || n >= int64(len(r.used)) {
+		r.d.Failf("payload in blob %d of %d", n, len(r.used))
+		return 0
+	}
+	b := int(n)
+	*last = b
+	if r.used[b] == unnamed {
+		r.used[b] = r.d.Count(r.page.Blobs[b].RawLen, 0)
+		r.named = append(r.named, b)
+	}
+	return b
 }
 
-// take gives c the next n bytes of a blob. More than it has are those of the blobs that follow, all of
+// forgetPlaces makes the next payload in each blob say where it begins.
+func (r *directoryReader) forgetPlaces() {
+	for _, b := range r.named {
+		r.used[b] = unnamed
+	}
+	r.named = r.named[:0]
+}
+
+// take gives c the next n bytes of blob b. More than it has are those of the blobs that follow, all of
 // them, and none of these may be another's.
-func (r *directoryReader) take(c *Column, last *int, blob int64, n int) {
+func (r *directoryReader) take(c *Column, b, n int) {
 	d := r.d
 	if d.Err() != nil {
 		return
 	}
-	if blob < 0 || blob >= int64(len(r.used)) {
-		d.Failf("payload in blob %d of %d", blob, len(r.used))
+	if r.bytes += n; r.shapes != nil && r.bytes > r.stored {
+		d.Fail(errBudget) // some of them are taken twice
 		return
 	}
-	b := int(blob)
-	*last = b
 	c.Payload = Payload{Blob: b, Off: r.used[b], Len: n}
 	if free := r.page.Blobs[b].RawLen - r.used[b]; n <= free {
 		r.used[b] += n
 		return
 	}
-	for ; n > 0; b++ {
+	for first := b; n > 0; b++ {
 		if b == len(r.used) || r.used[b] > 0 || r.page.Blobs[b].RawLen == 0 || r.page.Blobs[b].RawLen > n {
-			d.Failf("payload of %d bytes from %d on of blob %d doesn't fit", c.Payload.Len, c.Payload.Off, blob)
+			d.Failf("payload of %d bytes from %d on of blob %d doesn't fit", c.Payload.Len, c.Payload.Off, first)
 			return
+		}
+		if r.used[b] == unnamed {
+			r.named = append(r.named, b)
 		}
 		r.used[b] = r.page.Blobs[b].RawLen
 		n -= r.used[b]

@@ -7,7 +7,7 @@ func (r *directoryReader) ints(c *Column, head byte, depth int) {
 	s.Min = d.Varint()
 	s.Max = s.Min + int64(d.Uvarint())
 	var least, most byte
-	if form.Int.Form == IPv4 {
+	if form.Int.ownLengths() {
 		least, most = d.Byte(), d.Byte()
 	}
 	if head&(flagClock|flagSteady) != 0 {
@@ -33,12 +33,21 @@ func (r *directoryReader) ints(c *Column, head byte, depth int) {
 		return
 	}
 	c.stampInt()
-	if c.Int.Form == IPv4 {
+	if c.Int.ownLengths() {
 		s.MinLen, s.MaxLen = int(least), int(most)
-		if least < byte(len("0.0.0.0")) || most < least || most > byte(len("255.255.255.255")) {
-			d.Failf("addresses of %d to %d bytes", least, most)
+		lo, hi := c.Int.lengthBounds()
+		if least < lo || most < least || most > hi {
+			d.Failf("numbers %+v of %d to %d bytes", c.Int, least, most)
 		}
 	}
+}
+
+// lengthBounds returns the least and the greatest length of any number, of a format with its own lengths.
+func (f *IntFormat) lengthBounds() (least, most byte) {
+	if f.Form == IPv4 {
+		return byte(len("0.0.0.0")), byte(len("255.255.255.255"))
+	}
+	return 1, byte(len("-.") + maxScale)
 }
 
 // clock reads the Clock of a column, which must be a slot of lines.
@@ -49,7 +58,7 @@ func (r *directoryReader) clock(c *NumberForm, head byte, depth int) {
 	}
 	timed := c.Int.Form == TimeOfDay || c.Int.Form == DateTime
 	if depth != 1 || r.times == nil || head&flagClock == 0 || c.Int.Form == IPv4 ||
-		c.Clock.Digits > maxTimeScale || timed && c.Clock.Digits != c.Int.Scale {
+		c.Int.Trimmed || c.Clock.Digits > maxTimeScale || timed && c.Clock.Digits != c.Int.Scale {
 		r.d.Failf("clock %+v of numbers %+v at depth %d", *c.Clock, c.Int, depth)
 	}
 }
@@ -62,7 +71,7 @@ func (r *directoryReader) setForm(c *Column, f NumberForm) {
 		c.NumberForm = r.form
 	default:
 		if len(r.forms) == 0 {
-			r.forms = make([]NumberForm, 1+min(31, r.d.Len()/16))
+			r.forms = make([]NumberForm, 1+min(31, r.ahead()/16))
 		}
 		r.form, r.forms = &r.forms[0], r.forms[1:]
 		*r.form = f
@@ -75,7 +84,9 @@ func (r *directoryReader) format(f *IntFormat) {
 	f.Form = IntForm(d.Byte())
 	switch f.Form {
 	case Decimal:
-		f.Width, f.Scale = int(d.Byte()), int(d.Byte())
+		f.Width = int(d.Byte())
+		scale := d.Byte()
+		f.Scale, f.Trimmed = int(scale&^formTrimmed), scale&formTrimmed != 0
 	case IPv4:
 	case TimeOfDay:
 		f.Scale, f.Separator = int(d.Byte()), d.Byte()

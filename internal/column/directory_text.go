@@ -74,7 +74,7 @@ func (r *directoryReader) template(t *Template) {
 // newPieces and newSlots return slices from slabs. Each of what they hold takes a byte at least.
 func (r *directoryReader) newPieces(n int) []string {
 	if len(r.texts) < n {
-		r.texts = make([]string, max(n, min(256, r.d.Len())))
+		r.texts = make([]string, max(n, min(256, r.ahead())))
 	}
 	p := r.texts[:n:n]
 	r.texts = r.texts[n:]
@@ -86,7 +86,7 @@ func (r *directoryReader) newSlots(n int) []Slot {
 		return nil
 	}
 	if len(r.slots) < n {
-		r.slots = make([]Slot, max(n, min(256, r.d.Len())))
+		r.slots = make([]Slot, max(n, min(256, r.ahead())))
 	}
 	s := r.slots[:n:n]
 	r.slots = r.slots[n:]

@@ -33,6 +33,10 @@
 // that has all bytes in memory gives them all; one that reads by range fetches what was noted and asks
 // again.
 //
+// A page has thousands of columns, and a question is about few. The directory of a page of lines has its columns in
+// parts, which are decoded when somebody asks for one; what a part says of its columns is often enough to pass it by,
+// see Shapes and Slot.
+//
 // Descriptions and blobs are bytes from elsewhere: decoding trusts no number in them, and a wrong one is
 // an error, never a panic, or memory beyond a small multiple of what was read, of maxFreeCells numbers, and
 // of maxValuesLen bytes of values.

@@ -66,7 +66,7 @@ func clockDigits(f *IntFormat) []int {
 	switch {
 	case f.Form == TimeOfDay || f.Form == DateTime:
 		return []int{f.Scale}
-	case f.Form != Decimal || f.Width > 0 || f.Scale > maxTimeScale:
+	case f.Form != Decimal || f.Width > 0 || f.Scale > maxTimeScale || f.Trimmed:
 		return nil
 	case f.Scale%3 > 0:
 		return []int{f.Scale}

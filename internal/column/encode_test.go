@@ -65,7 +65,7 @@ func TestSharedKeys(t *testing.T) {
 		require.Equal(t, JSON, c.Templates[k].Mode)
 		require.Equal(t, 0, c.Templates[k].Slots[0].Shared)
 		last := len(c.Templates[k].Slots) - 1
-		require.Equal(t, Const, c.Templates[k].Slots[last].Column.Kind, "a message of its own stays out of it")
+		require.Equal(t, Const, c.Templates[k].Slots[last].Values().Kind, "a message of its own stays out of it")
 	}
 	roundTrip(t, e, valuesOf(lines...))
 }
@@ -133,7 +133,7 @@ func TestClasses(t *testing.T) {
 		walk(c.Lengths, entries)
 		for k := range c.Templates {
 			for _, s := range c.Templates[k].Slots {
-				walk(s.Column, entries)
+				walk(s.Values(), entries)
 			}
 		}
 	}

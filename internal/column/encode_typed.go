@@ -14,6 +14,37 @@ const (
 
 // parseInts parses values into e.ints if all have one format.
 func (e *Encoder) parseInts(values []extent, h *typedHints) (IntFormat, bool) {
+	f, ok := e.parseAlike(values, h)
+	if !ok && h.chars&^(Digits|Dot|Dash) == 0 {
+		return e.parseTrimmed(values)
+	}
+	return f, ok
+}
+
+// parseTrimmed is parseInts for numbers with and without a fraction.
+func (e *Encoder) parseTrimmed(values []extent) (IntFormat, bool) {
+	f := IntFormat{Trimmed: true}
+	for _, v := range values {
+		b := e.bytes(v)
+		if point := bytes.IndexByte(b, '.'); point >= 0 {
+			f.Scale = max(f.Scale, len(b)-point-1)
+		}
+	}
+	if f.Scale == 0 || f.Scale > maxScale {
+		return f, false
+	}
+	e.ints = resize(e.ints, len(values))
+	ok := false
+	for i, v := range values {
+		if e.ints[i], ok = parseTrimmed(e.bytes(v), f.Scale); !ok {
+			return f, false
+		}
+	}
+	return f, true
+}
+
+// parseAlike is parseInts for numbers that are printed alike.
+func (e *Encoder) parseAlike(values []extent, h *typedHints) (IntFormat, bool) {
 	f, ok := guessFormat(e.bytes(values[0]), h)
 	if !ok {
 		return f, false
@@ -79,7 +110,7 @@ func (e *Encoder) parseDecimals(values []extent, h *typedHints) (IntFormat, bool
 // encodeInts encodes e.ints, which values were parsed to.
 func (e *Encoder) encodeInts(values []extent, f IntFormat, lo, hi int64) *Column {
 	c := newInts(len(values), f, lo, hi)
-	if f.Form == IPv4 {
+	if f.ownLengths() {
 		c.Stamp.MinLen, c.Stamp.MaxLen = lengthsOf(values)
 	}
 	if f.Form == Decimal && f.Scale == 0 && uint64(hi)-uint64(lo) >= filterRange {

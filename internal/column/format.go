@@ -100,6 +100,7 @@ type IntFormat struct {
 	Form          IntForm
 	Width         int  // Decimal: 0 or the least number of digits
 	Scale         int  // digits of the fraction, at most 18
+	Trimmed       bool // Decimal: a fraction has no zeros at its end, and no point before none; Scale is that of the longest
 	Separator     byte // TimeOfDay, DateTime: before the fraction
 	DateSeparator byte // DateTime
 	Dotted        bool // DateTime: the time of day is hh.mm.ss

@@ -26,10 +26,18 @@ func samplePages() []*Encoded {
 	return pages
 }
 
-// packPage is the input of FuzzDecodePage for a page: the directory with its length, then the content of
-// its blobs.
-func packPage(t require.TestingT, enc *Encoded) []byte {
-	b := block.AppendPrefixed(nil, AppendPage(nil, enc.Page))
+// packPage is the input of FuzzDecodePage for a page: the directory, alone or with shapes, and the shapes, with
+// their lengths, then the content of its blobs.
+func packPage(t require.TestingT, enc *Encoded, shaped bool) []byte {
+	var b []byte
+	if shaped {
+		var shapes Shapes
+		b = block.AppendPrefixed(nil, shapes.AppendPage(nil, enc.Page))
+		b = block.AppendPrefixed(b, shapes.AppendTo(nil))
+	} else {
+		b = block.AppendPrefixed(nil, AppendPage(nil, enc.Page))
+		b = block.AppendPrefixed(b, "")
+	}
 	for _, content := range unpack(t, enc) {
 		b = block.AppendPrefixed(b, content)
 	}
@@ -76,7 +84,7 @@ func useColumn(r *Reader, c *Column) {
 			r.TemplateRows(c, k)
 			for s := range c.Templates[k].Slots {
 				r.SlotRows(c, k, s)
-				useColumn(r, c.Templates[k].Slots[s].Column)
+				useColumn(r, c.Templates[k].Slots[s].Values())
 			}
 		}
 	}
@@ -87,7 +95,7 @@ func useColumn(r *Reader, c *Column) {
 // usePage decodes a page that packPage made, or that is anything else, and reads all of it.
 func usePage(data []byte) error {
 	d := block.NewDecoder(data)
-	p, err := DecodePage(block.NewDecoder(d.Prefixed()))
+	p, err := decodeEither(d.Prefixed(), d.Prefixed())
 	if err != nil {
 		return err
 	}
@@ -102,9 +110,22 @@ func usePage(data []byte) error {
 	return r.Err()
 }
 
+// decodeEither reads a directory with shapes, or, where there are none, alone.
+func decodeEither(directory, shapes []byte) (*Page, error) {
+	if len(shapes) == 0 {
+		return DecodePage(block.NewDecoder(directory))
+	}
+	s, err := DecodeShapes(block.NewDecoder(shapes))
+	if err != nil {
+		return nil, err
+	}
+	return s.DecodePage(directory)
+}
+
 func FuzzDecodePage(f *testing.F) {
 	for _, enc := range samplePages() {
-		f.Add(packPage(f, enc))
+		f.Add(packPage(f, enc, false))
+		f.Add(packPage(f, enc, true))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_ = usePage(data) // an error or other values: what it must not do is panic, or take long
@@ -133,21 +154,34 @@ func FuzzRoundTrip(f *testing.F) {
 
 func TestHostilePages(t *testing.T) {
 	for _, enc := range samplePages() {
-		data := packPage(t, enc)
-		require.NoError(t, usePage(data))
-		directory := len(AppendPage(nil, enc.Page))
-		for i := range data {
-			if i > directory+10 && i%7 > 0 {
-				continue
-			}
-			damaged := bytes.Clone(data)
-			damaged[i] ^= 1 << (i % 8)
-			_ = usePage(damaged) // other values are for checksums to tell
+		for _, shaped := range []bool{false, true} {
+			hostilePage(t, enc, shaped)
 		}
-		for i := range directory {
-			if _, err := DecodePage(block.NewDecoder(data[2 : 2+i])); err == nil && i < directory-2 {
-				t.Fatalf("a directory of %d bytes is read from %d", directory, i)
-			}
+	}
+}
+
+func hostilePage(t *testing.T, enc *Encoded, shaped bool) {
+	data := packPage(t, enc, shaped)
+	require.NoError(t, usePage(data))
+	d := block.NewDecoder(data)
+	directory, shapes := d.Prefixed(), d.Prefixed()
+	head := len(data) - d.Len()
+	for i := range data {
+		if i > head+10 && i%7 > 0 {
+			continue
+		}
+		damaged := bytes.Clone(data)
+		damaged[i] ^= 1 << (i % 8)
+		_ = usePage(damaged) // other values are for checksums to tell
+	}
+	for i := range directory {
+		if _, err := decodeEither(directory[:i], shapes); err == nil {
+			t.Fatalf("a directory of %d bytes is read from %d", len(directory), i)
+		}
+	}
+	for i := 1; i < len(shapes); i++ {
+		if _, err := decodeEither(directory, shapes[:i]); err == nil {
+			t.Fatalf("shapes of %d bytes are read from %d", len(shapes), i)
 		}
 	}
 }

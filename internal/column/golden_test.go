@@ -69,6 +69,9 @@ func goldenInput() input {
 			return string(b)
 		})...),
 		{},
+		valuesOf(repeated(300, func(i int) string {
+			return string(appendInt(nil, &IntFormat{Scale: 3, Trimmed: true}, int64(mix(i)%1e7)-1e6))
+		})...),
 	}
 	for i := 0; i < goldenRows; i += 3 {
 		in.present.Set(i)
@@ -111,10 +114,13 @@ func decimals(ints []int64) *block.Values {
 	return v
 }
 
-// appendEncoded appends a page as the golden file has it: its directory, then its stored blobs, each with
-// its length.
+// appendEncoded appends a page as the golden file has it: its directory, alone and with shapes, the shapes, then its
+// stored blobs, each with its length.
 func appendEncoded(dst []byte, enc *Encoded) []byte {
+	var shapes Shapes
 	dst = block.AppendPrefixed(dst, AppendPage(nil, enc.Page))
+	dst = block.AppendPrefixed(dst, shapes.AppendPage(nil, enc.Page))
+	dst = block.AppendPrefixed(dst, shapes.AppendTo(nil))
 	for _, b := range enc.Blobs {
 		dst = block.AppendPrefixed(dst, b)
 	}
@@ -123,8 +129,16 @@ func appendEncoded(dst []byte, enc *Encoded) []byte {
 
 func decodeEncoded(t *testing.T, data []byte) *Reader {
 	d := block.NewDecoder(data)
-	p, err := DecodePage(block.NewDecoder(d.Prefixed()))
+	alone := d.Prefixed()
+	_, err := DecodePage(block.NewDecoder(alone))
 	require.NoError(t, err)
+	directory := d.Prefixed()
+	shapes, err := DecodeShapes(block.NewDecoder(d.Prefixed()))
+	require.NoError(t, err)
+	p, err := shapes.DecodePage(directory)
+	require.NoError(t, err)
+	require.NoError(t, p.Load())
+	require.Equal(t, alone, AppendPage(nil, p))
 	r := NewReader(p)
 	for i, b := range p.Blobs {
 		content, err := block.Unpack(d.Prefixed(), block.Ref{StoredLen: uint32(b.StoredLen), RawLen: uint32(b.RawLen), Codec: b.Codec})
@@ -160,7 +174,7 @@ func TestGolden(t *testing.T) {
 		for _, c := range r.page.Columns {
 			c.describe(seen)
 		}
-		for _, form := range []string{"const", "decimal", "width", "scale", "ipv4", "time", "date", "hex", "odd hex", "upper hex", "uuid", "dict", "recency",
+		for _, form := range []string{"const", "decimal", "width", "scale", "trimmed", "ipv4", "time", "date", "hex", "odd hex", "upper hex", "uuid", "dict", "recency",
 			"raw", "lengths", "terminated", "sparse", "text", "shared", "generic", "json", "logfmt", "filtered", "whole", "clock", "steady clock", "zeros"} {
 			require.True(t, seen[form], "the golden page has no %s column", form)
 		}
@@ -176,7 +190,8 @@ func (c *Column) describe(seen map[string]bool) {
 	note("const", c.Kind == Const)
 	note("decimal", c.Kind == Int && c.Int == IntFormat{})
 	note("width", c.Int.Width > 0)
-	note("scale", c.Kind == Int && c.Int.Form == Decimal && c.Int.Scale > 0)
+	note("scale", c.Kind == Int && c.Int.Form == Decimal && c.Int.Scale > 0 && !c.Int.Trimmed)
+	note("trimmed", c.Int.Trimmed)
 	note("ipv4", c.Int.Form == IPv4)
 	note("time", c.Int.Form == TimeOfDay)
 	note("date", c.Int.Form == DateTime)
@@ -194,7 +209,7 @@ func (c *Column) describe(seen map[string]bool) {
 	note("terminated", c.Terminated)
 	note("sparse", c.Kind == Sparse)
 	note("text", c.Kind == Text)
-	note("shared", len(c.Shared) > 0)
+	note("shared", c.sharedCount() > 0)
 	note("filtered", c.Filtered)
 	c.Values.describe(seen)
 	for k := range c.Templates {
@@ -203,8 +218,8 @@ func (c *Column) describe(seen map[string]bool) {
 		note("generic", t.Mode == Generic)
 		note("json", t.Mode == JSON)
 		note("logfmt", t.Mode == Logfmt)
-		for _, s := range t.Slots {
-			s.Column.describe(seen)
+		for i := range t.Slots {
+			t.Slots[i].Values().describe(seen)
 		}
 	}
 }

@@ -107,10 +107,15 @@ func (n needle) isWide(chars Charset) bool { return n.wide && chars&High != 0 }
 
 // possible reports whether, by its stamps, c can have a value with the needle.
 func (n needle) possible(c *Column) bool {
-	s := &c.Stamp
-	switch {
-	case c.Kind == Const:
+	if c.Kind == Const {
 		return n.test(c.Constant)
+	}
+	return n.possibleFor(&c.Stamp)
+}
+
+// possibleFor reports whether values of which s is known can have the needle.
+func (n needle) possibleFor(s *Stamp) bool {
+	switch {
 	case len(n.text) > s.MaxLen:
 		return false
 	case n.isWide(s.Chars):
@@ -276,13 +281,13 @@ func (r *Reader) allAtHand(c *Column) bool {
 			ok = false
 		}
 	}
-	for _, sub := range c.Shared {
-		ok = r.allAtHand(sub) && ok
+	for i := range c.sharedCount() {
+		ok = r.allAtHand(c.sharedColumn(i)) && ok
 	}
 	for k := range c.Templates {
 		for s := range c.Templates[k].Slots {
 			if slot := &c.Templates[k].Slots[s]; slot.Shared < 0 {
-				ok = r.allAtHand(slot.Column) && ok
+				ok = r.allAtHand(slot.Values()) && ok
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func countClocks(c *Column) (n int) {
 	for k := range c.Templates {
 		for _, s := range c.Templates[k].Slots {
 			if s.Shared < 0 {
-				n += countClocks(s.Column)
+				n += countClocks(s.Values())
 			}
 		}
 	}

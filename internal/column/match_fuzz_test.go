@@ -76,7 +76,9 @@ func FuzzRegexp(f *testing.F) {
 // FuzzSearchDamaged searches pages that are anything: no search may panic.
 func FuzzSearchDamaged(f *testing.F) {
 	for _, enc := range samplePages() {
-		f.Add(packPage(f, enc), []byte("1"), `\d+ x`)
+		for _, shaped := range []bool{false, true} {
+			f.Add(packPage(f, enc, shaped), []byte("1"), `\d+ x`)
+		}
 	}
 	f.Fuzz(func(t *testing.T, data, needle []byte, expr string) {
 		if len(needle) > 1<<8 || len(expr) > 1<<7 {
@@ -91,7 +93,7 @@ func FuzzSearchDamaged(f *testing.F) {
 // reports whether there was a page.
 func searchDamaged(data, needle []byte, re *Regexp) bool {
 	d := block.NewDecoder(data)
-	p, err := DecodePage(block.NewDecoder(d.Prefixed()))
+	p, err := decodeEither(d.Prefixed(), d.Prefixed())
 	if err != nil {
 		return false
 	}
@@ -113,9 +115,12 @@ func TestSearchDamagedPages(t *testing.T) {
 	re, err := CompileRegexp(`(\d+ x|[a-f]{2}|took=1.*b")`)
 	require.NoError(t, err)
 	pages := 0
-	for _, enc := range samplePages() {
-		whole := packPage(t, enc)
-		directory := len(AppendPage(nil, enc.Page))
+	for i, enc := range append(samplePages(), samplePages()...) {
+		whole := packPage(t, enc, i%2 == 0)
+		d := block.NewDecoder(whole)
+		d.Prefixed()
+		d.Prefixed()
+		directory := len(whole) - d.Len()
 		for range 300 {
 			data := bytes.Clone(whole)
 			for range 1 + rng.IntN(2) {

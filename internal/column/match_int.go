@@ -26,7 +26,7 @@ func (r *Reader) findInt(c *Column, n needle) found {
 		}
 		return r.findIntervals(c, []interval{{x, x}})
 	}
-	if n.op == Prefix {
+	if n.op == Prefix && !c.Int.Trimmed {
 		return r.findIntervals(c, prefixIntervals(c, n.text))
 	}
 	if n.op == Suffix {

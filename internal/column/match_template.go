@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ type form struct {
 	template *Template
 	static   []string // one more than slots
 	slots    []int    // of the template
+	unread   bool     // some columns of slots have not been read: see expandUnread
 	folded   []string // static without regard to case, made when first needed
 }
 
@@ -33,7 +35,7 @@ func (r *Reader) form(c *Column, k int) *form {
 func newForm(t *Template) form {
 	variable := 0
 	for s := range t.Slots {
-		if t.Slots[s].Column.Kind != Const {
+		if t.Slots[s].Values().Kind != Const {
 			variable++
 		}
 	}
@@ -54,7 +56,7 @@ func (x *form) joinConstants() {
 	t := x.template
 	static := t.Pieces[0]
 	for s := range t.Slots {
-		if c := t.Slots[s].Column; c.Kind == Const {
+		if c := t.Slots[s].Values(); c.Kind == Const {
 			static += string(c.Constant) + t.Pieces[s+1]
 			continue
 		}
@@ -93,6 +95,9 @@ type slotNeedle struct {
 const (
 	maxAlternatives = 256
 	maxExpandSteps  = 1 << 14
+	// maxUnread is the limit for expandUnread. Beyond it reading the columns is quicker: most of so many
+	// alternatives turn out to be none then.
+	maxUnread = 4
 )
 
 // expansion is a needle in a template, as a choice of alternatives, each of which asks something of some
@@ -105,8 +110,9 @@ type expansion struct {
 	toEnd  bool   // the needle must end with the row
 
 	alternatives [][]slotNeedle
-	all          bool // every row has the needle
-	over         bool // a limit was hit
+	space        []slotNeedle // slab of alternatives, and of what they begin with
+	all          bool         // every row has the needle
+	over         bool         // a limit was hit
 	steps        int
 }
 
@@ -127,6 +133,32 @@ func expand(f *form, n needle) expansion {
 		}
 	}
 	return x
+}
+
+// expandUnread is expand for a template of which columns have not been read: slots that are constant are as any
+// others, and what is known of their parts has to do. It reports false where too little is known.
+func expandUnread(t *Template, n needle) (x expansion, ok bool) {
+	var last *slotPart
+	may, count := false, 0
+	for s := range t.Slots {
+		p := t.Slots[s].part
+		if p != last {
+			may, last = p == nil || n.possibleFor(&p.stamp), p
+		}
+		if may {
+			count++
+		}
+	}
+	if count > maxUnread {
+		x.all = n.op == Contains && !n.fold && slices.ContainsFunc(t.Pieces, func(p string) bool { return strings.Contains(p, string(n.text)) })
+		return x, x.all
+	}
+	f := &form{template: t, static: t.Pieces, slots: make([]int, len(t.Slots)), unread: true}
+	for s := range f.slots {
+		f.slots[s] = s
+	}
+	x = expand(f, n)
+	return x, !x.over
 }
 
 // beginInStatic finds the ways in which the needle begins in static text i.
@@ -160,21 +192,37 @@ func (x *expansion) beginInStatic(i int) {
 func (x *expansion) beginInSlot(i int) {
 	text := x.needle.text
 	if !x.toEnd {
-		if n := x.needle.with(Contains, text); n.possible(x.column(i)) {
-			x.emit([]slotNeedle{{x.form.slots[i], n}})
+		if n := x.needle.with(Contains, text); x.possible(i, n) {
+			x.emit(x.with(nil, slotNeedle{x.form.slots[i], n}))
 		}
 	}
 	x.splits(i, text, 1, func(head, rest []byte) {
 		if len(rest) == 0 && !x.toEnd {
 			return // it lies in the slot entirely
 		}
-		if n := x.needle.with(Suffix, head); n.possible(x.column(i)) {
-			x.atStatic(i+1, rest, []slotNeedle{{x.form.slots[i], n}})
+		if n := x.needle.with(Suffix, head); x.possible(i, n) {
+			x.atStatic(i+1, rest, x.with(nil, slotNeedle{x.form.slots[i], n}))
 		}
 	})
 }
 
-func (x *expansion) column(i int) *Column { return x.form.template.Slots[x.form.slots[i]].Column }
+// stamp returns what is known of the values of slot i.
+func (x *expansion) stamp(i int) *Stamp {
+	s := &x.form.template.Slots[x.form.slots[i]]
+	if x.form.unread && s.part != nil && !s.part.isRead.Load() {
+		return &s.part.stamp
+	}
+	return &s.Values().Stamp
+}
+
+// possible reports whether slot i can have n.
+func (x *expansion) possible(i int, n needle) bool {
+	s := &x.form.template.Slots[x.form.slots[i]]
+	if x.form.unread && s.part != nil && !s.part.isRead.Load() {
+		return n.possibleFor(&s.part.stamp)
+	}
+	return n.possible(s.Values())
+}
 
 // atStatic goes on with text at the beginning of static text i, given what is asked so far.
 func (x *expansion) atStatic(i int, text []byte, asked []slotNeedle) {
@@ -204,26 +252,26 @@ func (x *expansion) atSlot(i int, text []byte, asked []slotNeedle) {
 	if x.all || x.over {
 		return
 	}
-	c, slot := x.column(i), x.form.slots[i]
+	stamp, slot := x.stamp(i), x.form.slots[i]
 	if !x.toEnd {
 		if len(text) == 0 {
 			x.emit(asked)
 			return
 		}
-		if n := x.needle.with(Prefix, text); n.possible(c) {
-			x.emit(with(asked, slotNeedle{slot, n}))
+		if n := x.needle.with(Prefix, text); x.possible(i, n) {
+			x.emit(x.with(asked, slotNeedle{slot, n}))
 		}
 	}
-	least := c.Stamp.MinLen
-	if x.needle.isWide(c.Stamp.Chars) {
+	least := stamp.MinLen
+	if x.needle.isWide(stamp.Chars) {
 		least = 0 // values are longer than what matches them
 	}
 	x.splits(i, text, least, func(head, rest []byte) {
 		if len(rest) == 0 && !x.toEnd {
 			return // as prefix, above
 		}
-		if n := x.needle.with(Equal, head); n.possible(c) {
-			x.atStatic(i+1, rest, with(asked, slotNeedle{slot, n}))
+		if n := x.needle.with(Equal, head); x.possible(i, n) {
+			x.atStatic(i+1, rest, x.with(asked, slotNeedle{slot, n}))
 		}
 	})
 }
@@ -231,7 +279,7 @@ func (x *expansion) atSlot(i int, text []byte, asked []slotNeedle) {
 // splits calls f with each way to split text into a head of at least least bytes that slot i may end with
 // and a rest that agrees with what follows.
 func (x *expansion) splits(i int, text []byte, least int, f func(head, rest []byte)) {
-	stamp, next := &x.column(i).Stamp, x.static[i+1]
+	stamp, next := x.stamp(i), x.static[i+1]
 	wide := x.needle.isWide(stamp.Chars)
 	run := 0
 	for l := 0; l <= min(len(text), stamp.MaxLen) && !x.all && !x.over; l++ {
@@ -256,8 +304,13 @@ func (x *expansion) splits(i int, text []byte, least int, f func(head, rest []by
 }
 
 // with returns asked and one more, leaving asked as it is.
-func with(asked []slotNeedle, n slotNeedle) []slotNeedle {
-	return append(asked[:len(asked):len(asked)], n)
+func (x *expansion) with(asked []slotNeedle, n slotNeedle) []slotNeedle {
+	from := len(x.space)
+	if cap(x.space)-from <= len(asked) {
+		from, x.space = 0, make([]slotNeedle, 0, len(asked)+min(64, 2*cap(x.space)+2))
+	}
+	x.space = append(append(x.space, asked...), n)
+	return x.space[from:len(x.space):len(x.space)]
 }
 
 // emit adds an alternative.
@@ -265,7 +318,7 @@ func (x *expansion) emit(asked []slotNeedle) {
 	switch {
 	case len(asked) == 0:
 		x.all = true
-	case len(x.alternatives) == maxAlternatives:
+	case len(x.alternatives) == maxAlternatives || x.form.unread && len(x.alternatives) == maxUnread:
 		x.over = true
 	default:
 		x.alternatives = append(x.alternatives, asked)

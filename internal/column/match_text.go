@@ -45,15 +45,32 @@ func (x *textSearch) find() found {
 	return x.r.assemble(x.c, answers)
 }
 
+// maybe reports whether a row of template k may have the needle. It reads nothing.
+func (x *textSearch) maybe(k int) bool {
+	t := &x.templates[k]
+	tmpl := &x.c.Templates[k]
+	switch {
+	case x.none || tmpl.Rows == 0:
+		return false
+	case t.answered:
+		return !t.answer.isNone()
+	case !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run):
+		t.answered = true // Fast path: most templates can't have an identifier.
+		return false
+	case t.expansion == nil && tmpl.partly():
+		if e, ok := expandUnread(tmpl, x.n); ok {
+			t.expansion = &e // Fast path: only the columns of slots are read that may have a part of the needle.
+		}
+	}
+	e := t.expansion
+	t.answered = e != nil && !e.all && len(e.alternatives) == 0
+	return !t.answered
+}
+
 // template answers for template k.
 func (x *textSearch) template(k int) found {
 	t := &x.templates[k]
-	tmpl := &x.c.Templates[k]
-	if x.none || t.answered || tmpl.Rows == 0 {
-		return t.answer
-	}
-	if !x.n.isWide(tmpl.chars) && !x.n.within(tmpl.chars, tmpl.run) {
-		t.answered = true // Fast path: most templates can't have an identifier.
+	if t.answered || !x.maybe(k) {
 		return t.answer
 	}
 	e := t.expansion
@@ -92,13 +109,13 @@ func (r *Reader) findConjunction(c *Column, k int, alternative []slotNeedle) fou
 	t := &c.Templates[k]
 	if len(alternative) > 1 {
 		slices.SortStableFunc(alternative, func(a, b slotNeedle) int {
-			return r.cost(t.Slots[a.slot].Column, a.needle) - r.cost(t.Slots[b.slot].Column, b.needle)
+			return r.cost(t.Slots[a.slot].Values(), a.needle) - r.cost(t.Slots[b.slot].Values(), b.needle)
 		})
 	}
 	f := found{set: All}
 	dearest := 0
 	for _, a := range alternative {
-		col := t.Slots[a.slot].Column
+		col := t.Slots[a.slot].Values()
 		if f.missing && r.cost(col, a.needle)>>costTier > dearest {
 			break
 		}
@@ -143,7 +160,7 @@ func (r *Reader) weight(c *Column) (tier, size int) {
 	}
 	for k := range c.Templates {
 		for s := range c.Templates[k].Slots {
-			add(c.Templates[k].Slots[s].Column)
+			add(c.Templates[k].Slots[s].Values())
 		}
 	}
 	if c.Kind != Text {
@@ -159,7 +176,7 @@ func (r *Reader) weight(c *Column) (tier, size int) {
 // findSlot answers for a slot, in the rows of its template.
 func (r *Reader) findSlot(c *Column, k, s int, n needle) found {
 	slot := &c.Templates[k].Slots[s]
-	f := r.find(slot.Column, n)
+	f := r.find(slot.Values(), n)
 	switch {
 	case slot.Shared < 0:
 		return f
@@ -275,7 +292,7 @@ func (r *Reader) rowsOfTemplate(c *Column, k int) Set {
 func (r *Reader) templateAtHand(c *Column, k int) bool {
 	ok := r.allAtHand(c.IDs)
 	for s := range c.Templates[k].Slots {
-		ok = r.allAtHand(c.Templates[k].Slots[s].Column) && ok
+		ok = r.allAtHand(c.Templates[k].Slots[s].Values()) && ok
 	}
 	return ok
 }

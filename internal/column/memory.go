@@ -2,7 +2,23 @@ package column
 
 import "unsafe"
 
-// Memory is what the description of the column holds, about, in bytes.
+// partMemory is how many times as much as their bytes in the directory columns of parts hold, about, once they
+// are read.
+const partMemory = 16
+
+// Memory is what the page holds, about, in bytes. What has not been read yet of it is taken to be.
+func (p *Page) Memory() int {
+	n := int(unsafe.Sizeof(*p)) + 32*len(p.Blobs)
+	for _, c := range p.Columns {
+		n += c.Memory()
+		for i := range c.parts {
+			n += partMemory * int(c.parts[i].end-c.parts[i].from)
+		}
+	}
+	return n
+}
+
+// Memory is what the description of the column holds, about, without its parts.
 func (c *Column) Memory() int {
 	if c == nil {
 		return 0
@@ -33,8 +49,8 @@ func (t *Template) memory() int {
 	}
 	for _, s := range t.Slots {
 		n += int(unsafe.Sizeof(s))
-		if s.Shared < 0 {
-			n += s.Column.Memory()
+		if s.Shared < 0 && s.part == nil {
+			n += s.Values().Memory()
 		}
 	}
 	return n

@@ -16,13 +16,17 @@ import (
 // drawNumbers makes decimal numbers of one form, up to the greatest that are stored as numbers.
 func drawNumbers(rng *rand.Rand, rows int) *block.Values {
 	scale, bits := rng.IntN(5), 1+rng.IntN(63)
+	trimmed := scale > 0 && rng.IntN(2) == 0
+	if trimmed {
+		bits = min(bits, 59)
+	}
 	v := &block.Values{}
 	for range rows {
 		x := int64(rng.Uint64()>>(64-bits)) - rng.Int64N(3)
 		if rng.IntN(4) == 0 {
 			x = -x
 		}
-		f := IntFormat{Scale: scale}
+		f := IntFormat{Scale: scale, Trimmed: trimmed}
 		v.Append(appendInt(nil, &f, x))
 	}
 	return v

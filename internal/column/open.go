@@ -29,8 +29,9 @@ var errMismatch = errors.New("payload and description disagree")
 
 // of returns what is decoded of c, a column of the Reader's page.
 func (r *Reader) of(c *Column) *openColumn {
-	if len(r.opened) == 0 {
-		r.opened = make([]*openColumn, max(r.page.columns, 1))
+	for int(c.id) >= len(r.opened) {
+		r.opened = append(r.opened, nil)
+		r.opened = r.opened[:cap(r.opened)]
 	}
 	o := r.opened[c.id]
 	if o == nil {

@@ -22,7 +22,7 @@ func (s *sharedRows) of(k int) int {
 func (r *Reader) sharedRows(c *Column, n int) *sharedRows {
 	o := r.of(c)
 	if o.shared == nil {
-		o.shared = make([]sharedRows, len(c.Shared))
+		o.shared = make([]sharedRows, c.sharedCount())
 		for k := range c.Templates {
 			for i := range c.Templates[k].Slots {
 				if s := c.Templates[k].Slots[i].Shared; s >= 0 {

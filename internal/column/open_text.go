@@ -80,11 +80,11 @@ func (r *Reader) SlotRows(c *Column, k, s int) []uint32 {
 // column, too, and false where the places are not at hand or damaged.
 func (r *Reader) slotPlaces(c *Column, k, s int) (places []uint32, shared, ok bool) {
 	n := c.Templates[k].Slots[s].Shared
-	if n < 0 || c.Templates[k].Rows == c.Shared[n].Rows {
+	if n < 0 || c.Templates[k].Rows == c.sharedLen(n) {
 		return nil, false, true
 	}
 	known := r.sharedRows(c, n)
-	if !r.findPlaces(c, known, c.Shared[n].Rows) {
+	if !r.findPlaces(c, known, c.sharedLen(n)) {
 		return nil, true, false
 	}
 	return known.places[known.of(k)], true, true

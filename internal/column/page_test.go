@@ -40,7 +40,8 @@ func unpack(t require.TestingT, enc *Encoded) [][]byte {
 	return blobs
 }
 
-// reopen writes the directory of a page, reads it, and returns a Reader that has the blobs given.
+// reopen writes the directory of a page in both forms, reads them, and returns a Reader that has the blobs given.
+// Nothing is read of the parts.
 func reopen(t require.TestingT, p *Page, blobs [][]byte) *Reader {
 	directory := AppendPage(nil, p)
 	d := block.NewDecoder(directory)
@@ -48,11 +49,27 @@ func reopen(t require.TestingT, p *Page, blobs [][]byte) *Reader {
 	require.NoError(t, err)
 	require.NoError(t, d.Finish())
 	require.True(t, reflect.DeepEqual(p, got), "the page that was read is not the one that was written")
-	r := NewReader(got)
+	loaded := withShapes(t, p)
+	require.NoError(t, loaded.Load())
+	require.True(t, bytes.Equal(directory, AppendPage(nil, loaded)), "the page that was read with its shapes is not the one that was written")
+	r := NewReader(withShapes(t, p))
 	for i, b := range blobs {
 		r.Supply(i, b)
 	}
 	return r
+}
+
+// withShapes writes the directory of a page of Shapes and reads it.
+func withShapes(t require.TestingT, p *Page) *Page {
+	var w Shapes
+	directory := w.AppendPage(nil, p)
+	d := block.NewDecoder(w.AppendTo(nil))
+	s, err := DecodeShapes(d)
+	require.NoError(t, err)
+	require.NoError(t, d.Finish())
+	got, err := s.DecodePage(directory)
+	require.NoError(t, err)
+	return got
 }
 
 // firstDifference names the first value that differs; equal lists give "".

@@ -72,7 +72,7 @@ func (r *Reader) appendText(dst []byte, c *Column, row int) []byte {
 		if shared {
 			at = int(places[j])
 		}
-		dst = r.Append(dst, t.Slots[s].Column, at)
+		dst = r.Append(dst, t.Slots[s].Values(), at)
 	}
 	return append(dst, t.Pieces[len(t.Slots)]...)
 }

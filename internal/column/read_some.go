@@ -11,7 +11,7 @@ import "github.com/hune-io/hune/internal/block"
 // longer than the places of all rows: a damaged page may have columns that thousands of templates share.
 func (r *Reader) placesOfSome(c *Column, ids []int64, bits *block.Bitmap) (places [][][]uint32, ok bool) {
 	out := make([][][]uint32, len(c.Templates))
-	left := c.Rows * len(c.Shared) // steps that the places of all rows take
+	left := c.Rows * c.sharedCount() // steps that the places of all rows take
 	counts := make([]uint32, len(c.Templates))
 	row := 0
 	for next := bits.Next(0); next >= 0; next = bits.Next(next + 1) {
@@ -25,7 +25,7 @@ func (r *Reader) placesOfSome(c *Column, ids []int64, bits *block.Bitmap) (place
 		}
 		for i := range t.Slots {
 			n := t.Slots[i].Shared
-			if n < 0 || t.Rows == c.Shared[n].Rows {
+			if n < 0 || t.Rows == c.sharedLen(n) {
 				continue
 			}
 			members := r.sharedRows(c, n).members
@@ -47,7 +47,7 @@ func (r *Reader) someSource(c *Column, k int, among Set, places [][]uint32) (t *
 	tmpl := &c.Templates[k]
 	t, ok = &lineSource{pieces: tmpl.Pieces, slots: make([]slotSource, len(tmpl.Slots))}, true
 	for i := range tmpl.Slots {
-		slot, col := &t.slots[i], tmpl.Slots[i].Column
+		slot, col := &t.slots[i], tmpl.Slots[i].Values()
 		needed := among
 		if slot.places = places[i]; slot.places != nil {
 			needed = placesOf(All, slot.places, col.Rows)

@@ -14,7 +14,7 @@ func (r *Reader) TemplateValues(v *block.Values, c *Column, k int) {
 	v.Ends = slices.Grow(v.Ends, n)
 	r.guarded(v, n, func() bool {
 		if t := &c.Templates[k]; t.Mode == Whole {
-			return r.appendValues(v, t.Slots[0].Column, All) // Fast path: the slot is all of the line.
+			return r.appendValues(v, t.Slots[0].Values(), All) // Fast path: the slot is all of the line.
 		}
 		t, ok := r.lineSource(c, k, All)
 		if !ok {

@@ -45,13 +45,13 @@ func (r *Reader) appendAllLines(v *block.Values, c *Column) bool {
 	if c.only() < 0 {
 		ids, known = r.ids(c)
 	}
-	shared := make([]source, len(c.Shared))
-	for i, s := range c.Shared {
+	shared := make([]source, c.sharedCount())
+	for i := range shared {
 		var ok bool
-		shared[i], ok = r.source(s, All)
+		shared[i], ok = r.source(c.sharedColumn(i), All)
 		known = known && ok
 	}
-	counters := make([]int, len(c.Shared))
+	counters := make([]int, len(shared))
 	lines := make([]lineSource, len(c.Templates))
 	for k := range c.Templates {
 		t := &c.Templates[k]
@@ -67,7 +67,7 @@ func (r *Reader) appendAllLines(v *block.Values, c *Column) bool {
 				*slot = slotSource{source: shared[s], next: &counters[s]}
 				continue
 			}
-			src, ok := r.source(t.Slots[i].Column, All)
+			src, ok := r.source(t.Slots[i].Values(), All)
 			*slot = slotSource{source: src, next: &own[i]}
 			known = known && ok
 		}
@@ -206,9 +206,9 @@ func (r *Reader) lineSource(c *Column, k int, among Set) (t *lineSource, ok bool
 		needed := among
 		if isShared {
 			slot.places = places
-			needed = placesOf(among, places, tmpl.Slots[i].Column.Rows)
+			needed = placesOf(among, places, tmpl.Slots[i].Values().Rows)
 		}
-		slot.source, found = r.source(tmpl.Slots[i].Column, needed)
+		slot.source, found = r.source(tmpl.Slots[i].Values(), needed)
 		ok = ok && found
 	}
 	return t, ok

@@ -63,7 +63,12 @@ func (r *Reader) Wanted() []int {
 }
 
 // Err returns what was wrong with the bytes that were read: the page is damaged.
-func (r *Reader) Err() error { return r.err }
+func (r *Reader) Err() error {
+	if r.err == nil {
+		return r.page.Err()
+	}
+	return r.err
+}
 
 func (r *Reader) fail(err error) {
 	if r.err == nil {

@@ -1,6 +1,10 @@
 package column
 
-import "github.com/hune-io/hune/internal/block"
+import (
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
 
 // runRegexp runs the automaton of re over the rows in among, or, if that grows beyond its limits, re as Go
 // has it over the rebuilt values.
@@ -99,6 +103,9 @@ type regexpSearch struct {
 
 // template returns those of the rows of template k in among that match.
 func (x *regexpSearch) template(k int, among Set) found {
+	if t := &x.c.Templates[k]; t.partly() && x.impossible(k) {
+		return found{} // Fast path: nothing of the slots is read.
+	}
 	w := templateWalk{r: x.r, c: x.c, k: k, form: x.r.form(x.c, k), d: x.d}
 	s, i := w.runTogether()
 	if i == len(w.form.slots) || s < dfaSinks {
@@ -113,6 +120,17 @@ func (x *regexpSearch) template(k int, among Set) found {
 	}
 	w.begin(f.set, s)
 	return w.runRows(i)
+}
+
+// impossible reports whether no row of template k can have what the expression needs, as far as that is known of
+// columns that have not been read.
+func (x *regexpSearch) impossible(k int) bool {
+	for _, any := range x.needs {
+		if !slices.ContainsFunc(any, func(s *textSearch) bool { return s.maybe(k) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // templateWalk runs a dfa over the rows of a template: all at once as long as they are in one state, then
@@ -144,7 +162,7 @@ func (w *templateWalk) runTogether() (s int32, i int) {
 }
 
 func (w *templateWalk) column(i int) *Column {
-	return w.c.Templates[w.k].Slots[w.form.slots[i]].Column
+	return w.c.Templates[w.k].Slots[w.form.slots[i]].Values()
 }
 
 func (w *templateWalk) isLast(i int) bool { return i == len(w.form.slots)-1 }

@@ -82,7 +82,7 @@ func (x *slotWalk) next(s int32, row int) int32 {
 // open makes the values of slot i ready for x, or reports false if they are not at hand.
 func (w *templateWalk) open(i int, x *slotWalk) bool {
 	slot := &w.c.Templates[w.k].Slots[w.form.slots[i]]
-	ready := w.r.allAtHand(slot.Column)
+	ready := w.r.allAtHand(slot.Values())
 	if slot.Shared >= 0 {
 		if !w.r.allAtHand(w.c.IDs) || !ready {
 			return false
@@ -92,7 +92,7 @@ func (w *templateWalk) open(i int, x *slotWalk) bool {
 	if !ready {
 		return false
 	}
-	c := slot.Column
+	c := slot.Values()
 	if c.Kind == Dict {
 		x.codes = w.r.Codes(c)
 		x.entries = w.r.allValues(c.Values)

@@ -1,6 +1,7 @@
 package column
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 )
@@ -30,6 +31,9 @@ func isDigit(c byte) bool { return c-'0' <= 9 }
 func parseInt(f *IntFormat, b []byte) (int64, bool) {
 	switch f.Form {
 	case Decimal:
+		if f.Trimmed {
+			return parseTrimmed(b, f.Scale)
+		}
 		if f.Scale > 0 {
 			return parseFixed(b, f.Scale)
 		}
@@ -109,6 +113,39 @@ func parseFixed(b []byte, scale int) (int64, bool) {
 	return x, true
 }
 
+// parseTrimmed parses a number with at most scale digits after the point, the last of which isn't zero, or without
+// a point.
+func parseTrimmed(b []byte, scale int) (int64, bool) {
+	digits := b
+	if len(b) > 0 && b[0] == '-' {
+		digits = b[1:]
+	}
+	whole, fraction := digits, []byte(nil)
+	if point := bytes.IndexByte(digits, '.'); point >= 0 {
+		whole, fraction = digits[:point], digits[point+1:]
+		if n := len(fraction); n == 0 || n > scale || fraction[n-1] == '0' {
+			return 0, false
+		}
+	}
+	if len(whole) == 0 || len(whole)+scale > maxScale || whole[0] == '0' && len(whole) > 1 {
+		return 0, false
+	}
+	var x int64 // at most 18 digits: no overflow
+	for _, part := range [...][]byte{whole, fraction} {
+		for _, c := range part {
+			if !isDigit(c) {
+				return 0, false
+			}
+			x = x*10 + int64(c-'0')
+		}
+	}
+	x *= pow10[scale-len(fraction)]
+	if len(digits) < len(b) {
+		return -x, x != 0
+	}
+	return x, true
+}
+
 func parseIPv4(b []byte) (int64, bool) {
 	var address int64
 	for part := range 4 {
@@ -144,6 +181,8 @@ func appendInt(dst []byte, f *IntFormat, x int64) []byte {
 		return appendDateTime(dst, f, x)
 	}
 	switch {
+	case f.Trimmed:
+		return appendTrimmed(dst, x, f.Scale)
 	case f.Scale > 0:
 		return appendFixed(dst, x, f.Scale)
 	case f.Width > 0 && (f.Width == maxWidth || x < pow10[f.Width]):
@@ -176,6 +215,25 @@ func appendFixed(dst []byte, x int64, scale int) []byte {
 	p := uint64(pow10[scale])
 	dst = appendDecimal(dst, int64(u/p))
 	return appendPadded(append(dst, '.'), int64(u%p), scale)
+}
+
+// appendTrimmed undoes parseTrimmed.
+func appendTrimmed(dst []byte, x int64, scale int) []byte {
+	u := uint64(x)
+	if x < 0 {
+		dst, u = append(dst, '-'), -u
+	}
+	p := uint64(pow10[scale])
+	dst = appendDecimal(dst, int64(u/p))
+	fraction := u % p
+	if fraction == 0 {
+		return dst
+	}
+	for fraction%10 == 0 {
+		fraction /= 10
+		scale--
+	}
+	return appendPadded(append(dst, '.'), int64(fraction), scale)
 }
 
 // appendPadded appends x ≥ 0 with leading zeros; x has at most width ≤ maxWidth digits.

@@ -14,6 +14,9 @@ func (f *IntFormat) checkRange(lo, hi int64) error {
 	switch f.Form {
 	case Decimal:
 		ok = f.Scale >= 0 && f.Scale <= maxScale && (f.Width == 0 || f.Width > 0 && f.Width <= maxWidth && f.Scale == 0 && lo >= 0)
+		if f.Trimmed {
+			ok = ok && f.Scale > 0 && f.Width == 0 && lo > -pow10[maxScale] && hi < pow10[maxScale]
+		}
 	case IPv4:
 		ok = lo >= 0 && hi <= math.MaxUint32
 	case TimeOfDay:
@@ -31,13 +34,22 @@ func (f *IntFormat) checkRange(lo, hi int64) error {
 }
 
 // stampInt sets what follows from the format, Stamp.Min and Stamp.Max, which checkRange accepts. Lengths
-// are exact but for numbers of both signs, where MinLen is a bound, and IPv4, where they are left alone.
+// are exact but for numbers of both signs, where MinLen is a bound; where the format has its own, they are left alone.
 func (c *Column) stampInt() {
 	s, f := &c.Stamp, &c.Int
 	if *f == (IntFormat{}) && s.Min >= 0 {
 		// Fast path: most numbers are such.
 		s.Chars, s.MinLen, s.MaxLen = Digits, decimalLen(s.Min), decimalLen(s.Max)
 		s.Run = s.MaxLen
+		return
+	}
+	if f.Trimmed {
+		s.Chars = Digits | Dot
+		if s.Min < 0 {
+			s.Chars |= Dash
+		}
+		p := pow10[f.Scale]
+		s.Run = max(f.Scale, decimalLen(s.Max/p), decimalLen(-(s.Min / p)))
 		return
 	}
 	var space [2 * maxNumberLen]byte
@@ -64,7 +76,11 @@ func (c *Column) stampInt() {
 	}
 }
 
-// decimalLen returns the number of digits of x ≥ 0.
+// ownLengths reports whether the lengths of numbers in the format don't follow from the least and the greatest: the
+// directory has them.
+func (f *IntFormat) ownLengths() bool { return f.Form == IPv4 || f.Trimmed }
+
+// decimalLen returns the number of digits of x ≥ 0, 1 for less.
 func decimalLen(x int64) int {
 	n := 1
 	for n < len(pow10) && x >= pow10[n] {
@@ -118,7 +134,7 @@ func (t *Template) stamp() (chars Charset, longest int) {
 		if i == len(t.Slots) {
 			break
 		}
-		slot := &t.Slots[i].Column.Stamp
+		slot := &t.Slots[i].Values().Stamp
 		chars |= slot.Chars
 		longest = max(longest, run+slot.Run)
 		if slot.Run >= slot.MinLen {
@@ -137,7 +153,7 @@ func (t *Template) lengths() (least, most int) {
 	}
 	most = least
 	for i := range t.Slots {
-		s := &t.Slots[i].Column.Stamp
+		s := &t.Slots[i].Values().Stamp
 		least += s.MinLen
 		most += s.MaxLen
 	}

@@ -46,6 +46,15 @@ func TestParseInt(t *testing.T) {
 	for _, bad := range []string{"1.5", "1.500", ".50", "01.50", "-0.00", "150", "1.a0", "99999999999999999.99"} {
 		f(fixed, bad, 0, false)
 	}
+	trimmed := IntFormat{Scale: 3, Trimmed: true}
+	f(trimmed, "0", 0, true)
+	f(trimmed, "120", 120000, true)
+	f(trimmed, "1.5", 1500, true)
+	f(trimmed, "-0.005", -5, true)
+	f(trimmed, "999999999999999.999", 999999999999999999, true)
+	for _, bad := range []string{"", "-", "-0", "1.", ".5", "1.50", "1.0", "1.2345", "01", "01.5", "1.2.3", "1.-5", "1000000000000000"} {
+		f(trimmed, bad, 0, false)
+	}
 	address := IntFormat{Form: IPv4}
 	f(address, "0.0.0.0", 0, true)
 	f(address, "255.255.255.255", math.MaxUint32, true)

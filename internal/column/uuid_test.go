@@ -77,7 +77,7 @@ func anyColumn(c *Column, is func(*Column) bool) bool {
 		return true
 	}
 	for k := range c.Templates {
-		if slices.ContainsFunc(c.Templates[k].Slots, func(s Slot) bool { return anyColumn(s.Column, is) }) {
+		if slices.ContainsFunc(c.Templates[k].Slots, func(s Slot) bool { return anyColumn(s.Values(), is) }) {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/column"
 )
 
 // Block answers from one block. It is a Part; safe for concurrent use.
@@ -33,8 +34,8 @@ func OpenBlock(ctx context.Context, r *block.Reader) (*Block, error) {
 
 // OpenBlockWith is OpenBlock for a block that shares its cache with others.
 func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) (*Block, error) {
-	if r.Has(sectionStreamsV1) {
-		return nil, fmt.Errorf("open logs block %s: %w: logs blocks of version 1 can't be read", r.Name(), block.ErrVersion)
+	if version := isOld(r); version > 0 {
+		return nil, fmt.Errorf("open logs block %s: %w: logs blocks of version %d can't be read", r.Name(), block.ErrVersion, version)
 	}
 	b := &Block{r: r, cache: cache}
 	b.pageSet = pageSet{name: r.Name(), store: b, stored: r.Size(), find: b.findStreams}
@@ -112,28 +113,49 @@ func (b *Block) directory(ctx context.Context, i int, stats *Stats) (*pageDirect
 	return v.decoded, err
 }
 
+// directoryGroup is directories that were stored together.
+type directoryGroup struct {
+	raw    []byte // of the pages, behind the shapes that they share
+	shapes *column.Shapes
+}
+
 // directories returns a group of directories.
-func (b *Block) directories(ctx context.Context, group int, stats *Stats) ([]byte, error) {
+func (b *Block) directories(ctx context.Context, group int, stats *Stats) (*directoryGroup, error) {
 	ref := b.index.groups[group]
 	v, err := b.cache.get(ctx, directoryKey{b, group, -1}, fmt.Sprintf("%p.%d", b, group), func(ctx context.Context) (directoryValue, error) {
 		stats.read(1, int64(ref.StoredLen))
 		raw, err := b.r.Blob(ctx, ref)
-		return directoryValue{raw: raw, size: len(raw)}, err
+		if err != nil {
+			return directoryValue{}, err
+		}
+		shapes, err := column.DecodeShapes(block.NewDecoder(raw))
+		if err != nil {
+			return directoryValue{}, b.corrupt("directories", ref.Offset, err)
+		}
+		return directoryValue{group: &directoryGroup{raw, shapes}, size: len(raw) + shapes.Memory()}, nil
 	})
-	return v.raw, err
+	return v.group, err
 }
 
-func (b *Block) decodeDirectory(group []byte, i int) (*pageDirectory, error) {
+func (b *Block) decodeDirectory(group *directoryGroup, i int) (*pageDirectory, error) {
 	e := &b.index.pages[i]
 	at, offset := e.place.directory, b.index.groups[e.place.group].Offset
-	if at.off+at.len > len(group) {
-		return nil, b.corrupt("directories", offset, fmt.Errorf("%d+%d of %d bytes", at.off, at.len, len(group)))
+	if at.off+at.len > len(group.raw) {
+		return nil, b.corrupt("directories", offset, fmt.Errorf("%d+%d of %d bytes", at.off, at.len, len(group.raw)))
 	}
-	d, err := decodePageDirectory(group[at.off:at.off+at.len], e.rows, e.keys)
+	d, err := decodePageDirectory(group.raw[at.off:at.off+at.len:at.off+at.len], e.rows, e.keys, group.shapes)
 	if err != nil {
 		return nil, b.corrupt(fmt.Sprintf("directory of page %d", i), offset, err)
 	}
 	return d, nil
+}
+
+// loadDirectory reads what is usually read when it is asked for.
+func (b *Block) loadDirectory(d *pageDirectory, i int) error {
+	if err := d.page.Load(); err != nil {
+		return b.corrupt(fmt.Sprintf("directory of page %d", i), b.index.groups[b.index.pages[i].place.group].Offset, err)
+	}
+	return nil
 }
 
 // blobs implements pageStore.

@@ -6,17 +6,27 @@ import (
 	"github.com/hune-io/hune/internal/block"
 )
 
-// The sections of a logs block of version 2, in the order in which they are written.
-// docs/formats/logs-block.md draws them. Version 1, kinds 100 to 102, was never released and is not
-// read.
+// The sections of a logs block of version 3, in the order in which they are written.
+// docs/formats/logs-block.md draws them.
 const (
-	sectionTraceIDs block.Kind = 113
-	sectionPostings block.Kind = 112
-	sectionPages    block.Kind = 111
-	sectionStreams  block.Kind = 110
-
-	sectionStreamsV1 block.Kind = 100
+	sectionTraceIDs block.Kind = 123
+	sectionPostings block.Kind = 122
+	sectionPages    block.Kind = 121
+	sectionStreams  block.Kind = 120
 )
+
+// oldSections are the kinds that tell the versions that were never released and are not read.
+var oldSections = map[block.Kind]int{100: 1, 110: 2}
+
+// isOld returns the version of a block that is not read, or 0.
+func isOld(r *block.Reader) int {
+	for kind, version := range oldSections {
+		if r.Has(kind) {
+			return version
+		}
+	}
+	return 0
+}
 
 // Sections describes the sections of logs blocks, for block.Inspect.
 var Sections = []block.Describer{

@@ -31,7 +31,8 @@ const (
 	// column.
 	maxKeys = 128
 
-	// A group of directories is compressed as one, so that templates that page after page has cost once.
+	// A group of directories shares the static text of templates, which page after page has, and is compressed
+	// as one.
 	// It is what a query reads and decodes at least, so it must not be large.
 	groupBytes = 128 << 10
 	groupPages = 16
@@ -103,34 +104,48 @@ func (w *blockWriter) blobs() []pagePlace {
 
 // directories writes the directories of all pages in groups.
 func (w *blockWriter) directories(places []pagePlace) {
-	var group []byte
-	flush := func() {
-		if len(group) == 0 || w.err != nil {
-			return
-		}
-		var ref block.Ref
-		ref, w.err = w.w.Blob(group, block.CodecZstd)
-		w.index.groups = append(w.index.groups, ref)
-		group = group[:0]
-	}
-	pages := 0
-	var one []byte
+	g := groupWriter{w: w, places: places}
 	for i := range w.pages {
-		one = w.pages[i].directory.appendTo(one[:0])
-		if len(group)+len(one) > block.MaxBlobLen {
-			flush()
-			pages = 0
-		}
-		from := len(group)
-		group = append(group, one...)
-		places[i].group = len(w.index.groups)
-		places[i].directory.off, places[i].directory.len = from, len(group)-from
-		if pages++; len(group) >= groupBytes || pages == groupPages {
-			flush()
-			pages = 0
-		}
+		g.add(i)
 	}
-	flush()
+	g.flush()
+}
+
+// groupWriter collects the directories of a group, the shapes that they share apart.
+type groupWriter struct {
+	w      *blockWriter
+	places []pagePlace
+	first  int // page of the group
+	pages  int // of the group
+	shapes column.Shapes
+	bytes  []byte
+}
+
+// add adds the directory of page i. A group is written before it is large: no directory is too long for what is
+// left of a blob then.
+func (g *groupWriter) add(i int) {
+	before := len(g.bytes)
+	g.bytes = g.w.pages[i].directory.appendTo(g.bytes, &g.shapes)
+	g.places[i].group = len(g.w.index.groups)
+	g.places[i].directory.off, g.places[i].directory.len = before, len(g.bytes)-before
+	if g.pages++; g.pages == groupPages || len(g.bytes)+g.shapes.Len() >= groupBytes {
+		g.flush()
+	}
+}
+
+// flush writes the group at hand: the shapes, then the directories.
+func (g *groupWriter) flush() {
+	if g.pages == 0 || g.w.err != nil {
+		return
+	}
+	group := g.shapes.AppendTo(nil)
+	for i := g.first; i < g.first+g.pages; i++ {
+		g.places[i].directory.off += len(group)
+	}
+	var ref block.Ref
+	ref, g.w.err = g.w.w.Blob(append(group, g.bytes...), block.CodecZstd)
+	g.w.index.groups = append(g.w.index.groups, ref)
+	*g = groupWriter{w: g.w, places: g.places, first: g.first + g.pages, bytes: g.bytes[:0]}
 }
 
 func (w *blockWriter) section(k block.Kind, data []byte) {

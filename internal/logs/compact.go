@@ -177,6 +177,9 @@ func (b *Block) copyPage(ctx context.Context, i int, traces []block.IDHash) (enc
 	if err != nil {
 		return encodedPage{}, err
 	}
+	if err := b.loadDirectory(d, i); err != nil {
+		return encodedPage{}, err
+	}
 	e := encodedPage{entry: b.index.pages[i], directory: d, traces: traces}
 	ids := make([]int, len(d.page.Blobs))
 	for k := range ids {

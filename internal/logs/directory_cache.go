@@ -27,7 +27,7 @@ type directoryKey struct {
 }
 
 type directoryValue struct {
-	raw     []byte
+	group   *directoryGroup
 	decoded *pageDirectory
 	size    int
 }

@@ -56,6 +56,9 @@ func (b *Block) Inspect(ctx context.Context, page int) (PageInfo, error) {
 	if err != nil {
 		return PageInfo{}, err
 	}
+	if err := b.loadDirectory(d, page); err != nil {
+		return PageInfo{}, err
+	}
 	info.Keys = d.names
 	for i, blob := range d.page.Blobs {
 		name := classNames[blob.Class]
@@ -79,20 +82,20 @@ func (p *PageInfo) count(c *column.Column) {
 	p.Columns[kindNames[c.Kind]]++
 	p.Templates += len(c.Templates)
 	p.count(c.Values)
-	for _, s := range c.Shared {
+	for s := range c.SharedColumns() {
 		p.count(s)
 	}
 	for i := range c.Templates {
 		for _, s := range c.Templates[i].Slots {
 			if s.Shared < 0 {
-				p.count(s.Column)
+				p.count(s.Values())
 			}
 		}
 	}
 }
 
 // IsBlock reports whether r is a block of logs.
-func IsBlock(r *block.Reader) bool { return r.Has(sectionStreams) || r.Has(sectionStreamsV1) }
+func IsBlock(r *block.Reader) bool { return r.Has(sectionStreams) || isOld(r) > 0 }
 
 // Dump gives the rows of the block to visit, from the first one of a page on, in the order of the block,
 // until it returns an error. What it gives is valid until visit returns.

@@ -1,6 +1,8 @@
 package logs
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/hune-io/hune/internal/block"
@@ -27,12 +29,14 @@ const (
 	firstMetadataColumn
 )
 
-func (d *pageDirectory) appendTo(dst []byte) []byte { return column.AppendPage(dst, d.page) }
+// appendTo appends the directory, whose templates it adds to the shapes of its group.
+func (d *pageDirectory) appendTo(dst []byte, shapes *column.Shapes) []byte {
+	return shapes.AppendPage(dst, d.page)
+}
 
-// decodePageDirectory reads the directory of a page of so many rows with such keys.
-func decodePageDirectory(b []byte, rows int, keys *pageKeys) (*pageDirectory, error) {
-	d := block.NewDecoder(b)
-	page, err := column.DecodePage(d)
+// decodePageDirectory reads the directory of a page of so many rows with such keys. It keeps b.
+func decodePageDirectory(b []byte, rows int, keys *pageKeys, shapes *column.Shapes) (*pageDirectory, error) {
+	page, err := shapes.DecodePage(b)
 	if err != nil {
 		return nil, err
 	}
@@ -40,19 +44,16 @@ func decodePageDirectory(b []byte, rows int, keys *pageKeys) (*pageDirectory, er
 	if keys.overflow {
 		want++
 	}
-	switch {
-	case len(page.Columns) != want:
-		d.Failf("%d columns, want %d", len(page.Columns), want)
-	case page.Columns[timestampColumn].Kind != column.Int && page.Columns[timestampColumn].Kind != column.Const:
-		d.Failf("timestamps are no numbers")
+	if len(page.Columns) != want {
+		return nil, fmt.Errorf("%d columns, want %d", len(page.Columns), want)
+	}
+	if k := page.Columns[timestampColumn].Kind; k != column.Int && k != column.Const {
+		return nil, errors.New("timestamps are no numbers")
 	}
 	for i, c := range page.Columns {
 		if c.Rows != rows {
-			d.Failf("column %d of %d rows, want %d", i, c.Rows, rows)
+			return nil, fmt.Errorf("column %d of %d rows, want %d", i, c.Rows, rows)
 		}
-	}
-	if err := d.Finish(); err != nil {
-		return nil, err
 	}
 	return &pageDirectory{keys, page}, nil
 }
@@ -79,13 +80,7 @@ func (d *pageDirectory) overflowColumn() *column.Column {
 }
 
 // memory is what the directory holds, about, in bytes.
-func (d *pageDirectory) memory() int {
-	n := 512 + 32*len(d.page.Blobs)
-	for _, c := range d.page.Columns {
-		n += c.Memory()
-	}
-	return n
-}
+func (d *pageDirectory) memory() int { return 512 + d.page.Memory() }
 
 // refs returns where the blobs of a page are, given where those of each class begin.
 func (d *pageDirectory) refs(bases [column.Classes]uint64, ids []int) []block.Ref {

@@ -108,6 +108,9 @@ func (v *verifier) postings(ctx context.Context) error {
 // filter of trace IDs has of the page.
 func (v *verifier) page(ctx context.Context, i int, known bool, traces []block.IDHash) error {
 	d, err := v.b.directory(ctx, i, nil)
+	if err == nil {
+		err = v.b.loadDirectory(d, i)
+	}
 	if err != nil {
 		return v.check(err)
 	}

@@ -194,7 +194,7 @@ func (c *coder) onlyTemplate(at *pageLabel) (int, origin) {
 func (c *coder) origin(k int, o origin) valueCodes {
 	switch o.kind {
 	case inSlot:
-		return c.column(c.v.lines.Templates[k].Slots[o.slot].Column, o.how)
+		return c.column(c.v.lines.Templates[k].Slots[o.slot].Values(), o.how)
 	case always:
 		return valueCodes{one: c.code("")}
 	case undecided:

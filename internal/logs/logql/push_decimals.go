@@ -47,7 +47,7 @@ func (n *numberer) decimalsOf(c *column.Column, k int, rows []uint32, all []floa
 	}
 	switch len(t.Slots) {
 	case 1:
-		vals, ok := n.r.Numbers(t.Slots[0].Column)
+		vals, ok := n.r.Numbers(t.Slots[0].Values())
 		if ok {
 			put(all, rows, inTemplate(t, n.r.SlotRows(c, k, 0), vals))
 		}
@@ -84,7 +84,7 @@ func inTemplate[T any](t *column.Template, places []uint32, vals []T) []T {
 // fractions fills in the numbers that are a slot of integers, a point, and a slot of digits.
 func (n *numberer) fractions(c *column.Column, k int, rows []uint32, all []float64) bool {
 	t := &c.Templates[k]
-	whole, part := t.Slots[0].Column, t.Slots[1].Column
+	whole, part := t.Slots[0].Values(), t.Slots[1].Values()
 	switch {
 	case whole.Kind != column.Int || whole.Int.Form != column.Decimal || whole.Int.Scale != 0 || whole.Stamp.Min < 0:
 		return false

@@ -44,7 +44,7 @@ func (p *pushParser) originOf(t *column.Template, names []string) origin {
 			return origin{kind: always}
 		}
 		found = origin{kind: inSlot, slot: f.Slot, how: reading{mode: t.Mode, quoted: f.Quoted, keepEmpty: p.keepEmpty}}
-		if found.how.sure(t.Slots[f.Slot].Column) {
+		if found.how.sure(t.Slots[f.Slot].Values()) {
 			return found // the fields behind it don't count
 		}
 	}

@@ -162,7 +162,7 @@ func (v *pageView) parsedLeaf(r *column.Reader, l *pushLeaf, at *pageLabel, earl
 			one = allOf(v.test(l, "", isThere))
 		case o.kind == inSlot:
 			slot = o.slot
-			one = v.columnLeaf(r, l, t.Slots[slot].Column, o.how)
+			one = v.columnLeaf(r, l, t.Slots[slot].Values(), o.how)
 		}
 		pass = append(pass, templateRows{k, slot, one.pass})
 		doubt = append(doubt, templateRows{k, slot, one.unsure})

@@ -82,7 +82,7 @@ func (n *numberer) parsed(at *pageLabel) {
 		case undecided, always: // an empty text is no number
 			doubt = append(doubt, templateRows{k, -1, column.All})
 		case inSlot:
-			c := n.column(t.Slots[o.slot].Column, o.how)
+			c := n.column(t.Slots[o.slot].Values(), o.how)
 			has = append(has, templateRows{k, o.slot, c.has})
 			doubt = append(doubt, templateRows{k, o.slot, c.unsure})
 			n.scatter(k, o.slot, c.all)

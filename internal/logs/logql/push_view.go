@@ -100,7 +100,7 @@ func (v *pageView) want(r *column.Reader, name string) bool {
 	ready := at.metadata == nil || r.Want(at.metadata)
 	for k, o := range at.parsed {
 		if o.kind == inSlot {
-			ready = r.Want(v.lines.Templates[k].Slots[o.slot].Column) && ready
+			ready = r.Want(v.lines.Templates[k].Slots[o.slot].Values()) && ready
 		}
 	}
 	if at.parsed != nil {

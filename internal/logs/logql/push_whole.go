@@ -232,7 +232,7 @@ func (f *wholeFold) read(r *column.Reader) {
 		}
 		var c *column.Column
 		if o.kind == inSlot {
-			if c = t.Slots[o.slot].Column; seen[c] {
+			if c = t.Slots[o.slot].Values(); seen[c] {
 				continue // what templates share holds the values of all of them
 			}
 			seen[c] = true
@@ -257,7 +257,7 @@ func (f *wholeFold) wantColumns(r *column.Reader) bool {
 	ready := true
 	for k, o := range f.label.parsed {
 		if f.counts(k) && o.kind == inSlot {
-			ready = r.Want(f.v.lines.Templates[k].Slots[o.slot].Column) && ready
+			ready = r.Want(f.v.lines.Templates[k].Slots[o.slot].Values()) && ready
 		}
 	}
 	return ready
@@ -269,7 +269,7 @@ func (f *wholeFold) columnsWhole() bool {
 	rows := map[*column.Column]int{}
 	for k, o := range f.label.parsed {
 		if t := &f.v.lines.Templates[k]; f.counts(k) && o.kind == inSlot {
-			rows[t.Slots[o.slot].Column] += t.Rows
+			rows[t.Slots[o.slot].Values()] += t.Rows
 		}
 	}
 	for c, n := range rows {
