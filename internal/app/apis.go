@@ -132,6 +132,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.heads != nil {
 		promOptions.Head = a.heads
 	}
+	if a.cfg.Metrics.AdminAPI && a.compactor != nil {
+		promOptions.Admin = metricsAdmin{a}
+	}
 	if a.distributor != nil {
 		promOptions.Pusher = a.distributor
 	}

@@ -39,6 +39,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
 	"github.com/hune-io/hune/internal/scraper"
@@ -67,15 +68,18 @@ type App struct {
 	services map[string]services.Service
 	manager  *services.Manager
 
-	overrides   *limits.Overrides
-	bucket      objstore.Bucket
-	pages       *cache.Pages
-	ingester    *ingester.Ingester
-	heads       *metrics.Heads
-	blocks      *metrics.BlockStore
-	store       *store.Store
-	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
-	rules       *rules.Store  // of the bucket
+	overrides *limits.Overrides
+	bucket    objstore.Bucket
+	pages     *cache.Pages
+	ingester  *ingester.Ingester
+	heads     *metrics.Heads
+	blocks    *metrics.BlockStore
+	store     *store.Store
+	deletes   *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	rules     *rules.Store  // of the bucket
+
+	metricDeletes *metricdeletes.Book // as deletes
+
 	compactor   *compactor.Compactor
 	generator   *generator.Generator
 	distributor *distributor.Distributor

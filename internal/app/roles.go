@@ -28,6 +28,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/querier"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
@@ -117,6 +118,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+	a.metricDeletes = metricdeletes.New(metricdeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	a.rules = rules.NewStore(a.bucket)
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
@@ -124,12 +126,12 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
-		Bucket: a.bucket, Pages: a.pages, Logger: a.logger, Registerer: a.registry})
+		Bucket: a.bucket, Pages: a.pages, Deleted: a.metricDeletes.Active, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
 	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
-	a.store.Follow(a.deletes)
+	a.store.Follow(a.deletes, a.metricDeletes)
 	return a.store, nil
 }
 
@@ -137,7 +139,7 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 	dir := filepath.Join(a.cfg.Data, "ingester")
 	heads, err := metrics.OpenHeads(ctx, metrics.HeadOptions{Dir: filepath.Join(dir, "metrics"), Config: a.cfg.Metrics, Bucket: a.bucket,
 		Logger: a.logger, Registerer: a.registry, SyncAlways: a.cfg.WAL.Sync == wal.SyncAlways, SyncInterval: time.Duration(a.cfg.WAL.SyncInterval),
-		MaxSeries: func(id string) int { return a.overrides.For(id).Metrics.MaxSeriesPerTenant }})
+		Deleted: a.metricDeletes.Active, MaxSeries: func(id string) int { return a.overrides.For(id).Metrics.MaxSeriesPerTenant }})
 	if err != nil {
 		return nil, fmt.Errorf("open the heads of metrics: %w", err)
 	}
@@ -206,8 +208,8 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 		return nil, err
 	}
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
-		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
-		Settled: a.logsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes, MetricsDeletes: a.metricDeletes,
+		Settled: a.logsSettled, MetricsSettled: a.metricsSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)

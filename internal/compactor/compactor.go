@@ -38,6 +38,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/signal"
 )
 
@@ -117,6 +118,11 @@ type Options struct {
 	MetricsRetention func(tenant string, resolution int64) time.Duration
 	// Deletes are the requests to delete logs. Nil: there are none.
 	Deletes *deletes.Book
+	// MetricsDeletes are the requests to delete samples. Nil: there are none.
+	MetricsDeletes *metricdeletes.Book
+	// MetricsSettled reports whether all samples of a tenant up to a time, in milliseconds, are in the bucket
+	// and answered from there alone. Nil: they always are.
+	MetricsSettled func(tenant string, end int64) bool
 	// Settled reports whether all logs of a tenant that were acknowledged before a time are in the bucket
 	// and answered from there alone. Nil: they are after two hours.
 	Settled func(tenant string, before time.Time) bool
@@ -214,9 +220,7 @@ func New(opts Options) *Compactor {
 	if opts.MetricsRetention == nil {
 		c.opts.MetricsRetention = func(_ string, resolution int64) time.Duration { return opts.Retention.OfMetrics(resolution) }
 	}
-	c.series = metrics.NewCompactor(metrics.CompactorOptions{Dir: opts.Dir, Bucket: opts.Bucket, DeleteDelay: time.Duration(opts.Config.DeleteDelay),
-		Keep: c.opts.MetricsRetention, ReplicaLabels: opts.Config.MetricsReplicaLabels, Logger: opts.Logger, Registerer: opts.Registerer,
-		Now: func() time.Time { return c.opts.Now() }})
+	c.series = c.newSeries()
 	c.Service = services.NewTimerService(time.Duration(opts.Config.Interval), c.start, c.round, nil).WithName("compactor")
 	return c
 }
@@ -257,6 +261,11 @@ func (c *Compactor) Round(ctx context.Context) error {
 	if c.opts.Deletes != nil {
 		if err := c.opts.Deletes.Refresh(ctx, tenants); err != nil {
 			errs = append(errs, fmt.Errorf("read delete requests: %w", err))
+		}
+	}
+	if c.opts.MetricsDeletes != nil {
+		if err := c.opts.MetricsDeletes.Refresh(ctx, tenants); err != nil {
+			errs = append(errs, fmt.Errorf("read requests to delete samples: %w", err))
 		}
 	}
 	changed := false

@@ -9,6 +9,26 @@ import (
 	"github.com/hune-io/hune/internal/signal"
 )
 
+// newSeries returns what works on the blocks of metrics.
+func (c *Compactor) newSeries() *metrics.Compactor {
+	opts := metrics.CompactorOptions{Dir: c.opts.Dir, Bucket: c.opts.Bucket, DeleteDelay: time.Duration(c.opts.Config.DeleteDelay),
+		Keep: c.opts.MetricsRetention, ReplicaLabels: c.opts.Config.MetricsReplicaLabels, Settled: c.opts.MetricsSettled,
+		Logger: c.opts.Logger, Registerer: c.opts.Registerer, Now: func() time.Time { return c.opts.Now() }}
+	if c.opts.MetricsDeletes != nil {
+		opts.Deletes = c.opts.MetricsDeletes
+	}
+	return metrics.NewCompactor(opts)
+}
+
+// CleanTombstones writes the blocks of metrics of a tenant that hold deleted samples anew, now.
+func (c *Compactor) CleanTombstones(ctx context.Context, tenant string) error {
+	changed, err := c.series.CleanTombstones(ctx, tenant)
+	if changed && c.opts.Changed != nil {
+		c.opts.Changed(ctx)
+	}
+	return err
+}
+
 // OfMetrics returns how long metrics of a resolution, in milliseconds, are kept; 0 is for ever.
 func (r Retention) OfMetrics(resolution int64) time.Duration {
 	switch {

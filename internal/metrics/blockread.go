@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/index"
+	"github.com/prometheus/prometheus/tsdb/tombstones"
 	"github.com/thanos-io/thanos/pkg/block"
 	"github.com/thanos-io/thanos/pkg/block/indexheader"
 
@@ -39,6 +40,9 @@ type blockReader struct {
 	read   RangeReader
 	header *indexheader.BinaryReader
 	limits *selectLimits
+
+	gone       *Deletions // samples that must not be seen
+	resolution int64      // of the block, in milliseconds
 }
 
 // selectLimits bound a selection over all of its blocks.
@@ -60,6 +64,7 @@ type blockSeries struct {
 	labels labels.Labels
 	chunks []chunks.Meta
 	next   []chunks.ChunkRef // of the chunk after each; 0: it is the last of the series
+	gone   tombstones.Intervals
 }
 
 // selectSeries returns the series that match and have data in the range, sorted by labels.
@@ -150,11 +155,29 @@ func (b *blockReader) decodeBatch(ctx context.Context, d *seriesDecoder, refs []
 		if err != nil {
 			return nil, fmt.Errorf("%w: series at %d: %w", errDamaged, spans[i].off, err)
 		}
+		if b.gone != nil && len(s.chunks) > 0 {
+			s.drop(b.gone.intervals(s.labels, b.resolution))
+		}
 		if len(s.chunks) > 0 {
 			out = append(out, s)
 		}
 	}
 	return out, nil
+}
+
+// drop leaves out the chunks that are deleted altogether.
+func (s *blockSeries) drop(gone tombstones.Intervals) {
+	if s.gone = gone; len(gone) == 0 {
+		return
+	}
+	n := 0
+	for i, c := range s.chunks {
+		if keepsSome(c.MinTime, c.MaxTime, gone) {
+			s.chunks[n], s.next[n] = c, s.next[i]
+			n++
+		}
+	}
+	s.chunks, s.next = s.chunks[:n], s.next[:n]
 }
 
 // seriesDecoder decodes entries of series.
@@ -268,6 +291,13 @@ func (b *blockReader) fill(ctx context.Context, found []blockSeries, out []Chunk
 			out[i].Chunks = append(out[i].Chunks, chunk)
 		}
 		sortChunks(out[i].Chunks)
+		if len(s.gone) > 0 {
+			rest, err := withoutDeleted(out[i].Chunks, s.gone)
+			if err != nil {
+				return err
+			}
+			out[i].Chunks = rest
+		}
 	}
 	return nil
 }

@@ -24,10 +24,12 @@ import (
 
 // BlockStoreOptions are what the program gives NewBlockStore.
 type BlockStoreOptions struct {
-	Dir        string // of the index headers
-	Config     StoreConfig
-	Bucket     objstore.Bucket // the root of the bucket
-	Pages      RangeReader     // reads the bucket through a cache; nil: Bucket as it is
+	Dir    string // of the index headers
+	Config StoreConfig
+	Bucket objstore.Bucket // the root of the bucket
+	Pages  RangeReader     // reads the bucket through a cache; nil: Bucket as it is
+	// Deleted returns what of a tenant's samples is stored and must not be seen. Nil: nothing is.
+	Deleted    func(tenant string) *Deletions
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now

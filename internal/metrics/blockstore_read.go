@@ -32,6 +32,12 @@ func (s *BlockStore) chosen(id string, sel Select) []*thanos.Meta {
 // readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
 // in the order of blocks. Blocks that are damaged are left out with a warning.
 func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select, ask func(context.Context, *blockReader) (A, error)) ([]A, error) {
+	// Before the blocks: a request to delete that is carried out between the two still hides the samples of
+	// blocks that are listed no more, and not the other way round.
+	var gone *Deletions
+	if s.opts.Deleted != nil {
+		gone = s.opts.Deleted(id)
+	}
 	metas := s.chosen(id, sel)
 	out := make([]A, len(metas))
 	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
@@ -40,6 +46,10 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	g.SetLimit(blocksAtOnce)
 	for i, m := range metas {
 		key := blockKey{id, m.ULID}
+		ask := func(ctx context.Context, b *blockReader) (A, error) {
+			b.gone, b.resolution = gone.Overlapping(m.MinTime-m.Thanos.Downsample.Resolution, m.MaxTime), m.Thanos.Downsample.Resolution
+			return ask(ctx, b)
+		}
 		if s.isBad(key) {
 			addWarning(ctx, fmt.Errorf("block %s is damaged and left out of the answer", m.ULID))
 			continue

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -29,9 +30,14 @@ type CompactorOptions struct {
 	// ReplicaLabels are the external labels by which replicas differ that scrape on their own, such as
 	// those of a pair of Prometheus servers. Their blocks are deduplicated.
 	ReplicaLabels []string
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
-	Now           func() time.Time
+	// Deletes are the requests to delete samples. Nil: there are none.
+	Deletes Deletes
+	// Settled reports whether all samples of a tenant up to a time are in the bucket and answered from there
+	// alone. Nil: they always are.
+	Settled    func(tenant string, end int64) bool
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Now        func() time.Time
 }
 
 // Compactor merges the blocks of metrics in the bucket to longer ones and downsamples them.
@@ -39,11 +45,24 @@ type CompactorOptions struct {
 // The output of a job has a name that follows from its inputs, so that a job that was killed is done
 // again under the same name. Readers leave the inputs out as soon as the output is there; the compactor
 // marks them (Thanos's deletion-mark.json) and deletes them after a delay. A block that is damaged is
-// marked with the reason (no-compact-mark.json) and stays where it is. It is not safe for concurrent use.
+// marked with the reason (no-compact-mark.json) and stays where it is. It is safe for concurrent use: one
+// tenant is worked on at a time.
 type Compactor struct {
 	opts    CompactorOptions
 	metrics *compactorMetrics
-	metas   map[blockKey]*metadata.Meta // read in earlier rounds
+
+	mu        sync.Mutex
+	metas     map[blockKey]*metadata.Meta  // read in earlier rounds
+	clean     map[blockKey]map[string]bool // the requests to delete of which a block holds nothing
+	goneSince map[string]time.Time         // by tenant/request: when its samples were first found to be gone
+}
+
+// Deletes are the requests to delete samples.
+type Deletes interface {
+	// Active returns what is to be deleted of a tenant's samples; nil if nothing is.
+	Active(tenant string) *Deletions
+	// Finish notes that nothing of these requests is stored any more.
+	Finish(ctx context.Context, tenant string, ids []string) error
 }
 
 type compactorMetrics struct {
@@ -52,20 +71,23 @@ type compactorMetrics struct {
 	read, written prometheus.Counter
 	quarantined   prometheus.Counter
 	deleted       prometheus.Counter
+
+	deletedSamples prometheus.Counter
 }
 
 // NewCompactor returns a compactor.
 func NewCompactor(opts CompactorOptions) *Compactor {
 	f := promauto.With(opts.Registerer)
-	return &Compactor{opts: opts, metas: map[blockKey]*metadata.Meta{}, metrics: &compactorMetrics{
+	return &Compactor{opts: opts, metas: map[blockKey]*metadata.Meta{}, clean: map[blockKey]map[string]bool{}, goneSince: map[string]time.Time{}, metrics: &compactorMetrics{
 		jobs: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_compactor_jobs_total",
-			Help: "Jobs on blocks of metrics, by kind (compact, downsample) and outcome."}, []string{"kind", "outcome"}),
+			Help: "Jobs on blocks of metrics, by kind (compact, rewrite, downsample) and outcome."}, []string{"kind", "outcome"}),
 		pending: f.NewGaugeVec(prometheus.GaugeOpts{Name: "hune_metrics_compactor_pending_jobs",
 			Help: "Jobs that the last look at each tenant's blocks of metrics has found and that are not done yet."}, []string{"tenant", "kind"}),
-		read:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_read_bytes_total", Help: "Bytes of blocks of metrics that jobs have downloaded."}),
-		written:     f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_written_bytes_total", Help: "Bytes of blocks of metrics that jobs have made."}),
-		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_quarantined_total", Help: "Blocks of metrics found damaged and marked."}),
-		deleted:     f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_deleted_total", Help: "Blocks of metrics deleted after their marks."}),
+		read:           f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_read_bytes_total", Help: "Bytes of blocks of metrics that jobs have downloaded."}),
+		written:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_written_bytes_total", Help: "Bytes of blocks of metrics that jobs have made."}),
+		quarantined:    f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_quarantined_total", Help: "Blocks of metrics found damaged and marked."}),
+		deleted:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_deleted_total", Help: "Blocks of metrics deleted after their marks."}),
+		deletedSamples: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_samples_deleted_total", Help: "Samples, and aggregates of downsampled data, that were left out because a user asked to delete them."}),
 	}}
 }
 
@@ -80,11 +102,18 @@ type tenantMetrics struct {
 	files map[ulid.ULID]map[string]bool
 }
 
+// locked reports whether a block is to be left alone.
+func (t *tenantMetrics) locked(m *metadata.Meta) bool {
+	return t.has(m.ULID, metadata.NoCompactMarkFilename) || t.has(m.ULID, metadata.DeletionMarkFilename)
+}
+
 func (t *tenantMetrics) has(id ulid.ULID, file string) bool { return t.files[id][file] }
 
 // Round brings the blocks of a tenant into shape, as far as one round goes, and reports whether anything
 // has changed. A job that fails stops no other.
 func (c *Compactor) Round(ctx context.Context, tenant string) (changed bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var errs []error
 	failed := map[string]bool{} // jobs of this round, by output
 	for range maxCompactPasses {
@@ -97,7 +126,11 @@ func (c *Compactor) Round(ctx context.Context, tenant string) (changed bool, err
 		if err != nil {
 			errs = append(errs, err)
 		}
-		jobs := slices.DeleteFunc(c.plan(t), func(j compaction) bool { return failed[outputName(j).String()] })
+		jobs, err := c.withDeletes(ctx, t, c.plan(t))
+		if err != nil {
+			errs = append(errs, err)
+		}
+		jobs = slices.DeleteFunc(jobs, func(j compaction) bool { return failed[outputName(j).String()] })
 		c.count(tenant, jobs)
 		done := 0
 		for i, j := range jobs {
@@ -113,15 +146,19 @@ func (c *Compactor) Round(ctx context.Context, tenant string) (changed bool, err
 			changed = true
 			c.count(tenant, jobs[i+1:])
 		}
-		if done == 0 {
-			break
+		if done > 0 {
+			continue
 		}
+		if err := c.finishDeletes(ctx, t); err != nil {
+			errs = append(errs, err)
+		}
+		break
 	}
 	return changed, errors.Join(errs...)
 }
 
 func (c *Compactor) count(tenant string, jobs []compaction) {
-	n := map[string]int{"compact": 0, "downsample": 0}
+	n := map[string]int{"compact": 0, "rewrite": 0, "downsample": 0}
 	for _, j := range jobs {
 		n[j.kind()]++
 	}
@@ -132,9 +169,7 @@ func (c *Compactor) count(tenant string, jobs []compaction) {
 
 // plan leaves marked blocks out, except that what is downsampled already is known from them, too.
 func (c *Compactor) plan(t *tenantMetrics) []compaction {
-	free := slices.DeleteFunc(current(t.metas), func(m *metadata.Meta) bool {
-		return t.has(m.ULID, metadata.NoCompactMarkFilename) || t.has(m.ULID, metadata.DeletionMarkFilename)
-	})
+	free := slices.DeleteFunc(current(t.metas), t.locked)
 	p := planner{now: c.opts.Now(), replicas: c.opts.ReplicaLabels,
 		keep: func(resolution int64) time.Duration { return c.opts.Keep(t.id, resolution) }}
 	return p.plan(free, t.metas)
@@ -185,6 +220,7 @@ func (c *Compactor) list(ctx context.Context, tenant string) (*tenantMetrics, er
 	for key := range c.metas {
 		if key.tenant == tenant && !t.has(key.id, metadata.MetaFilename) {
 			delete(c.metas, key)
+			delete(c.clean, key)
 		}
 	}
 	slices.SortFunc(t.metas, func(a, b *metadata.Meta) int { return a.ULID.Compare(b.ULID) })

@@ -41,6 +41,10 @@ type Config struct {
 	// ExternalLabels are added to the Thanos section of each block, beside tenant and replica.
 	ExternalLabels map[string]string `yaml:"external_labels"`
 
+	// AdminAPI enables the paths below /api/v1/admin/tsdb that delete series and make snapshots, as
+	// Prometheus's flag web.enable-admin-api does. Default false.
+	AdminAPI bool `yaml:"admin_api"`
+
 	// Store reads the blocks of the bucket.
 	Store StoreConfig `yaml:"store"`
 	// Query bounds PromQL.

@@ -394,6 +394,15 @@ func ParseQuery(expr string) (parser.Expr, error) {
 	return e, nil
 }
 
+// ParseSelector reads a PromQL series selector. What is wrong with it is an Invalid error.
+func ParseSelector(selector string) ([]*labels.Matcher, error) {
+	ms, err := parser.ParseMetricSelector(selector)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err)
+	}
+	return ms, nil
+}
+
 // All of time, in milliseconds, for questions without a range.
 const (
 	MinTime = math.MinInt64

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -162,6 +163,23 @@ func (t *head) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 		}
 	}
 	return gone
+}
+
+// Settled reports whether all samples of a tenant up to a time, in milliseconds, are in the bucket and
+// answered from there alone: they are neither in the head nor in blocks on the local disk.
+func (h *Heads) Settled(id string, end int64) bool {
+	t, err := h.head(id, false)
+	if err != nil {
+		return false
+	}
+	if t == nil {
+		return true
+	}
+	head := t.db.Head()
+	if head.NumSeries() > 0 && min(head.MinTime(), head.MinOOOTime()) <= end {
+		return false
+	}
+	return !slices.ContainsFunc(t.db.Blocks(), func(b *tsdb.Block) bool { return b.Meta().MinTime <= end })
 }
 
 // tenantBucket is the folder of a tenant's metric blocks.

@@ -38,6 +38,8 @@ type HeadOptions struct {
 	SyncInterval time.Duration
 	// MaxSeries says how many series a tenant may have in its head, 0 for any number. Nil: any number.
 	MaxSeries func(tenant string) int
+	// Deleted returns what of a tenant's samples is stored and must not be seen. Nil: nothing is.
+	Deleted func(tenant string) *Deletions
 	// Replica names this process in the labels of its blocks. Default "0".
 	Replica string
 }

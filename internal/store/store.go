@@ -56,7 +56,7 @@ type Store struct {
 	series *metrics.BlockStore
 	logger *slog.Logger
 
-	deletes Deletes // nil: nobody deletes
+	deletes []Deletes
 
 	mu         sync.RWMutex
 	known      map[key][]block.Meta // all that are there, sorted by MinTime
@@ -78,16 +78,16 @@ type key struct {
 	signal signal.Signal
 }
 
-// Deletes are the requests to delete logs, which live in the bucket as blocks do.
+// Deletes are the requests to delete logs or metrics, which live in the bucket as blocks do.
 type Deletes interface {
 	// Refresh reads the requests of all tenants that there are.
 	Refresh(ctx context.Context, tenants []string) error
 }
 
-// Follow makes each refresh read the requests to delete logs too, before the blocks: a request that is
+// Follow makes each refresh read the requests to delete too, before the blocks: a request that is
 // found to be carried out must not show the rows of blocks that are found to be gone only later. It is
 // called before the store is used.
-func (s *Store) Follow(d Deletes) { s.deletes = d }
+func (s *Store) Follow(d ...Deletes) { s.deletes = append(s.deletes, d...) }
 
 // New returns a store over bucket; series serves the blocks of metrics.
 func New(cfg Config, bucket objstore.Bucket, series *metrics.BlockStore, logger *slog.Logger, reg prometheus.Registerer) *Store {
@@ -141,8 +141,8 @@ func (s *Store) refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list tenants: %w", err)
 	}
-	if s.deletes != nil {
-		if err := s.deletes.Refresh(ctx, tenants); err != nil {
+	for _, d := range s.deletes {
+		if err := d.Refresh(ctx, tenants); err != nil {
 			return err
 		}
 	}
