@@ -46,9 +46,13 @@ import (
 type Config struct {
 	// Interval is the time between two rounds. Default 10m.
 	Interval model.Duration `yaml:"interval"`
-	// DeleteDelay is how long blocks that were merged into others stay in the bucket, for the queries
+	// DeleteDelay is how long blocks of logs and traces that were merged into others stay in the bucket, for the queries
 	// that still read them. At least twice the store's poll interval. Default 10m.
 	DeleteDelay model.Duration `yaml:"delete_delay"`
+	// MetricsDeleteDelay is how long blocks of metrics stay in the bucket after they were marked for deletion,
+	// because they were merged into others or are past their retention. Default 48h, as Thanos has it: until
+	// then a mark can be taken back by hand, and other readers of the bucket can follow.
+	MetricsDeleteDelay model.Duration `yaml:"metrics_delete_delay"`
 	// MetricsReplicaLabels are the external labels by which replicas differ that scrape on their own, such
 	// as a pair of Prometheus servers with Thanos sidecars: blocks of metrics that differ in nothing else
 	// are deduplicated when they are merged. Default: none.
@@ -57,7 +61,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{Interval: model.Duration(10 * time.Minute), DeleteDelay: model.Duration(10 * time.Minute)}
+	return Config{Interval: model.Duration(10 * time.Minute), DeleteDelay: model.Duration(10 * time.Minute), MetricsDeleteDelay: model.Duration(48 * time.Hour)}
 }
 
 // Validate reports what is wrong with c.
@@ -67,6 +71,9 @@ func (c Config) Validate() error {
 	}
 	if c.DeleteDelay < 0 {
 		return fmt.Errorf("delete_delay: %s must not be negative", c.DeleteDelay)
+	}
+	if c.MetricsDeleteDelay < 0 {
+		return fmt.Errorf("metrics_delete_delay: %s must not be negative", c.MetricsDeleteDelay)
 	}
 	return nil
 }
@@ -270,7 +277,7 @@ func (c *Compactor) Round(ctx context.Context) error {
 	}
 	changed := false
 	for _, tenant := range tenants {
-		for _, s := range signal.All {
+		for _, s := range []signal.Signal{signal.Logs, signal.Traces} { // that of metrics is their compactor's
 			n, err := c.retain(ctx, tenant, s)
 			changed = changed || n > 0
 			if err != nil {
@@ -307,9 +314,6 @@ func (c *Compactor) Round(ctx context.Context) error {
 
 // retain deletes what is too old and returns how many blocks went.
 func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) (int, error) {
-	if s == signal.Metrics {
-		return c.retainMetrics(ctx, tenant)
-	}
 	keep := c.opts.Retention.of(s)
 	if s == signal.Logs {
 		keep = c.retention(tenant).Longest()

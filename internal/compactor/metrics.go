@@ -6,12 +6,11 @@ import (
 
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
-	"github.com/hune-io/hune/internal/signal"
 )
 
 // newSeries returns what works on the blocks of metrics.
 func (c *Compactor) newSeries() *metrics.Compactor {
-	opts := metrics.CompactorOptions{Dir: c.opts.Dir, Bucket: c.opts.Bucket, DeleteDelay: time.Duration(c.opts.Config.DeleteDelay),
+	opts := metrics.CompactorOptions{Dir: c.opts.Dir, Bucket: c.opts.Bucket, DeleteDelay: time.Duration(c.opts.Config.MetricsDeleteDelay),
 		Keep: c.opts.MetricsRetention, ReplicaLabels: c.opts.Config.MetricsReplicaLabels, Settled: c.opts.MetricsSettled,
 		Logger: c.opts.Logger, Registerer: c.opts.Registerer, Now: func() time.Time { return c.opts.Now() }}
 	if c.opts.MetricsDeletes != nil {
@@ -51,16 +50,4 @@ func (r Retention) MetricsRetention(overrides *limits.Overrides) func(tenant str
 		}
 		return r.OfMetrics(resolution)
 	}
-}
-
-// retainMetrics deletes blocks of metrics that are too old for their resolution.
-func (c *Compactor) retainMetrics(ctx context.Context, tenant string) (int, error) {
-	n, err := metrics.DeleteOlder(ctx, c.opts.Bucket, tenant, func(resolution int64) time.Time {
-		if keep := c.opts.MetricsRetention(tenant, resolution); keep > 0 {
-			return c.opts.Now().Add(-keep)
-		}
-		return time.Time{}
-	})
-	c.deleted.WithLabelValues(string(signal.Metrics), "retention").Add(float64(n))
-	return n, err
 }

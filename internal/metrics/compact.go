@@ -1,15 +1,11 @@
 package metrics
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +20,7 @@ import (
 type CompactorOptions struct {
 	Dir         string          // for blocks at work
 	Bucket      objstore.Bucket // the root of the bucket
-	DeleteDelay time.Duration   // from the mark of a block that was merged to its deletion
+	DeleteDelay time.Duration   // from the mark of a block that was merged or is too old to its deletion
 	// Keep is how long data of a resolution are kept, 0: for ever.
 	Keep func(tenant string, resolution int64) time.Duration
 	// ReplicaLabels are the external labels by which replicas differ that scrape on their own, such as
@@ -53,6 +49,7 @@ type Compactor struct {
 
 	mu        sync.Mutex
 	metas     map[blockKey]*metadata.Meta  // read in earlier rounds
+	marks     map[blockKey]time.Time       // since when blocks are marked for deletion, as far as that was read
 	clean     map[blockKey]map[string]bool // the requests to delete of which a block holds nothing
 	goneSince map[string]time.Time         // by tenant/request: when its samples were first found to be gone
 }
@@ -66,29 +63,48 @@ type Deletes interface {
 }
 
 type compactorMetrics struct {
-	jobs          *prometheus.CounterVec
-	pending       *prometheus.GaugeVec
-	read, written prometheus.Counter
-	quarantined   prometheus.Counter
-	deleted       prometheus.Counter
-
+	jobs           *prometheus.CounterVec
+	pending        *prometheus.GaugeVec
+	pendingBlocks  *prometheus.GaugeVec
+	waiting        *prometheus.GaugeVec
+	lastJob        prometheus.Gauge
+	read, written  prometheus.Counter
+	quarantined    prometheus.Counter
+	marked         *prometheus.CounterVec
+	deleted        prometheus.Counter
+	partial        prometheus.Counter
 	deletedSamples prometheus.Counter
 }
 
-// NewCompactor returns a compactor.
-func NewCompactor(opts CompactorOptions) *Compactor {
-	f := promauto.With(opts.Registerer)
-	return &Compactor{opts: opts, metas: map[blockKey]*metadata.Meta{}, clean: map[blockKey]map[string]bool{}, goneSince: map[string]time.Time{}, metrics: &compactorMetrics{
+func newCompactorMetrics(reg prometheus.Registerer) *compactorMetrics {
+	f := promauto.With(reg)
+	return &compactorMetrics{
 		jobs: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_compactor_jobs_total",
 			Help: "Jobs on blocks of metrics, by kind (compact, rewrite, downsample) and outcome."}, []string{"kind", "outcome"}),
 		pending: f.NewGaugeVec(prometheus.GaugeOpts{Name: "hune_metrics_compactor_pending_jobs",
 			Help: "Jobs that the last look at each tenant's blocks of metrics has found and that are not done yet."}, []string{"tenant", "kind"}),
-		read:           f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_read_bytes_total", Help: "Bytes of blocks of metrics that jobs have downloaded."}),
-		written:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_written_bytes_total", Help: "Bytes of blocks of metrics that jobs have made."}),
-		quarantined:    f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_quarantined_total", Help: "Blocks of metrics found damaged and marked."}),
-		deleted:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_deleted_total", Help: "Blocks of metrics deleted after their marks."}),
-		deletedSamples: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_samples_deleted_total", Help: "Samples, and aggregates of downsampled data, that were left out because a user asked to delete them."}),
-	}}
+		pendingBlocks: f.NewGaugeVec(prometheus.GaugeOpts{Name: "hune_metrics_compactor_pending_blocks",
+			Help: "Blocks that the pending jobs read."}, []string{"tenant", "kind"}),
+		waiting: f.NewGaugeVec(prometheus.GaugeOpts{Name: "hune_metrics_compactor_waiting_blocks",
+			Help: "Blocks of metrics that wait for their deletion: marked, or partial uploads."}, []string{"tenant", "state"}),
+		lastJob:     f.NewGauge(prometheus.GaugeOpts{Name: "hune_metrics_compactor_last_job_timestamp_seconds", Help: "When the last job on blocks of metrics ended well."}),
+		read:        f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_read_bytes_total", Help: "Bytes of blocks of metrics that jobs have downloaded."}),
+		written:     f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_written_bytes_total", Help: "Bytes of blocks of metrics that jobs have made."}),
+		quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_quarantined_total", Help: "Blocks of metrics found damaged and marked."}),
+		marked: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_marked_total",
+			Help: "Blocks of metrics marked for deletion, by reason: replaced, retention or empty."}, []string{"reason"}),
+		deleted: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_blocks_deleted_total", Help: "Blocks of metrics deleted after their marks."}),
+		partial: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_partial_uploads_deleted_total",
+			Help: "Remains of uploads of blocks of metrics that never ended, deleted."}),
+		deletedSamples: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_compactor_samples_deleted_total",
+			Help: "Samples, and aggregates of downsampled data, that were left out because a user asked to delete them."}),
+	}
+}
+
+// NewCompactor returns a compactor.
+func NewCompactor(opts CompactorOptions) *Compactor {
+	return &Compactor{opts: opts, metrics: newCompactorMetrics(opts.Registerer), metas: map[blockKey]*metadata.Meta{}, marks: map[blockKey]time.Time{},
+		clean: map[blockKey]map[string]bool{}, goneSince: map[string]time.Time{}}
 }
 
 // maxCompactPasses bounds how often a round plans anew for one tenant, so that the others get their turn.
@@ -158,12 +174,16 @@ func (c *Compactor) Round(ctx context.Context, tenant string) (changed bool, err
 }
 
 func (c *Compactor) count(tenant string, jobs []compaction) {
-	n := map[string]int{"compact": 0, "rewrite": 0, "downsample": 0}
-	for _, j := range jobs {
-		n[j.kind()]++
-	}
-	for kind, n := range n {
+	for _, kind := range []string{"compact", "rewrite", "downsample"} {
+		n, blocks := 0, 0
+		for _, j := range jobs {
+			if j.kind() == kind {
+				n++
+				blocks += len(j.inputs)
+			}
+		}
 		c.metrics.pending.WithLabelValues(tenant, kind).Set(float64(n))
+		c.metrics.pendingBlocks.WithLabelValues(tenant, kind).Set(float64(blocks))
 	}
 }
 
@@ -177,20 +197,9 @@ func (c *Compactor) plan(t *tenantMetrics) []compaction {
 
 // list reads which blocks there are, what files they have, and the meta.json that are new.
 func (c *Compactor) list(ctx context.Context, tenant string) (*tenantMetrics, error) {
-	t := &tenantMetrics{id: tenant, bkt: tenantBucket(c.opts.Bucket, tenant), files: map[ulid.ULID]map[string]bool{}}
-	err := t.bkt.Iter(ctx, "", func(name string) error {
-		dir, file, _ := strings.Cut(name, "/")
-		id, err := ulid.ParseStrict(dir)
-		if err != nil {
-			return nil //nolint:nilerr // not a block
-		}
-		if t.files[id] == nil {
-			t.files[id] = map[string]bool{}
-		}
-		t.files[id][file] = true
-		return nil
-	}, objstore.WithRecursiveIter())
-	if err != nil {
+	t := &tenantMetrics{id: tenant, bkt: tenantBucket(c.opts.Bucket, tenant)}
+	var err error
+	if t.files, err = blockFilesIn(ctx, t.bkt); err != nil {
 		return nil, fmt.Errorf("list metric blocks of tenant %s: %w", tenant, err)
 	}
 	for id, files := range t.files {
@@ -223,91 +232,11 @@ func (c *Compactor) list(ctx context.Context, tenant string) (*tenantMetrics, er
 			delete(c.clean, key)
 		}
 	}
+	for key := range c.marks {
+		if key.tenant == tenant && !t.has(key.id, metadata.DeletionMarkFilename) {
+			delete(c.marks, key) // somebody took it back
+		}
+	}
 	slices.SortFunc(t.metas, func(a, b *metadata.Meta) int { return a.ULID.Compare(b.ULID) })
 	return t, nil
-}
-
-// sweep marks blocks that others have replaced, and deletes those whose mark is old enough. It returns how
-// many were deleted.
-func (c *Compactor) sweep(ctx context.Context, t *tenantMetrics) (n int, err error) {
-	var errs []error
-	for _, m := range t.metas {
-		if by := replacement(m, t.metas); by != nil && !t.has(m.ULID, metadata.DeletionMarkFilename) {
-			if err := c.mark(ctx, t, m.ULID, "replaced by block "+by.ULID.String()); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
-	for id, files := range t.files {
-		if !files[metadata.DeletionMarkFilename] {
-			continue
-		}
-		since, err := c.markedSince(ctx, t, id)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if c.opts.Now().Sub(since) < c.opts.DeleteDelay {
-			continue
-		}
-		if err := deleteBlock(ctx, t.bkt, id); err != nil {
-			errs = append(errs, fmt.Errorf("delete block %s: %w", id, err))
-			continue
-		}
-		c.opts.Logger.Info("metric block deleted after its mark", "tenant", t.id, "block", id, "marked", since)
-		c.metrics.deleted.Inc()
-		delete(c.metas, blockKey{t.id, id})
-		delete(t.files, id)
-		t.metas = slices.DeleteFunc(t.metas, func(m *metadata.Meta) bool { return m.ULID == id })
-		n++
-	}
-	return n, errors.Join(errs...)
-}
-
-// mark says that a block is to be deleted.
-func (c *Compactor) mark(ctx context.Context, t *tenantMetrics, id ulid.ULID, why string) error {
-	err := writeMark(ctx, t.bkt, path.Join(id.String(), metadata.DeletionMarkFilename),
-		metadata.DeletionMark{ID: id, Version: metadata.DeletionMarkVersion1, Details: why, DeletionTime: c.opts.Now().Unix()})
-	if err != nil {
-		return fmt.Errorf("mark block %s for deletion: %w", id, err)
-	}
-	t.files[id][metadata.DeletionMarkFilename] = true
-	return nil
-}
-
-func (c *Compactor) markedSince(ctx context.Context, t *tenantMetrics, id ulid.ULID) (time.Time, error) {
-	name := path.Join(id.String(), metadata.DeletionMarkFilename)
-	data, err := readObject(ctx, t.bkt, name, maxMetaSize)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read %s: %w", name, err)
-	}
-	var m metadata.DeletionMark
-	if err := json.Unmarshal(data, &m); err != nil {
-		return time.Time{}, fmt.Errorf("read %s: %w", name, err)
-	}
-	return time.Unix(m.DeletionTime, 0), nil
-}
-
-// quarantine marks a damaged block, so that it is left alone by every compactor and can be looked at.
-func (c *Compactor) quarantine(ctx context.Context, t *tenantMetrics, id ulid.ULID, cause error) error {
-	if t.has(id, metadata.NoCompactMarkFilename) {
-		return nil
-	}
-	err := writeMark(ctx, t.bkt, path.Join(id.String(), metadata.NoCompactMarkFilename), metadata.NoCompactMark{
-		ID: id, Version: metadata.NoCompactMarkVersion1, Details: cause.Error(), NoCompactTime: c.opts.Now().Unix(), Reason: metadata.ManualNoCompactReason})
-	if err != nil {
-		return fmt.Errorf("mark damaged block %s: %w", id, err)
-	}
-	t.files[id][metadata.NoCompactMarkFilename] = true
-	c.metrics.quarantined.Inc()
-	c.opts.Logger.Error("damaged metric block marked, compaction goes on without it", "tenant", t.id, "block", id, "err", cause)
-	return nil
-}
-
-func writeMark(ctx context.Context, bkt objstore.Bucket, name string, mark any) error {
-	data, err := json.Marshal(mark)
-	if err != nil {
-		return err
-	}
-	return bkt.Upload(ctx, name, bytes.NewReader(data))
 }

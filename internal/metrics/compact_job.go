@@ -42,6 +42,7 @@ func (c *Compactor) do(ctx context.Context, t *tenantMetrics, j compaction) erro
 	id, size, err := c.make(ctx, t, j)
 	if err == nil {
 		c.metrics.jobs.WithLabelValues(j.kind(), "success").Inc()
+		c.metrics.lastJob.Set(float64(c.opts.Now().Unix()))
 		c.opts.Logger.Info("metric blocks compacted", "tenant", t.id, "kind", j.kind(), "block", id, "inputs", len(j.inputs),
 			"resolution", j.resolution, "bytes", size, "duration", c.opts.Now().Sub(start))
 		return nil
@@ -99,7 +100,7 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 				}
 				continue
 			}
-			if err := c.mark(ctx, t, m.ULID, "holds no samples"); err != nil {
+			if err := c.mark(ctx, t, m.ULID, "empty", "holds no samples"); err != nil {
 				return id, 0, err
 			}
 		}

@@ -59,6 +59,10 @@ type StoreConfig struct {
 	// index and the table of its postings. Default 10GiB. Those in use by queries are never removed, so
 	// that it can be exceeded for a while.
 	CacheSize units.Base2Bytes `yaml:"cache_size"`
+	// IgnoreDeletionMarksDelay is how long after a block was marked for deletion queries go on reading it
+	// (those that a newer one has replaced are not read anyway). Less than compactor.metrics_delete_delay, so
+	// that no query meets a block that is being deleted. Default 24h.
+	IgnoreDeletionMarksDelay model.Duration `yaml:"ignore_deletion_marks_delay"`
 	// MaxSeries is how many series one selection may match in one block. Default 1000000. Zero sets no
 	// bound.
 	MaxSeries int `yaml:"max_series"`
@@ -91,7 +95,7 @@ func DefaultConfig() Config {
 		KeepLocal:        model.Duration(time.Hour),
 		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
-		Store:            StoreConfig{CacheSize: 10 * units.GiB, MaxSeries: 1_000_000, MaxBytes: units.GiB},
+		Store:            StoreConfig{CacheSize: 10 * units.GiB, IgnoreDeletionMarksDelay: model.Duration(24 * time.Hour), MaxSeries: 1_000_000, MaxBytes: units.GiB},
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
@@ -122,6 +126,7 @@ func (c Config) Validate() error {
 			"metrics.external_labels: the name %q can't be used", name)
 	}
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
+	check(c.Store.IgnoreDeletionMarksDelay >= 0, "metrics.store.ignore_deletion_marks_delay: must not be negative")
 	check(c.Store.MaxSeries >= 0, "metrics.store.max_series: must not be negative")
 	check(c.Store.MaxBytes >= 0, "metrics.store.max_bytes: must not be negative")
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
