@@ -56,6 +56,7 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 			return nil, err
 		}
 	}
+	a.mountStoreAPI()
 	a.apis = a.tenancy.wrap(a.shared(a.mux))
 	return a.server, nil
 }

@@ -79,6 +79,7 @@ type App struct {
 	rules     *rules.Store  // of the bucket
 
 	metricDeletes *metricdeletes.Book // as deletes
+	endpoints     []metrics.Source    // other StoreAPI servers
 
 	compactor   *compactor.Compactor
 	generator   *generator.Generator

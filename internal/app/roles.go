@@ -59,7 +59,8 @@ var roles = []role{
 	{name: "generator", needs: []string{"limits", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
-	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
+	{name: "endpoints", inner: true, make: (*App).makeEndpoints},
+	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
@@ -185,7 +186,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
-	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
+	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store, Remote: a.endpoints,
 		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active,
 		Damaged: func(object string) {
 			if a.compactor != nil {

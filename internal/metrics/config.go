@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -44,6 +45,10 @@ type Config struct {
 	// AdminAPI enables the paths below /api/v1/admin/tsdb that delete series and make snapshots, as
 	// Prometheus's flag web.enable-admin-api does. Default false.
 	AdminAPI bool `yaml:"admin_api"`
+
+	// StoreEndpoints are other servers with Thanos's StoreAPI, such as a sidecar or another Hune, as
+	// host:port of their gRPC without TLS: queries read their series, too. Default: none.
+	StoreEndpoints []string `yaml:"store_endpoints"`
 
 	// Store reads the blocks of the bucket.
 	Store StoreConfig `yaml:"store"`
@@ -125,6 +130,10 @@ func (c Config) Validate() error {
 		check(name != "" && name != labelTenant && name != labelReplica,
 			"metrics.external_labels: the name %q can't be used", name)
 	}
+	for i, addr := range c.StoreEndpoints {
+		_, _, err := net.SplitHostPort(addr)
+		check(err == nil, "metrics.store_endpoints.%d: %q is not host:port", i, addr)
+	}
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
 	check(c.Store.IgnoreDeletionMarksDelay >= 0, "metrics.store.ignore_deletion_marks_delay: must not be negative")
 	check(c.Store.MaxSeries >= 0, "metrics.store.max_series: must not be negative")
@@ -137,4 +146,16 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// DefaultReplica is the replica that an ingester is when it isn't told otherwise.
+const DefaultReplica = "0"
+
+// BlockLabels returns the external labels of the blocks that a replica ships for a tenant.
+func (c Config) BlockLabels(tenant, replica string) map[string]string {
+	out := map[string]string{labelTenant: tenant, labelReplica: replica}
+	for name, value := range c.ExternalLabels {
+		out[name] = value
+	}
+	return out
 }

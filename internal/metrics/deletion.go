@@ -166,18 +166,15 @@ func cutDeleted(c Chunk, gone tombstones.Intervals) ([]Chunk, error) {
 
 // cutAggregates takes the same windows out of each of the five aggregates.
 func cutAggregates(c Chunk, gone tombstones.Intervals) ([]Chunk, error) {
-	if malformed(c) {
-		return nil, fmt.Errorf("%w: aggregates", errDamaged)
-	}
 	var kept [5]chunkenc.Chunk
 	out := Chunk{MinTime: math.MaxInt64, MaxTime: math.MinInt64, Encoding: downsample.ChunkEncAggr}
 	for kind := range kept {
-		sub, err := downsample.AggrChunk(c.Data).Get(downsample.AggrType(kind))
-		if err == downsample.ErrAggrNotExist {
-			continue
-		}
+		sub, err := Aggregate(c, downsample.AggrType(kind))
 		if err != nil {
-			return nil, fmt.Errorf("%w: aggregates: %w", errDamaged, err)
+			return nil, err
+		}
+		if sub == nil {
+			continue
 		}
 		a := aggregateCopy{repeatLast: downsample.AggrType(kind) == downsample.AggrCounter}
 		if err := a.copy(sub, gone); err != nil {

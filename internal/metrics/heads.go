@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -108,7 +109,7 @@ func OpenHeads(ctx context.Context, opts HeadOptions) (*Heads, error) {
 		opts.SyncInterval = time.Second
 	}
 	if opts.Replica == "" {
-		opts.Replica = "0"
+		opts.Replica = DefaultReplica
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -384,6 +385,20 @@ func (h *Heads) BlockMetas(id string) ([]tsdb.BlockMeta, error) {
 		return nil, err
 	}
 	return t.db.BlockMetas(), nil
+}
+
+// MinTime returns the time of the oldest sample of all tenants, in milliseconds; false: there is none.
+func (h *Heads) MinTime() (oldest int64, ok bool) {
+	oldest = math.MaxInt64
+	for _, t := range h.all() {
+		if first, some := oldestOf(t.db.Head()); some {
+			oldest, ok = min(oldest, first), true
+		}
+		for _, b := range t.db.Blocks() {
+			oldest, ok = min(oldest, b.MinTime()), true
+		}
+	}
+	return oldest, ok
 }
 
 // headCollector exports gauges over all tenants; a gauge for each tenant would not scale.
