@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/index"
@@ -41,6 +40,7 @@ type blockReader struct {
 	header *indexheader.BinaryReader
 	limits *selectLimits
 
+	external   labels.Labels
 	gone       *Deletions // samples that must not be seen
 	resolution int64      // of the block, in milliseconds
 }
@@ -104,8 +104,7 @@ func (b *blockReader) spans(ctx context.Context, name string, spans []*span) err
 
 // series finds the series and decodes their entries in the index.
 func (b *blockReader) series(ctx context.Context, ms []*labels.Matcher, sel Select) ([]blockSeries, error) {
-	// The function sorts the matchers that it is given.
-	p, err := tsdb.PostingsForMatchers(ctx, b.index(), slices.Clone(ms)...)
+	p, err := b.postings(ctx, ms)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +130,12 @@ func (b *blockReader) series(ctx context.Context, ms []*labels.Matcher, sel Sele
 			return nil, err
 		}
 		if sel.Limit > 0 && len(out) >= sel.Limit {
-			return out[:sel.Limit], nil
+			out = out[:sel.Limit]
+			break
 		}
+	}
+	if !b.external.IsEmpty() {
+		sortSeries(out)
 	}
 	return out, nil
 }
@@ -154,6 +157,9 @@ func (b *blockReader) decodeBatch(ctx context.Context, d *seriesDecoder, refs []
 		s, err := d.decode(spans[i].data, sel)
 		if err != nil {
 			return nil, fmt.Errorf("%w: series at %d: %w", errDamaged, spans[i].off, err)
+		}
+		if len(s.chunks) > 0 {
+			s.labels = extend(s.labels, b.external)
 		}
 		if b.gone != nil && len(s.chunks) > 0 {
 			s.drop(b.gone.intervals(s.labels, b.resolution))

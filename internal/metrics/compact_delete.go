@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -102,7 +103,8 @@ func (c *Compactor) holds(ctx context.Context, t *tenantMetrics, m *metadata.Met
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, header.Close()) }()
-	reader := &blockReader{dir: blockKey{t.id, m.ULID}.object(), read: bucket.Ranger{Bucket: c.opts.Bucket}, header: header, limits: &selectLimits{}}
+	reader := &blockReader{dir: blockKey{t.id, m.ULID}.object(), read: bucket.Ranger{Bucket: c.opts.Bucket}, header: header,
+		limits: &selectLimits{}, external: externalOf(m, t.id)}
 	resolution := max(m.Thanos.Downsample.Resolution, 1)
 	for i := range open.list {
 		d := &open.list[i]
@@ -215,7 +217,8 @@ func (c *Compactor) deleteEmptied(ctx context.Context, t *tenantMetrics, m *meta
 type deletingPopulator struct {
 	gone       *Deletions
 	resolution int64
-	samples    uint64 // that were left out; of downsampled data, aggregates
+	external   map[ulid.ULID]labels.Labels // of blocks: requests may name these
+	samples    uint64                      // that were left out; of downsampled data, aggregates
 }
 
 var _ tsdb.BlockPopulator = (*deletingPopulator)(nil)
@@ -280,7 +283,7 @@ func (x *deletingIndex) Series(ref storage.SeriesRef, builder *labels.ScratchBui
 	}
 	b := x.block
 	clear(b.cut)
-	gone := b.populator.gone.intervals(builder.Labels(), b.populator.resolution)
+	gone := b.populator.gone.intervals(extend(builder.Labels(), b.populator.external[b.Meta().ULID]), b.populator.resolution)
 	if len(gone) == 0 {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -80,7 +81,10 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return id, 0, err
 	}
-	lost := &deletingPopulator{gone: j.gone, resolution: j.resolution}
+	lost := &deletingPopulator{gone: j.gone, resolution: j.resolution, external: map[ulid.ULID]labels.Labels{}}
+	for _, m := range j.inputs {
+		lost.external[m.ULID] = externalOf(m, t.id)
+	}
 	if j.kind() == "downsample" {
 		id, err = downsampleDir(ctx, j, dirs[0], out)
 	} else {

@@ -86,6 +86,9 @@ type QueryConfig struct {
 	Timeout model.Duration `yaml:"timeout"`
 	// LookbackDelta is how long a sample counts as current. Default 5m.
 	LookbackDelta model.Duration `yaml:"lookback_delta"`
+	// ReplicaLabels are the labels by which replicas differ that scrape the same targets, such as the servers
+	// of a pair: their series are one in the answers, by Thanos's penalty algorithm. Default: none.
+	ReplicaLabels []string `yaml:"replica_labels"`
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -141,6 +144,9 @@ func (c Config) Validate() error {
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
 	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")
+	for _, name := range c.Query.ReplicaLabels {
+		check(name != "" && name != "__name__", "metrics.query.replica_labels: the name %q can't be used", name)
+	}
 	check(c.Query.LookbackDelta > 0, "metrics.query.lookback_delta: must be positive")
 	if err := c.OTLP.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
