@@ -68,19 +68,15 @@ type App struct {
 	services map[string]services.Service
 	manager  *services.Manager
 
-	overrides *limits.Overrides
-	bucket    objstore.Bucket
-	pages     *cache.Pages
-	ingester  *ingester.Ingester
-	heads     *metrics.Heads
-	blocks    *metrics.BlockStore
-	store     *store.Store
-	deletes   *deletes.Book // of the bucket: what the compactor's process writes, the others read
-	rules     *rules.Store  // of the bucket
-
-	metricDeletes *metricdeletes.Book // as deletes
-	endpoints     []metrics.Source    // other StoreAPI servers
-
+	overrides   *limits.Overrides
+	bucket      objstore.Bucket
+	pages       *cache.Pages
+	ingester    *ingester.Ingester
+	heads       *metrics.Heads
+	blocks      *metrics.BlockStore
+	store       *store.Store
+	deletes     *deletes.Book // of the bucket: what the compactor's process writes, the others read
+	rules       *rules.Store  // of the bucket
 	compactor   *compactor.Compactor
 	generator   *generator.Generator
 	distributor *distributor.Distributor
@@ -95,6 +91,9 @@ type App struct {
 	remoteWrite http.Handler      // nil where no API runs
 	systemMux   *http.ServeMux    // paths about the process, without a tenant
 	lock        fileutil.Releaser // of the data folder
+
+	metricDeletes *metricdeletes.Book // as deletes, for metrics
+	endpoints     []metrics.Source    // other StoreAPI servers
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the
