@@ -34,7 +34,7 @@ func newCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.Flags().AddFlagSet(serve.Flags())
-	root.AddCommand(serve, newCheck(), newVersion(), newQuery(), newBlock(), newDemo(), newTest())
+	root.AddCommand(serve, newCheck(), newVersion(), newQuery(), newBlock(), newBucket(), newMetrics(), newDemo(), newTest())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

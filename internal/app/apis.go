@@ -60,6 +60,7 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 			return nil, err
 		}
 	}
+	a.mountStoreAPI()
 	a.apis = a.tenancy.wrap(a.shared(a.mux))
 	return a.server, nil
 }
@@ -144,6 +145,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	}
 	if a.heads != nil {
 		promOptions.Head = a.heads
+	}
+	if a.cfg.Metrics.AdminAPI && a.compactor != nil {
+		promOptions.Admin = metricsAdmin{a}
 	}
 	if a.distributor != nil {
 		promOptions.Pusher = a.distributor

@@ -41,6 +41,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -102,6 +103,8 @@ type App struct {
 	notifier       *ruler.External // nil: alerts go to the alertmanager of this process
 	ruler          *ruler.Ruler
 	alertmanager   *alertmanager.Alertmanager
+	metricDeletes  *metricdeletes.Book // as deletes, for metrics
+	endpoints      []metrics.Source    // other StoreAPI servers
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the

@@ -81,15 +81,18 @@ func (t tenancy) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	return next(srv, &tenantStream{ss, ctx})
 }
 
-// aboutProcess tells the methods that know no tenant.
+// aboutProcess tells the methods that know no tenant. Thanos asks with Info which stores there are before it
+// knows of any tenant.
 func aboutProcess(method string) bool {
-	return strings.HasPrefix(method, "/"+grpc_health_v1.Health_ServiceDesc.ServiceName+"/")
+	return strings.HasPrefix(method, "/"+grpc_health_v1.Health_ServiceDesc.ServiceName+"/") || method == "/thanos.info.Info/Info"
 }
 
 func (t tenancy) grpcContext(ctx context.Context) (context.Context, error) {
 	header := ""
-	if v := metadata.ValueFromIncomingContext(ctx, tenant.Header); len(v) > 0 {
-		header = v[0]
+	for _, name := range []string{"THANOS-TENANT", tenant.Header} {
+		if v := metadata.ValueFromIncomingContext(ctx, name); len(v) > 0 {
+			header = v[0]
+		}
 	}
 	id, err := t.of(header)
 	if err != nil {

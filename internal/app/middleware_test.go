@@ -114,6 +114,14 @@ func TestTenancyOfGRPC(t *testing.T) {
 		})
 		check("stream", got, err)
 	}
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("THANOS-TENANT", "thanos"))
+	got, err := tenancy{true}.unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/thanos.Store/LabelNames"}, func(ctx context.Context, _ any) (any, error) { return tenant.FromContext(ctx) })
+	require.NoError(t, err)
+	require.Equal(t, "thanos", got, "as a Thanos Querier names it")
+	_, err = tenancy{true}.unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/thanos.info.Info/Info"}, func(context.Context, any) (any, error) { return nil, nil })
+	require.NoError(t, err, "asked before any tenant is known")
+	_, err = tenancy{true}.unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/thanos.Store/LabelNames"}, func(context.Context, any) (any, error) { return nil, nil })
+	require.Error(t, err)
 }
 
 type observed struct {

@@ -30,6 +30,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/querier"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/s3"
@@ -64,7 +65,8 @@ var roles = []role{
 	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
-	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store"}, make: (*App).makeQuerier},
+	{name: "endpoints", inner: true, make: (*App).makeEndpoints},
+	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
@@ -128,6 +130,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 	}
 	a.deletes = deletes.New(deletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	a.traceDeletes = tracedeletes.New(tracedeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now, Find: a.findTraces})
+	a.metricDeletes = metricdeletes.New(metricdeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	a.rules = rules.NewStore(a.bucket)
 	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
 	return nil, err
@@ -135,12 +138,12 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
-		Bucket: a.bucket, Pages: a.pages, Logger: a.logger, Registerer: a.registry})
+		Bucket: a.bucket, Pages: a.pages, Deleted: a.metricDeletes.Active, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}
 	a.store = store.New(a.cfg.Store, a.bucket, a.blocks, a.logger, a.registry)
-	a.store.Follow(a.deletes, a.traceDeletes)
+	a.store.Follow(a.deletes, a.traceDeletes, a.metricDeletes)
 	return a.store, nil
 }
 
@@ -148,7 +151,7 @@ func (a *App) makeIngester(ctx context.Context) (services.Service, error) {
 	dir := filepath.Join(a.cfg.Data, "ingester")
 	heads, err := metrics.OpenHeads(ctx, metrics.HeadOptions{Dir: filepath.Join(dir, "metrics"), Config: a.cfg.Metrics, Bucket: a.bucket,
 		Logger: a.logger, Registerer: a.registry, SyncAlways: a.cfg.WAL.Sync == wal.SyncAlways, SyncInterval: time.Duration(a.cfg.WAL.SyncInterval),
-		MaxSeries: func(id string) int { return a.overrides.For(id).Metrics.MaxSeriesPerTenant }})
+		Deleted: a.metricDeletes.Active, MaxSeries: func(id string) int { return a.overrides.For(id).Metrics.MaxSeriesPerTenant }})
 	if err != nil {
 		return nil, fmt.Errorf("open the heads of metrics: %w", err)
 	}
@@ -226,7 +229,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
-	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store,
+	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store, Remote: a.endpoints,
 		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active, DeletedTraces: a.traceDeletes.Hidden,
 		Damaged: func(object string) {
 			if a.compactor != nil {
@@ -254,8 +257,9 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 		return nil, err
 	}
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
-		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes,
-		Settled: a.logsSettled, TraceRetention: traceRetention.Of, TraceDeletes: a.traceDeletes, TracesSettled: a.tracesSettled, Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes, MetricsDeletes: a.metricDeletes, TraceDeletes: a.traceDeletes,
+		Settled: a.logsSettled, MetricsSettled: a.metricsSettled, TracesSettled: a.tracesSettled, TraceRetention: traceRetention.Of,
+		Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)

@@ -38,6 +38,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/metrics"
+	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/signal"
 	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
 )
@@ -46,9 +47,13 @@ import (
 type Config struct {
 	// Interval is the time between two rounds. Default 10m.
 	Interval model.Duration `yaml:"interval"`
-	// DeleteDelay is how long blocks that were merged into others stay in the bucket, for the queries
+	// DeleteDelay is how long blocks of logs and traces that were merged into others stay in the bucket, for the queries
 	// that still read them. At least twice the store's poll interval. Default 10m.
 	DeleteDelay model.Duration `yaml:"delete_delay"`
+	// MetricsDeleteDelay is how long blocks of metrics stay in the bucket after they were marked for deletion,
+	// because they were merged into others or are past their retention. Default 48h, as Thanos has it: until
+	// then a mark can be taken back by hand, and other readers of the bucket can follow.
+	MetricsDeleteDelay model.Duration `yaml:"metrics_delete_delay"`
 	// MetricsReplicaLabels are the external labels by which replicas differ that scrape on their own, such
 	// as a pair of Prometheus servers with Thanos sidecars: blocks of metrics that differ in nothing else
 	// are deduplicated when they are merged. Default: none.
@@ -57,7 +62,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{Interval: model.Duration(10 * time.Minute), DeleteDelay: model.Duration(10 * time.Minute)}
+	return Config{Interval: model.Duration(10 * time.Minute), DeleteDelay: model.Duration(10 * time.Minute), MetricsDeleteDelay: model.Duration(48 * time.Hour)}
 }
 
 // Validate reports what is wrong with c.
@@ -67,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if c.DeleteDelay < 0 {
 		return fmt.Errorf("delete_delay: %s must not be negative", c.DeleteDelay)
+	}
+	if c.MetricsDeleteDelay < 0 {
+		return fmt.Errorf("metrics_delete_delay: %s must not be negative", c.MetricsDeleteDelay)
 	}
 	return nil
 }
@@ -114,6 +122,11 @@ type Options struct {
 	MetricsRetention func(tenant string, resolution int64) time.Duration
 	// Deletes are the requests to delete logs. Nil: there are none.
 	Deletes *deletes.Book
+	// MetricsDeletes are the requests to delete samples. Nil: there are none.
+	MetricsDeletes *metricdeletes.Book
+	// MetricsSettled reports whether all samples of a tenant up to a time, in milliseconds, are in the bucket
+	// and answered from there alone. Nil: they always are.
+	MetricsSettled func(tenant string, end int64) bool
 	// Settled reports whether all logs of a tenant that were acknowledged before a time are in the bucket
 	// and answered from there alone. Nil: they are after two hours.
 	Settled func(tenant string, before time.Time) bool
@@ -218,9 +231,7 @@ func New(opts Options) *Compactor {
 	if opts.MetricsRetention == nil {
 		c.opts.MetricsRetention = func(_ string, resolution int64) time.Duration { return opts.Retention.OfMetrics(resolution) }
 	}
-	c.series = metrics.NewCompactor(metrics.CompactorOptions{Dir: opts.Dir, Bucket: opts.Bucket, DeleteDelay: time.Duration(opts.Config.DeleteDelay),
-		Keep: c.opts.MetricsRetention, ReplicaLabels: opts.Config.MetricsReplicaLabels, Logger: opts.Logger, Registerer: opts.Registerer,
-		Now: func() time.Time { return c.opts.Now() }})
+	c.series = c.newSeries()
 	c.Service = services.NewTimerService(time.Duration(opts.Config.Interval), c.start, c.round, nil).WithName("compactor")
 	return c
 }
@@ -275,9 +286,14 @@ func (c *Compactor) Round(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("read requests to delete traces: %w", err))
 		}
 	}
+	if c.opts.MetricsDeletes != nil {
+		if err := c.opts.MetricsDeletes.Refresh(ctx, tenants); err != nil {
+			errs = append(errs, fmt.Errorf("read requests to delete samples: %w", err))
+		}
+	}
 	changed := false
 	for _, tenant := range tenants {
-		for _, s := range signal.All {
+		for _, s := range []signal.Signal{signal.Logs, signal.Traces} { // that of metrics is their compactor's
 			n, err := c.retain(ctx, tenant, s)
 			changed = changed || n > 0
 			if err != nil {
@@ -314,9 +330,6 @@ func (c *Compactor) Round(ctx context.Context) error {
 
 // retain deletes what is too old and returns how many blocks went.
 func (c *Compactor) retain(ctx context.Context, tenant string, s signal.Signal) (int, error) {
-	if s == signal.Metrics {
-		return c.retainMetrics(ctx, tenant)
-	}
 	keep := c.retentionOfTraces(tenant).longest()
 	if s == signal.Logs {
 		keep = c.retention(tenant).Longest()

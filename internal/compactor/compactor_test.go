@@ -146,7 +146,7 @@ func TestRetentionOfEachSignal(t *testing.T) {
 	require.ElementsMatch(t, []ulid.ULID{young, mixed, edge}, f.has(t, "a", signal.Logs))
 	require.Equal(t, []ulid.ULID{other}, f.has(t, "b", signal.Logs))
 	require.Equal(t, []ulid.ULID{recent}, f.has(t, "a", signal.Traces))
-	require.Equal(t, []int{2, 1, 0}, []int{f.deletedBlocks(signal.Logs), f.deletedBlocks(signal.Traces), f.deletedBlocks(signal.Metrics)})
+	require.Equal(t, []int{2, 1}, []int{f.deletedBlocks(signal.Logs), f.deletedBlocks(signal.Traces)})
 	require.Equal(t, 1, f.changed)
 	require.Equal(t, 1, f.outcome("success"))
 	require.Equal(t, float64(now.Unix()), testutil.ToFloat64(f.last))
@@ -276,8 +276,10 @@ func TestRetentionOfMetrics(t *testing.T) {
 
 	f.opts.Now = func() time.Time { return now.Add(4 * day) }
 	require.NoError(t, f.Round(t.Context()))
+	require.Equal(t, before, blocks(), "marked first")
+	f.opts.Now = func() time.Time { return now.Add(4*day + time.Duration(f.opts.Config.MetricsDeleteDelay)) }
+	require.NoError(t, f.Round(t.Context()))
 	require.Zero(t, blocks())
-	require.Equal(t, before, f.deletedBlocks(signal.Metrics))
 	require.Equal(t, 1, f.changed)
 }
 

@@ -50,7 +50,7 @@ func TestMetricsAreCompacted(t *testing.T) {
 	require.Contains(t, f.log.String(), "metric blocks compacted")
 	require.NoError(t, f.Round(t.Context()))
 	require.Equal(t, 4, count(), "queries under way may still read the others")
-	clock = clock.Add(time.Duration(f.opts.Config.DeleteDelay))
+	clock = clock.Add(time.Duration(f.opts.Config.MetricsDeleteDelay))
 	require.NoError(t, f.Round(t.Context()))
 	require.Equal(t, 1, count())
 	require.NoError(t, f.Round(t.Context()))

@@ -251,8 +251,10 @@ func (c Config) keepUntilPolled() (errs []error) {
 			errs = append(errs, fmt.Errorf("%s: %s is shorter than twice store.poll_interval (%s): queries would miss blocks in between", k.path, k.keep, c.Store.PollInterval))
 		}
 	}
-	if c.Compactor.DeleteDelay < 2*c.Store.PollInterval {
-		errs = append(errs, fmt.Errorf("compactor.delete_delay: %s is shorter than twice store.poll_interval (%s): queries would still read blocks that are deleted", c.Compactor.DeleteDelay, c.Store.PollInterval))
+	for path, delay := range map[string]model.Duration{"compactor.delete_delay": c.Compactor.DeleteDelay, "compactor.metrics_delete_delay": c.Compactor.MetricsDeleteDelay} {
+		if delay < 2*c.Store.PollInterval {
+			errs = append(errs, fmt.Errorf("%s: %s is shorter than twice store.poll_interval (%s): queries would still read blocks that are deleted", path, delay, c.Store.PollInterval))
+		}
 	}
 	return errs
 }

@@ -61,6 +61,7 @@ func TestFaultsNameTheirPlace(t *testing.T) {
 		{"environment section", "", []string{"HUNE_WAL={synk: x}"}, []string{"HUNE_WAL", `"wal.synk"`, "wal.sync"}},
 		{"forgotten before it is found", "ingester: {logs: {keep_after_upload: 1m}}\n", nil, []string{"ingester.logs.keep_after_upload", "1m is shorter", "store.poll_interval"}},
 		{"found too late", "store: {poll_interval: 31m}\n", nil, []string{"ingester.traces.keep_after_upload", "metrics.keep_local"}},
+		{"metrics deleted while they are read", "compactor: {metrics_delete_delay: 1m}\n", nil, []string{"compactor.metrics_delete_delay", "1m is shorter", "store.poll_interval"}},
 		{"deleted while it is read", "compactor: {delete_delay: 1m}\n", nil, []string{"compactor.delete_delay", "1m is shorter", "store.poll_interval"}},
 		{"retention of no selector", "limits: {logs: {retention_stream: [{selector: '{a=', period: 1d}]}}\n", nil, []string{"limits.logs.retention_stream.0.selector", "parse error"}},
 		{"retention of no selector of a tenant", "overrides: {a: {logs: {retention_stream: [{selector: x, period: 1d}]}}}\n", nil, []string{"overrides.a.logs.retention_stream.0.selector"}},

@@ -96,6 +96,28 @@ func malformed(c Chunk) bool {
 	return len(b) > 0
 }
 
+// Aggregate returns one aggregate of a chunk of downsampled data, nil if it has none. The library's own
+// way takes a missing last one for damage.
+func Aggregate(c Chunk, kind downsample.AggrType) (chunkenc.Chunk, error) {
+	if malformed(c) {
+		return nil, fmt.Errorf("%w: aggregates", errDamaged)
+	}
+	b := c.Data
+	for i := downsample.AggrCount; ; i++ {
+		n, k := binary.Uvarint(b)
+		b = b[k:]
+		if i == kind {
+			if n == 0 {
+				return nil, nil
+			}
+			return chunkenc.FromData(chunkenc.Encoding(b[0]), b[1:n+1])
+		}
+		if n > 0 {
+			b = b[n+1:]
+		}
+	}
+}
+
 func resolveSeries(cs []Chunk, want aggregate) ([]Chunk, error) {
 	if slices.ContainsFunc(cs, malformed) {
 		return nil, errDamaged

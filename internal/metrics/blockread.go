@@ -10,10 +10,10 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
-	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/index"
+	"github.com/prometheus/prometheus/tsdb/tombstones"
 	"github.com/thanos-io/thanos/pkg/block"
 	"github.com/thanos-io/thanos/pkg/block/indexheader"
 
@@ -39,6 +39,10 @@ type blockReader struct {
 	read   RangeReader
 	header *indexheader.BinaryReader
 	limits *selectLimits
+
+	external   labels.Labels
+	gone       *Deletions // samples that must not be seen
+	resolution int64      // of the block, in milliseconds
 }
 
 // selectLimits bound a selection over all of its blocks.
@@ -60,6 +64,7 @@ type blockSeries struct {
 	labels labels.Labels
 	chunks []chunks.Meta
 	next   []chunks.ChunkRef // of the chunk after each; 0: it is the last of the series
+	gone   tombstones.Intervals
 }
 
 // selectSeries returns the series that match and have data in the range, sorted by labels.
@@ -99,8 +104,7 @@ func (b *blockReader) spans(ctx context.Context, name string, spans []*span) err
 
 // series finds the series and decodes their entries in the index.
 func (b *blockReader) series(ctx context.Context, ms []*labels.Matcher, sel Select) ([]blockSeries, error) {
-	// The function sorts the matchers that it is given.
-	p, err := tsdb.PostingsForMatchers(ctx, b.index(), slices.Clone(ms)...)
+	p, err := b.postings(ctx, ms)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +130,12 @@ func (b *blockReader) series(ctx context.Context, ms []*labels.Matcher, sel Sele
 			return nil, err
 		}
 		if sel.Limit > 0 && len(out) >= sel.Limit {
-			return out[:sel.Limit], nil
+			out = out[:sel.Limit]
+			break
 		}
+	}
+	if !b.external.IsEmpty() {
+		sortSeries(out)
 	}
 	return out, nil
 }
@@ -151,10 +159,31 @@ func (b *blockReader) decodeBatch(ctx context.Context, d *seriesDecoder, refs []
 			return nil, fmt.Errorf("%w: series at %d: %w", errDamaged, spans[i].off, err)
 		}
 		if len(s.chunks) > 0 {
+			s.labels = extend(s.labels, b.external)
+		}
+		if b.gone != nil && len(s.chunks) > 0 {
+			s.drop(b.gone.intervals(s.labels, b.resolution))
+		}
+		if len(s.chunks) > 0 {
 			out = append(out, s)
 		}
 	}
 	return out, nil
+}
+
+// drop leaves out the chunks that are deleted altogether.
+func (s *blockSeries) drop(gone tombstones.Intervals) {
+	if s.gone = gone; len(gone) == 0 {
+		return
+	}
+	n := 0
+	for i, c := range s.chunks {
+		if keepsSome(c.MinTime, c.MaxTime, gone) {
+			s.chunks[n], s.next[n] = c, s.next[i]
+			n++
+		}
+	}
+	s.chunks, s.next = s.chunks[:n], s.next[:n]
 }
 
 // seriesDecoder decodes entries of series.
@@ -268,6 +297,13 @@ func (b *blockReader) fill(ctx context.Context, found []blockSeries, out []Chunk
 			out[i].Chunks = append(out[i].Chunks, chunk)
 		}
 		sortChunks(out[i].Chunks)
+		if len(s.gone) > 0 {
+			rest, err := withoutDeleted(out[i].Chunks, s.gone)
+			if err != nil {
+				return err
+			}
+			out[i].Chunks = rest
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,10 +25,12 @@ import (
 
 // BlockStoreOptions are what the program gives NewBlockStore.
 type BlockStoreOptions struct {
-	Dir        string // of the index headers
-	Config     StoreConfig
-	Bucket     objstore.Bucket // the root of the bucket
-	Pages      RangeReader     // reads the bucket through a cache; nil: Bucket as it is
+	Dir    string // of the index headers
+	Config StoreConfig
+	Bucket objstore.Bucket // the root of the bucket
+	Pages  RangeReader     // reads the bucket through a cache; nil: Bucket as it is
+	// Deleted returns what of a tenant's samples is stored and must not be seen. Nil: nothing is.
+	Deleted    func(tenant string) *Deletions
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -46,6 +49,7 @@ type BlockStore struct {
 	metrics *storeMetrics
 
 	refreshing sync.Mutex
+	marks      map[blockKey]time.Time // since when blocks are marked for deletion; guarded by refreshing
 
 	mu     sync.RWMutex
 	blocks map[string][]*metadata.Meta // all that are there, by tenant, by start
@@ -90,7 +94,7 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 	}
 	f := promauto.With(opts.Registerer)
 	s := &BlockStore{opts: opts, logger: opts.Logger, cache: cache, direct: direct,
-		blocks: map[string][]*metadata.Meta{}, active: map[string][]*metadata.Meta{}, bad: map[blockKey]badBlock{},
+		blocks: map[string][]*metadata.Meta{}, active: map[string][]*metadata.Meta{}, bad: map[blockKey]badBlock{}, marks: map[blockKey]time.Time{},
 		metrics: &storeMetrics{
 			refreshes: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_refreshes_total",
 				Help: "Listings of the bucket for metric blocks."}),
@@ -151,20 +155,17 @@ func (s *BlockStore) Refresh(ctx context.Context) error {
 
 func (s *BlockStore) refreshTenant(ctx context.Context, id string) error {
 	bkt := tenantBucket(s.opts.Bucket, id)
-	ids, err := listBlocks(ctx, bkt)
+	files, err := blockFilesIn(ctx, bkt)
 	if err != nil {
 		return err
 	}
+	ids := slices.SortedFunc(maps.Keys(files), ulid.ULID.Compare)
 	known := map[ulid.ULID]*metadata.Meta{}
 	s.mu.RLock()
 	for _, m := range s.blocks[id] {
 		known[m.ULID] = m
 	}
 	s.mu.RUnlock()
-	present := make(map[ulid.ULID]bool, len(ids))
-	for _, block := range ids {
-		present[block] = true
-	}
 	metas, err := s.readMetas(ctx, bkt, id, ids, known)
 	if err != nil {
 		return err
@@ -172,20 +173,49 @@ func (s *BlockStore) refreshTenant(ctx context.Context, id string) error {
 	slices.SortFunc(metas, func(a, b *metadata.Meta) int {
 		return cmp.Or(cmp.Compare(a.MinTime, b.MinTime), a.ULID.Compare(b.ULID))
 	})
+	marked := s.readMarks(ctx, bkt, id, files)
 	s.mu.Lock()
-	s.blocks[id], s.active[id] = metas, current(metas)
+	s.blocks[id] = metas
+	s.active[id] = current(slices.DeleteFunc(slices.Clone(metas), func(m *metadata.Meta) bool { return marked[m.ULID] }))
 	for key := range s.bad {
-		if key.tenant == id && !present[key.id] {
+		if key.tenant == id && files[key.id] == nil {
 			delete(s.bad, key)
 		}
 	}
 	s.mu.Unlock()
 	for block := range known {
-		if !present[block] {
+		if files[block] == nil {
 			s.cache.drop(blockKey{id, block})
 		}
 	}
 	return nil
+}
+
+// readMarks returns the blocks whose mark for deletion is so old that queries must do without them. A mark
+// that can't be read marks nothing yet.
+func (s *BlockStore) readMarks(ctx context.Context, bkt objstore.Bucket, id string, files map[ulid.ULID]map[string]bool) map[ulid.ULID]bool {
+	old := map[ulid.ULID]bool{}
+	for block, names := range files {
+		key := blockKey{id, block}
+		if !names[metadata.DeletionMarkFilename] {
+			delete(s.marks, key)
+			continue
+		}
+		since, known := s.marks[key]
+		if !known {
+			var err error
+			if since, err = markedSince(ctx, bkt, block); err != nil {
+				if !bkt.IsObjNotFoundErr(err) {
+					s.logger.Warn("mark for deletion can't be read, the block is read on", "tenant", id, "block", block, "err", err)
+				}
+				continue
+			}
+			s.marks[key] = since
+		}
+		old[block] = s.opts.Now().Sub(since) >= time.Duration(s.opts.Config.IgnoreDeletionMarksDelay)
+	}
+	maps.DeleteFunc(s.marks, func(key blockKey, _ time.Time) bool { return key.tenant == id && files[key.id] == nil })
+	return old
 }
 
 func (s *BlockStore) forgetTenants(present []string) {

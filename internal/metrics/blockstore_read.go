@@ -32,6 +32,12 @@ func (s *BlockStore) chosen(id string, sel Select) []*thanos.Meta {
 // readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
 // in the order of blocks. Blocks that are damaged are left out with a warning.
 func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select, ask func(context.Context, *blockReader) (A, error)) ([]A, error) {
+	// Before the blocks: a request to delete that is carried out between the two still hides the samples of
+	// blocks that are listed no more, and not the other way round.
+	var gone *Deletions
+	if s.opts.Deleted != nil {
+		gone = s.opts.Deleted(id)
+	}
 	metas := s.chosen(id, sel)
 	out := make([]A, len(metas))
 	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
@@ -40,6 +46,11 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	g.SetLimit(blocksAtOnce)
 	for i, m := range metas {
 		key := blockKey{id, m.ULID}
+		ask := func(ctx context.Context, b *blockReader) (A, error) {
+			b.external = externalOf(m, id)
+			b.gone, b.resolution = gone.Overlapping(m.MinTime-m.Thanos.Downsample.Resolution, m.MaxTime), m.Thanos.Downsample.Resolution
+			return ask(ctx, b)
+		}
 		if s.isBad(key) {
 			addWarning(ctx, fmt.Errorf("block %s is damaged and left out of the answer", m.ULID))
 			continue
@@ -144,16 +155,14 @@ func (s *BlockStore) selectSeries(ctx context.Context, id string, sel Select) ([
 
 // LabelNames implements Source.
 func (s *BlockStore) LabelNames(ctx context.Context, id string, sel Select) ([]string, error) {
-	return s.labels(ctx, id, sel, (*blockIndex).LabelNames, func(ls labels.Labels, add func(string)) {
+	return s.labels(ctx, id, sel, (*blockReader).allNames, func(ls labels.Labels, add func(string)) {
 		ls.Range(func(l labels.Label) { add(l.Name) })
 	})
 }
 
 // LabelValues implements Source.
 func (s *BlockStore) LabelValues(ctx context.Context, id, name string, sel Select) ([]string, error) {
-	all := func(x *blockIndex, ctx context.Context, _ ...*labels.Matcher) ([]string, error) {
-		return x.LabelValues(ctx, name, nil)
-	}
+	all := func(b *blockReader, ctx context.Context) ([]string, error) { return b.allValues(ctx, name) }
 	if len(sel.Matchers) > 0 {
 		sel.Matchers = append(slices.Clone(sel.Matchers), Matcher{Type: labels.MatchNotEqual, Name: name})
 	}
@@ -163,7 +172,7 @@ func (s *BlockStore) LabelValues(ctx context.Context, id, name string, sel Selec
 // labels answers questions about labels: from the table of postings alone without matchers, otherwise
 // from the labels of the series that match.
 func (s *BlockStore) labels(ctx context.Context, id string, sel Select,
-	all func(*blockIndex, context.Context, ...*labels.Matcher) ([]string, error), of func(labels.Labels, func(string)),
+	all func(*blockReader, context.Context) ([]string, error), of func(labels.Labels, func(string)),
 ) ([]string, error) {
 	ms, err := ToMatchers(sel.Matchers)
 	if err != nil {
@@ -171,7 +180,7 @@ func (s *BlockStore) labels(ctx context.Context, id string, sel Select,
 	}
 	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]string, error) {
 		if len(ms) == 0 {
-			return all(b.index(), ctx)
+			return all(b, ctx)
 		}
 		// The limit is about labels, not series.
 		found, err := b.series(ctx, ms, Select{Start: sel.Start, End: sel.End})

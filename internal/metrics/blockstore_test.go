@@ -280,34 +280,6 @@ func (b *brokenReads) GetRange(ctx context.Context, name string, off, n int64) (
 	return b.Bucket.GetRange(ctx, name, off, n)
 }
 
-func TestDeleteOlder(t *testing.T) {
-	bkt := objstore.NewInMemBucket()
-	shipBlocks(t, bkt, "a", 5)
-	shipBlocks(t, bkt, "b", 1)
-	// An upload that never ended, long ago, and one of today.
-	old := ulid.MustNew(ulid.Timestamp(testNow.Add(-1000*time.Hour)), nil)
-	fresh := ulid.MustNew(ulid.Timestamp(time.Now()), nil)
-	for _, id := range []ulid.ULID{old, fresh} {
-		require.NoError(t, tenantBucket(bkt, "a").Upload(t.Context(), id.String()+"/index", bytes.NewReader([]byte("x"))))
-	}
-	n, err := DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(-4*time.Hour - 30*time.Minute) })
-	require.NoError(t, err)
-	require.Equal(t, 3, n, "two blocks and the remains of an upload")
-	s := newTestStore(t, bkt)
-	require.NoError(t, s.Refresh(t.Context()))
-	require.Len(t, s.Blocks("a"), 3)
-	require.Len(t, s.Blocks("b"), 1)
-	for name := range bkt.Objects() {
-		require.NotContains(t, name, old.String())
-	}
-	n, err = DeleteOlder(t.Context(), bkt, "a", func(int64) time.Time { return testNow.Add(24 * time.Hour) })
-	require.NoError(t, err)
-	require.Equal(t, 3, n)
-	require.NoError(t, s.Refresh(t.Context()))
-	require.Empty(t, s.Blocks("a"))
-	require.Empty(t, countOver(t, "a", s))
-}
-
 // failingBucket fails uploads after a number of them.
 type failingBucket struct {
 	objstore.Bucket

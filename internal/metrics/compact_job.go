@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -42,6 +43,7 @@ func (c *Compactor) do(ctx context.Context, t *tenantMetrics, j compaction) erro
 	id, size, err := c.make(ctx, t, j)
 	if err == nil {
 		c.metrics.jobs.WithLabelValues(j.kind(), "success").Inc()
+		c.metrics.lastJob.Set(float64(c.opts.Now().Unix()))
 		c.opts.Logger.Info("metric blocks compacted", "tenant", t.id, "kind", j.kind(), "block", id, "inputs", len(j.inputs),
 			"resolution", j.resolution, "bytes", size, "duration", c.opts.Now().Sub(start))
 		return nil
@@ -79,10 +81,14 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return id, 0, err
 	}
+	lost := &deletingPopulator{gone: j.gone, resolution: j.resolution, external: map[ulid.ULID]labels.Labels{}}
+	for _, m := range j.inputs {
+		lost.external[m.ULID] = externalOf(m, t.id)
+	}
 	if j.kind() == "downsample" {
 		id, err = downsampleDir(ctx, j, dirs[0], out)
 	} else {
-		id, err = c.mergeDirs(ctx, j, dirs, out)
+		id, err = c.mergeDirs(ctx, j, dirs, out, lost)
 	}
 	if err != nil {
 		if ctx.Err() != nil {
@@ -92,7 +98,13 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 	}
 	if id == (ulid.ULID{}) { // none of the inputs has a sample
 		for _, m := range j.inputs {
-			if err := c.mark(ctx, t, m.ULID, "holds no samples"); err != nil {
+			if lost.samples > 0 {
+				if err := c.deleteEmptied(ctx, t, m); err != nil {
+					return id, 0, err
+				}
+				continue
+			}
+			if err := c.mark(ctx, t, m.ULID, "empty", "holds no samples"); err != nil {
 				return id, 0, err
 			}
 		}
@@ -103,7 +115,7 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 	if err != nil {
 		return id, 0, err
 	}
-	if err := checkSamples(j, meta); err != nil {
+	if err := checkSamples(j, meta, lost.samples); err != nil {
 		return id, 0, err
 	}
 	section := metadata.Thanos{Labels: j.labels, Source: metadata.CompactorSource, Downsample: metadata.ThanosDownsample{Resolution: j.resolution}}
@@ -112,11 +124,13 @@ func (c *Compactor) make(ctx context.Context, t *tenantMetrics, j compaction) (i
 		return id, 0, fmt.Errorf("upload block %s: %w", name, err)
 	}
 	c.metrics.written.Add(float64(size))
+	c.metrics.deletedSamples.Add(float64(lost.samples))
+	c.noteClean(blockKey{t.id, name}, j.gone.IDs())
 	return name, size, nil
 }
 
-// mergeDirs merges blocks with Prometheus's compactor. Zero: nothing is left.
-func (c *Compactor) mergeDirs(ctx context.Context, j compaction, dirs []string, out string) (ulid.ULID, error) {
+// mergeDirs merges blocks with Prometheus's compactor, without what is deleted. Zero: nothing is left.
+func (c *Compactor) mergeDirs(ctx context.Context, j compaction, dirs []string, out string, p *deletingPopulator) (ulid.ULID, error) {
 	merge := storage.NewCompactingChunkSeriesMerger(storage.ChainedSeriesMerge)
 	if j.dedup || j.resolution > 0 {
 		merge = dedup.NewChunkSeriesMerger()
@@ -125,7 +139,7 @@ func (c *Compactor) mergeDirs(ctx context.Context, j compaction, dirs []string, 
 	if err != nil {
 		return ulid.ULID{}, err
 	}
-	ids, err := compactor.Compact(out, dirs, nil)
+	ids, err := compactor.CompactWithBlockPopulator(out, dirs, nil, p)
 	if err != nil || len(ids) == 0 {
 		return ulid.ULID{}, err
 	}
@@ -157,12 +171,12 @@ func renameBlock(dir string, from, to ulid.ULID) (*metadata.Meta, error) {
 
 // checkSamples makes sure, as far as that can be told, that no samples were lost: those of one input are
 // distinct. Deduplicated replicas and downsampled data have fewer.
-func checkSamples(j compaction, out *metadata.Meta) error {
+func checkSamples(j compaction, out *metadata.Meta, deleted uint64) error {
 	if j.dedup || j.resolution > 0 {
 		return nil
 	}
 	for _, in := range j.inputs {
-		if out.Stats.NumSamples < in.Stats.NumSamples {
+		if out.Stats.NumSamples+deleted < in.Stats.NumSamples {
 			return fmt.Errorf("%w: %d of %d in block %s alone", errSamplesLost, out.Stats.NumSamples, in.Stats.NumSamples, in.ULID)
 		}
 	}
@@ -170,7 +184,7 @@ func checkSamples(j compaction, out *metadata.Meta) error {
 }
 
 // outputName returns the name of the block that a job makes: of the time of its newest input, and
-// otherwise a hash of the inputs and the resolution.
+// otherwise a hash of the inputs, the resolution and the requests to delete that it carries out.
 func outputName(j compaction) (id ulid.ULID) {
 	ids := make([]ulid.ULID, len(j.inputs))
 	newest := uint64(0)
@@ -183,6 +197,9 @@ func outputName(j compaction) (id ulid.ULID) {
 		h.Write(in[:])
 	}
 	fmt.Fprintf(h, "%d %v", j.resolution, j.dedup)
+	for _, request := range j.gone.IDs() {
+		fmt.Fprintf(h, " %s", request)
+	}
 	_ = id.SetEntropy(h.Sum(nil)[:10]) // of the right length
 	_ = id.SetTime(newest)             // of a ULID
 	return id

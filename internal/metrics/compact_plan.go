@@ -30,12 +30,16 @@ type compaction struct {
 	resolution int64             // of the output, in milliseconds
 	labels     map[string]string // of the output
 	dedup      bool              // the inputs are of replicas that scraped at different times
+	gone       *Deletions        // not to be in the output
 }
 
 // kind names the job in metrics.
 func (c compaction) kind() string {
 	if c.resolution != c.inputs[0].Thanos.Downsample.Resolution {
 		return "downsample"
+	}
+	if len(c.inputs) == 1 {
+		return "rewrite"
 	}
 	return "compact"
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -41,6 +42,14 @@ type Config struct {
 	// ExternalLabels are added to the Thanos section of each block, beside tenant and replica.
 	ExternalLabels map[string]string `yaml:"external_labels"`
 
+	// AdminAPI enables the paths below /api/v1/admin/tsdb that delete series and make snapshots, as
+	// Prometheus's flag web.enable-admin-api does. Default false.
+	AdminAPI bool `yaml:"admin_api"`
+
+	// StoreEndpoints are other servers with Thanos's StoreAPI, such as a sidecar or another Hune, as
+	// host:port of their gRPC without TLS: queries read their series, too. Default: none.
+	StoreEndpoints []string `yaml:"store_endpoints"`
+
 	// Store reads the blocks of the bucket.
 	Store StoreConfig `yaml:"store"`
 	// Query bounds PromQL.
@@ -55,6 +64,10 @@ type StoreConfig struct {
 	// index and the table of its postings. Default 10GiB. Those in use by queries are never removed, so
 	// that it can be exceeded for a while.
 	CacheSize units.Base2Bytes `yaml:"cache_size"`
+	// IgnoreDeletionMarksDelay is how long after a block was marked for deletion queries go on reading it
+	// (those that a newer one has replaced are not read anyway). Less than compactor.metrics_delete_delay, so
+	// that no query meets a block that is being deleted. Default 24h.
+	IgnoreDeletionMarksDelay model.Duration `yaml:"ignore_deletion_marks_delay"`
 	// MaxSeries is how many series one selection may match in one block. Default 1000000. Zero sets no
 	// bound.
 	MaxSeries int `yaml:"max_series"`
@@ -73,6 +86,9 @@ type QueryConfig struct {
 	Timeout model.Duration `yaml:"timeout"`
 	// LookbackDelta is how long a sample counts as current. Default 5m.
 	LookbackDelta model.Duration `yaml:"lookback_delta"`
+	// ReplicaLabels are the labels by which replicas differ that scrape the same targets, such as the servers
+	// of a pair: their series are one in the answers, by Thanos's penalty algorithm. Default: none.
+	ReplicaLabels []string `yaml:"replica_labels"`
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -87,7 +103,7 @@ func DefaultConfig() Config {
 		KeepLocal:        model.Duration(time.Hour),
 		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
-		Store:            StoreConfig{CacheSize: 10 * units.GiB, MaxSeries: 1_000_000, MaxBytes: units.GiB},
+		Store:            StoreConfig{CacheSize: 10 * units.GiB, IgnoreDeletionMarksDelay: model.Duration(24 * time.Hour), MaxSeries: 1_000_000, MaxBytes: units.GiB},
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
@@ -117,15 +133,35 @@ func (c Config) Validate() error {
 		check(name != "" && name != labelTenant && name != labelReplica,
 			"metrics.external_labels: the name %q can't be used", name)
 	}
+	for i, addr := range c.StoreEndpoints {
+		_, _, err := net.SplitHostPort(addr)
+		check(err == nil, "metrics.store_endpoints.%d: %q is not host:port", i, addr)
+	}
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
+	check(c.Store.IgnoreDeletionMarksDelay >= 0, "metrics.store.ignore_deletion_marks_delay: must not be negative")
 	check(c.Store.MaxSeries >= 0, "metrics.store.max_series: must not be negative")
 	check(c.Store.MaxBytes >= 0, "metrics.store.max_bytes: must not be negative")
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
 	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")
+	for _, name := range c.Query.ReplicaLabels {
+		check(name != "" && name != "__name__", "metrics.query.replica_labels: the name %q can't be used", name)
+	}
 	check(c.Query.LookbackDelta > 0, "metrics.query.lookback_delta: must be positive")
 	if err := c.OTLP.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// DefaultReplica is the replica that an ingester is when it isn't told otherwise.
+const DefaultReplica = "0"
+
+// BlockLabels returns the external labels of the blocks that a replica ships for a tenant.
+func (c Config) BlockLabels(tenant, replica string) map[string]string {
+	out := map[string]string{labelTenant: tenant, labelReplica: replica}
+	for name, value := range c.ExternalLabels {
+		out[name] = value
+	}
+	return out
 }

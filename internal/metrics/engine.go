@@ -54,7 +54,7 @@ func NewEngine(opts EngineOptions) *Engine {
 // Unprocessable for what can't be executed within the limits, Timeout and Canceled.
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
-	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End}
+	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, replicas: e.replicaLabels(q), mint: q.Start, maxt: q.End}
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -173,9 +173,9 @@ func (r *querier) seriesOf(ctx context.Context, q *Query) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		lists = append(lists, found)
+		lists = append(lists, withoutReplicas(found, r.replicas))
 	}
-	merged := mergeSeries(lists)
+	merged := slices.CompactFunc(mergeSeries(lists), func(a, b ChunkSeries) bool { return labels.Equal(a.Labels, b.Labels) })
 	if q.Limit > 0 && len(merged) > q.Limit {
 		merged = merged[:q.Limit]
 	}
@@ -214,6 +214,9 @@ func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
 	all := slices.Concat(answers...)
 	slices.Sort(all)
 	all = slices.Compact(all)
+	if q.Kind == LabelNames && len(r.replicas) > 0 {
+		all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(r.replicas, name) })
+	}
 	if q.Limit > 0 && len(all) > q.Limit {
 		all = all[:q.Limit]
 	}
@@ -392,6 +395,15 @@ func ParseQuery(expr string) (parser.Expr, error) {
 		return nil, fault.New(fault.Invalid, err)
 	}
 	return e, nil
+}
+
+// ParseSelector reads a PromQL series selector. What is wrong with it is an Invalid error.
+func ParseSelector(selector string) ([]*labels.Matcher, error) {
+	ms, err := parser.ParseMetricSelector(selector)
+	if err != nil {
+		return nil, fault.New(fault.Invalid, err)
+	}
+	return ms, nil
 }
 
 // All of time, in milliseconds, for questions without a range.

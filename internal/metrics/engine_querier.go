@@ -14,6 +14,7 @@ type querier struct {
 	tenant     string
 	sources    []Source
 	mint, maxt int64
+	replicas   []string     // labels of replicas to deduplicate
 	resolution int64        // the coarsest downsampled data wanted
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
@@ -29,8 +30,9 @@ func (r *querier) Querier(mint, maxt int64) (storage.Querier, error) {
 // and ranges of the expression have moved. The result is sorted whether asked for or not.
 func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	s := Select{Matchers: FromMatchers(ms), Start: r.mint, End: r.maxt}
-	want := average
+	want, fn := average, ""
 	if hints != nil {
+		fn = hints.Func
 		s.Start, s.End, s.Limit = hints.Start, hints.End, hints.Limit
 		s.SkipChunks = hints.Func == "series"
 		want = aggregateOf(hints.Func)
@@ -41,6 +43,9 @@ func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	if err != nil {
 		return storage.ErrSeriesSet(err)
+	}
+	if len(r.replicas) > 0 {
+		return deduplicated(found, r.replicas, fn)
 	}
 	return NewSeriesSet(found, nil)
 }

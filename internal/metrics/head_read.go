@@ -33,7 +33,9 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 	if err != nil {
 		return err
 	}
-	if s.SkipChunks {
+	limit := s.Limit
+	gone := h.deleted(id).Overlapping(s.Start, s.End)
+	if s.SkipChunks && gone == nil {
 		q, err := t.db.Querier(s.Start, s.End)
 		if err != nil {
 			return fmt.Errorf("open head: %w", err)
@@ -46,7 +48,24 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 		return fmt.Errorf("open head: %w", err)
 	}
 	defer q.Close()
-	return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), s.Limit, yield)
+	if s.SkipChunks { // The chunks tell of which series anything is left.
+		s.SkipChunks, s.Limit = false, 0
+		return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), gone, limit, func(cs *ChunkSeries, err error) bool {
+			return yield(&ChunkSeries{Labels: cs.Labels}, err)
+		})
+	}
+	if gone != nil {
+		s.Limit = 0 // that of the TSDB counts what is deleted
+	}
+	return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), gone, limit, yield)
+}
+
+// deleted returns what of the tenant's samples must not be seen.
+func (h *Heads) deleted(id string) *Deletions {
+	if h.opts.Deleted == nil {
+		return nil
+	}
+	return h.opts.Deleted(id)
 }
 
 // LabelNames implements Source.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -120,11 +121,7 @@ func (t *head) countPending() {
 
 func (t *head) shipBlock(ctx context.Context, b *tsdb.Block) error {
 	id := b.Meta().ULID
-	external := maps.Clone(t.opts.Config.ExternalLabels)
-	if external == nil {
-		external = map[string]string{}
-	}
-	external[labelTenant], external[labelReplica] = t.tenant, t.opts.Replica
+	external := t.opts.Config.BlockLabels(t.tenant, t.opts.Replica)
 	start := t.opts.Now()
 	size, err := uploadBlock(ctx, tenantBucket(t.opts.Bucket, t.tenant), b.Dir(), metadata.Thanos{Labels: external, Source: metadata.ReceiveSource}, start)
 	if err != nil {
@@ -162,6 +159,33 @@ func (t *head) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
 		}
 	}
 	return gone
+}
+
+// Settled reports whether all samples of a tenant up to a time, in milliseconds, are in the bucket and
+// answered from there alone: they are neither in the head nor in blocks on the local disk.
+func (h *Heads) Settled(id string, end int64) bool {
+	t, err := h.head(id, false)
+	if err != nil {
+		return false
+	}
+	if t == nil {
+		return true
+	}
+	if oldest, ok := oldestOf(t.db.Head()); ok && oldest <= end {
+		return false
+	}
+	return !slices.ContainsFunc(t.db.Blocks(), func(b *tsdb.Block) bool { return b.Meta().MinTime <= end })
+}
+
+// oldestOf returns the time of the oldest sample of a head, or a time before; false: it is empty.
+func oldestOf(h *tsdb.Head) (int64, bool) {
+	switch {
+	case h.NumSeries() == 0:
+		return 0, false
+	case h.MaxOOOTime() < h.MinOOOTime(): // nothing was out of order
+		return h.MinTime(), true
+	}
+	return min(h.MinTime(), h.MinOOOTime()), true
 }
 
 // tenantBucket is the folder of a tenant's metric blocks.

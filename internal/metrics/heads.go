@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -38,6 +39,8 @@ type HeadOptions struct {
 	SyncInterval time.Duration
 	// MaxSeries says how many series a tenant may have in its head, 0 for any number. Nil: any number.
 	MaxSeries func(tenant string) int
+	// Deleted returns what of a tenant's samples is stored and must not be seen. Nil: nothing is.
+	Deleted func(tenant string) *Deletions
 	// Replica names this process in the labels of its blocks. Default "0".
 	Replica string
 }
@@ -106,7 +109,7 @@ func OpenHeads(ctx context.Context, opts HeadOptions) (*Heads, error) {
 		opts.SyncInterval = time.Second
 	}
 	if opts.Replica == "" {
-		opts.Replica = "0"
+		opts.Replica = DefaultReplica
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
@@ -382,6 +385,20 @@ func (h *Heads) BlockMetas(id string) ([]tsdb.BlockMeta, error) {
 		return nil, err
 	}
 	return t.db.BlockMetas(), nil
+}
+
+// MinTime returns the time of the oldest sample of all tenants, in milliseconds; false: there is none.
+func (h *Heads) MinTime() (oldest int64, ok bool) {
+	oldest = math.MaxInt64
+	for _, t := range h.all() {
+		if first, some := oldestOf(t.db.Head()); some {
+			oldest, ok = min(oldest, first), true
+		}
+		for _, b := range t.db.Blocks() {
+			oldest, ok = min(oldest, b.MinTime()), true
+		}
+	}
+	return oldest, ok
 }
 
 // headCollector exports gauges over all tenants; a gauge for each tenant would not scale.

@@ -144,6 +144,10 @@ type Query struct {
 	Metric          string // Metadata
 	LimitPerMetric  int
 	MaxSamplesBytes int64
+	// ReplicaLabels are the labels by which replicas differ that hold the same series: these are deduplicated
+	// (Instant, Range) and shown without the labels (SeriesKind, LabelNames). Nil: those of the configuration.
+	ReplicaLabels []string
+	NoDedup       bool // replicas stay apart
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.

@@ -44,12 +44,13 @@ func hintsOf(s Select) *storage.SelectHints {
 	return h
 }
 
-// yieldChunks passes a TSDB's answer on, up to limit series (0: all).
-func yieldChunks(ctx context.Context, set storage.ChunkSeriesSet, limit int, yield func(*ChunkSeries, error) bool) error {
+// yieldChunks passes a TSDB's answer on, without what is deleted, up to limit series (0: all).
+func yieldChunks(ctx context.Context, set storage.ChunkSeriesSet, gone *Deletions, limit int, yield func(*ChunkSeries, error) bool) error {
 	var out ChunkSeries
 	var it chunks.Iterator
+	yielded := 0
 	for n := 0; set.Next(); n++ {
-		if limit > 0 && n == limit {
+		if limit > 0 && yielded == limit {
 			return nil
 		}
 		if n%128 == 0 && ctx.Err() != nil {
@@ -72,7 +73,16 @@ func yieldChunks(ctx context.Context, set storage.ChunkSeriesSet, limit int, yie
 			continue
 		}
 		sortChunks(out.Chunks)
-		if !yield(&out, nil) {
+		if intervals := gone.intervals(out.Labels, 0); len(intervals) > 0 {
+			rest, err := withoutDeleted(out.Chunks, intervals)
+			if err != nil {
+				return err
+			}
+			if out.Chunks = rest; len(rest) == 0 {
+				continue
+			}
+		}
+		if yielded++; !yield(&out, nil) {
 			return nil
 		}
 	}

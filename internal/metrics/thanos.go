@@ -217,43 +217,8 @@ func listBlocks(ctx context.Context, bkt objstore.BucketReader) ([]ulid.ULID, er
 	return ids, err
 }
 
-// DeleteOlder deletes the tenant's blocks that end at or before the time that before gives for their
-// resolution (zero: none), and counts them. A block that can't be read is left alone. meta.json goes first, so that an interrupted deletion
-// leaves no block that looks whole.
-func DeleteOlder(ctx context.Context, bkt objstore.Bucket, tenant string, before func(resolution int64) time.Time) (int, error) {
-	b := tenantBucket(bkt, tenant)
-	ids, err := listBlocks(ctx, b)
-	if err != nil {
-		return 0, fmt.Errorf("list metric blocks of tenant %s: %w", tenant, err)
-	}
-	deleted := 0
-	var errs []error
-	for _, id := range ids {
-		meta, err := readMeta(ctx, b, id)
-		switch {
-		case err != nil && b.IsObjNotFoundErr(err):
-			// Being uploaded, or left by an interrupted deletion. What is older than the blocks
-			// that would be deleted anyway can't be an upload of today.
-			if !ulid.Time(id.Time()).Before(before(0)) {
-				continue
-			}
-		case err != nil:
-			if !errors.Is(err, errDamaged) {
-				errs = append(errs, fmt.Errorf("read block %s: %w", id, err))
-			}
-			continue
-		case before(meta.Thanos.Downsample.Resolution).IsZero() || meta.MaxTime > before(meta.Thanos.Downsample.Resolution).UnixMilli():
-			continue
-		}
-		if err := deleteBlock(ctx, b, id); err != nil {
-			errs = append(errs, fmt.Errorf("delete block %s: %w", id, err))
-			continue
-		}
-		deleted++
-	}
-	return deleted, errors.Join(errs...)
-}
-
+// deleteBlock deletes a block, meta.json first, so that an interrupted deletion leaves no block that looks
+// whole.
 func deleteBlock(ctx context.Context, bkt objstore.Bucket, id ulid.ULID) error {
 	meta := path.Join(id.String(), metadata.MetaFilename)
 	if err := bkt.Delete(ctx, meta); err != nil && !bkt.IsObjNotFoundErr(err) {

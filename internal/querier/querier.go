@@ -99,9 +99,11 @@ type Options struct {
 	Ingester Ingester
 	Store    Store
 	Blocks   BlockOpener
-	Metrics  MetricsEngine
-	Logs     LogsEngine
-	Traces   TracesEngine
+	// Remote are servers outside of Hune that hold metrics, too. Optional.
+	Remote  []metrics.Source
+	Metrics MetricsEngine
+	Logs    LogsEngine
+	Traces  TracesEngine
 	// Deleted returns the rows of a tenant's logs that are stored and must not be seen; nil if there
 	// are none.
 	Deleted func(tenant string) *logs.Deletions
@@ -177,7 +179,7 @@ func (q *Querier) Run(ctx context.Context, j job.Job) (r job.Result, err error) 
 	ctx = bucket.NewContext(ctx, &read)
 	switch {
 	case j.Metrics != nil:
-		r.Metrics, err = q.opts.Metrics.Run(ctx, j.Tenant, j.Metrics, q.opts.Ingester, q.opts.Store)
+		r.Metrics, err = q.opts.Metrics.Run(ctx, j.Tenant, j.Metrics, append([]metrics.Source{q.opts.Ingester, q.opts.Store}, q.opts.Remote...)...)
 	case j.Logs != nil:
 		if r.Logs, err = q.opts.Logs.Run(ctx, j.Tenant, j.Logs, q.logs); err == nil {
 			r.Logs.Stats.ExecNanoseconds = int64(time.Since(started))

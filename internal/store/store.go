@@ -78,7 +78,7 @@ type key struct {
 	signal signal.Signal
 }
 
-// Deletes are the requests to delete logs or traces, which live in the bucket as blocks do.
+// Deletes are requests to delete, which live in the bucket as blocks do.
 type Deletes interface {
 	// Refresh reads the requests of all tenants that there are.
 	Refresh(ctx context.Context, tenants []string) error

@@ -61,6 +61,7 @@ type Options struct {
 	Rules         Rules                    // nil: no rules
 	Alertmanagers v1.AlertmanagerRetriever // nil: none
 	Head          HeadStatus               // nil: status/tsdb says that there is none here
+	Admin         Admin                    // nil: the admin API is disabled
 
 	ConfigYAML  func() string // of status/config
 	Flags       map[string]string
@@ -169,10 +170,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("POST /api/v1/alerts", alertsGone)
 	mux.Handle("POST /api/v1/read", router)
-	for _, path := range []string{"delete_series", "clean_tombstones", "snapshot"} { // answered: disabled
-		mux.Handle("POST /api/v1/admin/tsdb/"+path, router)
-		mux.Handle("PUT /api/v1/admin/tsdb/"+path, router)
-	}
+	a.registerAdmin(mux, router)
 	mux.HandleFunc("GET /api/v1/metadata", a.whenReady(a.metadata))
 	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
@@ -265,8 +263,8 @@ func (nothing) DroppedAlertmanagers() []*url.URL     { return nil }
 func (nothing) RuleGroups() []*rules.Group           { return nil }
 func (nothing) AlertingRules() []*rules.AlertingRule { return nil }
 
-// noDatabase stands where Prometheus's API expects its one database. Its administration is
-// disabled and its status is served by handlers of ours, which know the tenant.
+// noDatabase stands where Prometheus's API expects its one database. Its administration and its status
+// are served by handlers of ours, which know the tenant.
 type noDatabase struct{}
 
 var errNoDatabase = errors.New("there is no single database here")

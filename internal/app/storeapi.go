@@ -1,0 +1,59 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/grafana/dskit/services"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/hune-io/hune/internal/api/thanos"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/metrics/storeapi"
+)
+
+// makeEndpoints makes the client of other StoreAPI servers, if there are any.
+func (a *App) makeEndpoints(context.Context) (services.Service, error) {
+	if len(a.cfg.Metrics.StoreEndpoints) == 0 {
+		return nil, nil
+	}
+	client, err := storeapi.NewClient(storeapi.ClientOptions{Endpoints: a.cfg.Metrics.StoreEndpoints, Logger: a.logger, Registerer: a.registry})
+	if err != nil {
+		return nil, fmt.Errorf("metrics.store_endpoints: %w", err)
+	}
+	a.endpoints = append(a.endpoints, client)
+	return services.NewBasicService(nil, client.Run, func(error) error { return client.Close() }).WithName("endpoints"), nil
+}
+
+// mountStoreAPI lets Thanos use this process as a store, if it holds any metrics.
+func (a *App) mountStoreAPI() {
+	opts := thanos.Options{Tenants: a.cfg.Multitenancy, MaxBytes: int64(a.cfg.Metrics.Query.MaxBytes), MinTime: a.oldestMetrics,
+		External: func(tenant string) labels.Labels {
+			return labels.FromMap(a.cfg.Metrics.BlockLabels(tenant, metrics.DefaultReplica)).WithoutEmpty()
+		}}
+	if a.heads != nil {
+		opts.Sources = append(opts.Sources, a.heads)
+	}
+	if a.store != nil {
+		opts.Sources = append(opts.Sources, a.store)
+	}
+	if len(opts.Sources) > 0 {
+		thanos.New(opts).Register(a.grpc)
+	}
+}
+
+// oldestMetrics is when the metrics of this process begin, in milliseconds.
+func (a *App) oldestMetrics() (oldest int64, ok bool) {
+	if a.heads != nil {
+		oldest, ok = a.heads.MinTime()
+	}
+	if a.blocks == nil {
+		return oldest, ok
+	}
+	for _, b := range a.blocks.Blocks("") {
+		if b.Bad == "" && (!ok || b.Meta.MinTime < oldest) {
+			oldest, ok = b.Meta.MinTime, true
+		}
+	}
+	return oldest, ok
+}
