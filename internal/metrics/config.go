@@ -73,6 +73,13 @@ type QueryConfig struct {
 	Timeout model.Duration `yaml:"timeout"`
 	// LookbackDelta is how long a sample counts as current. Default 5m.
 	LookbackDelta model.Duration `yaml:"lookback_delta"`
+	// Engine runs PromQL: thanos, which uses all processors and leaves what it lacks to Prometheus's, or
+	// prometheus. Default thanos. The parameter engine of a query overrides it.
+	Engine string `yaml:"engine"`
+	// Features turns on experimental parts of PromQL by the names of Prometheus's feature flags:
+	// promql-experimental-functions, promql-duration-expr, promql-extended-range-selectors,
+	// promql-delayed-name-removal. Default none.
+	Features []string `yaml:"features"`
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -91,6 +98,7 @@ func DefaultConfig() Config {
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
+			Engine: ThanosEngine, Features: []string{},
 		},
 		OTLP: DefaultOTLPConfig(),
 	}
@@ -124,6 +132,14 @@ func (c Config) Validate() error {
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
 	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")
 	check(c.Query.LookbackDelta > 0, "metrics.query.lookback_delta: must be positive")
+	if err := CheckEngine(c.Query.Engine); err != nil {
+		errs = append(errs, fmt.Errorf("metrics.query.engine: %w", err))
+	}
+	for _, name := range c.Query.Features {
+		if err := checkFeature(name); err != nil {
+			errs = append(errs, fmt.Errorf("metrics.query.features: %w", err))
+		}
+	}
 	if err := c.OTLP.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
 	}

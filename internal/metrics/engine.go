@@ -2,52 +2,17 @@ package metrics
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"math"
 	"slices"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/thanos-io/thanos/pkg/compact/downsample"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hune-io/hune/internal/fault"
 )
-
-// EngineOptions are what the program gives NewEngine.
-type EngineOptions struct {
-	Config     QueryConfig
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-}
-
-// Engine answers queries from sources. It keeps no data and is safe for concurrent use.
-type Engine struct {
-	cfg    QueryConfig
-	promql *promql.Engine
-}
-
-// NewEngine returns an engine. PromQL has the @ modifier and negative offsets.
-func NewEngine(opts EngineOptions) *Engine {
-	return &Engine{cfg: opts.Config, promql: promql.NewEngine(promql.EngineOpts{
-		Logger:               opts.Logger,
-		Reg:                  opts.Registerer,
-		MaxSamples:           opts.Config.MaxSamples,
-		Timeout:              time.Duration(opts.Config.Timeout),
-		LookbackDelta:        time.Duration(opts.Config.LookbackDelta),
-		EnableAtModifier:     true,
-		EnableNegativeOffset: true,
-		EnablePerStepStats:   true,
-		// The interval of subqueries without one: Prometheus's default evaluation interval.
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
-	})}
-}
 
 // Run answers a query of a tenant from the union of the sources. The result is plain data that
 // refers to nothing of the sources. Errors are classed: Invalid for what can't be parsed,
@@ -83,86 +48,6 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	}
 	r.Warnings.Merge(left())
 	return r, nil
-}
-
-// eval runs PromQL. The query is not closed: closing would give the points of the result back to
-// a pool, and nothing else is held once it has been executed.
-func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, error) {
-	opts := promql.NewPrometheusQueryOpts(q.PerStepStats, e.lookback(q))
-	var (
-		query promql.Query
-		err   error
-	)
-	start, end := time.UnixMilli(q.Start), time.UnixMilli(q.End)
-	if q.Kind == Instant {
-		query, err = e.promql.NewInstantQuery(ctx, run, opts, q.Expr, start)
-	} else {
-		if q.Step <= 0 {
-			return nil, fault.Invalidf("the step of a range query must be positive, not %d ms", q.Step)
-		}
-		query, err = e.promql.NewRangeQuery(ctx, run, opts, q.Expr, start, end, time.Duration(q.Step)*time.Millisecond)
-	}
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	res := query.Exec(ctx)
-	if res.Err != nil {
-		return nil, classify(res.Err)
-	}
-	stats := query.Stats().Samples
-	return &Result{Value: truncate(res.Value, q.Limit), Warnings: res.Warnings, Stats: QueryStats{
-		Samples: stats.TotalSamples, PeakSamples: int64(stats.PeakSamples), PerStep: slices.Clone(stats.TotalSamplesPerStep),
-	}}, nil
-}
-
-// lookback is how long a sample counts as current: where downsampled data may answer, long enough that
-// there is always one.
-func (e *Engine) lookback(q *Query) time.Duration {
-	if q.LookbackDelta > 0 || q.MaxResolution < downsample.ResLevel1 {
-		return time.Duration(q.LookbackDelta) * time.Millisecond
-	}
-	resolution := downsample.ResLevel1
-	if q.MaxResolution >= downsample.ResLevel2 {
-		resolution = downsample.ResLevel2
-	}
-	return max(time.Duration(e.cfg.LookbackDelta), 2*time.Duration(resolution)*time.Millisecond)
-}
-
-// truncate keeps limit series of a result (0: all).
-func truncate(v parser.Value, limit int) parser.Value {
-	switch v := v.(type) {
-	case promql.Vector:
-		if limit > 0 && len(v) > limit {
-			return v[:limit]
-		}
-	case promql.Matrix:
-		if limit > 0 && len(v) > limit {
-			return v[:limit]
-		}
-	}
-	return v
-}
-
-// classify gives errors of the PromQL engine their class.
-func classify(err error) error {
-	var (
-		canceled promql.ErrQueryCanceled
-		timeout  promql.ErrQueryTimeout
-		store    promql.ErrStorage
-		classed  *fault.Error
-	)
-	switch {
-	case errors.As(err, &timeout):
-		return fault.New(fault.Timeout, err)
-	case errors.As(err, &canceled):
-		return fault.New(fault.Canceled, err)
-	case errors.As(err, &store):
-		// The engine hides what the sources said behind a type without Unwrap.
-		return store.Err
-	case errors.As(err, &classed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	}
-	return fault.New(fault.Unprocessable, err)
 }
 
 // seriesOf answers SeriesKind: the labels of series that match any of the sets.
@@ -383,15 +268,6 @@ func (a *arena[T]) copy(src []T) []T {
 	out := a.free[:n:n]
 	a.free = a.free[n:]
 	return out
-}
-
-// ParseQuery reports what is wrong with a PromQL expression, as an Invalid error.
-func ParseQuery(expr string) (parser.Expr, error) {
-	e, err := parser.ParseExpr(expr)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	return e, nil
 }
 
 // All of time, in milliseconds, for questions without a range.

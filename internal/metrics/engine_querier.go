@@ -2,10 +2,13 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
@@ -17,6 +20,17 @@ type querier struct {
 	resolution int64        // the coarsest downsampled data wanted
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
+	// floatRanges makes selections for functions over ranges fail with errNativeHistograms when they find
+	// native histograms. It is set before the query is executed.
+	floatRanges bool
+}
+
+var errNativeHistograms = errors.New("native histograms in a selection for floats")
+
+func holdsHistograms(list []ChunkSeries) bool {
+	return slices.ContainsFunc(list, func(s ChunkSeries) bool {
+		return slices.ContainsFunc(s.Chunks, func(c Chunk) bool { return c.Encoding != chunkenc.EncXOR })
+	})
 }
 
 // Querier implements storage.Queryable. The engine asks for one for each query.
@@ -38,6 +52,9 @@ func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	found, err := r.fetch(ctx, s)
 	if err == nil {
 		err = resolveAggregates(found, want)
+	}
+	if err == nil && r.floatRanges && hints != nil && hints.Range > 0 && holdsHistograms(found) {
+		err = errNativeHistograms
 	}
 	if err != nil {
 		return storage.ErrSeriesSet(err)

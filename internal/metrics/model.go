@@ -144,6 +144,7 @@ type Query struct {
 	Metric          string // Metadata
 	LimitPerMetric  int
 	MaxSamplesBytes int64
+	Engine          string // Instant, Range: which engine must run it; empty: the configured one
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
