@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -19,7 +21,8 @@ import (
 // Unprocessable for what can't be executed within the limits, Timeout and Canceled.
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
-	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End}
+	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
+		stores: q.Stores, replicaLabels: q.ReplicaLabels, dedup: e.dedup}
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -46,7 +49,11 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	if err != nil {
 		return nil, err
 	}
-	r.Warnings.Merge(left())
+	incomplete := left()
+	if q.WholeAnswer && len(incomplete) > 0 {
+		return nil, fault.New(fault.Unprocessable, fmt.Errorf("the answer would be partial, which partial_response=false forbids: %w", errors.Join(incomplete.AsErrors()...)))
+	}
+	r.Warnings.Merge(incomplete)
 	return r, nil
 }
 
@@ -82,7 +89,7 @@ func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
 	for i, set := range sets {
 		for j, src := range r.sources {
 			g.Go(func() (err error) {
-				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit}
+				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit, Stores: r.stores}
 				slot := &answers[i*len(r.sources)+j]
 				if q.Kind == LabelNames {
 					*slot, err = src.LabelNames(gctx, r.tenant, s)
@@ -202,7 +209,7 @@ func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
 
 // fetch collects a selection from all sources, copied and merged.
 func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
-	s.MaxResolution = r.resolution
+	s.MaxResolution, s.Stores = r.resolution, r.stores
 	lists := make([][]ChunkSeries, len(r.sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range r.sources {
@@ -214,7 +221,22 @@ func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return mergeSeries(lists), nil
+	merged := mergeSeries(lists)
+	if len(r.replicaLabels) == 0 || !s.SkipChunks {
+		return merged, nil
+	}
+	return withoutLabels(merged, r.replicaLabels), nil
+}
+
+// withoutLabels takes labels off series without chunks; those that are the same then are one.
+func withoutLabels(list []ChunkSeries, names []string) []ChunkSeries {
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for i := range list {
+		b.Reset(list[i].Labels)
+		list[i].Labels = b.Del(names...).Labels()
+	}
+	slices.SortFunc(list, func(a, b ChunkSeries) int { return labels.Compare(a.Labels, b.Labels) })
+	return slices.CompactFunc(list, func(a, b ChunkSeries) bool { return labels.Equal(a.Labels, b.Labels) })
 }
 
 // collect copies one source's answer: its bytes are valid until the sequence moves on only.

@@ -95,6 +95,24 @@ func enableParser() {
 	parser.EnableExtendedRangeSelectors = true
 }
 
+// ReportFeatures tells which of the experimental parts of PromQL are on: functions and keywords, and aggregations.
+func ReportFeatures(enabled []string, set func(function bool, name string, on bool), operator func(name string, on bool)) {
+	f := newFeatures(enabled)
+	for name, fn := range parser.Functions {
+		if fn.Experimental {
+			set(true, name, f[featureFunctions])
+		}
+	}
+	for _, op := range []parser.ItemType{parser.LIMITK, parser.LIMIT_RATIO} {
+		operator(op.String(), f[featureFunctions])
+	}
+	set(false, "duration_expr", f[featureDurations])
+	for _, word := range []string{"anchored", "smoothed"} {
+		set(false, word, f[featureExtendedRanges])
+	}
+	set(false, "delayed_name_removal", f[featureDelayedNameRemoval])
+}
+
 func newFeatures(names []string) features {
 	f := features{}
 	for _, name := range names {

@@ -27,6 +27,8 @@ type EngineOptions struct {
 	Config     QueryConfig
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Dedup merges replicas; nil: queries that ask for it are refused.
+	Dedup Deduplicate
 }
 
 // Engine answers queries from sources. It keeps no data and is safe for concurrent use.
@@ -35,6 +37,7 @@ type EngineOptions struct {
 // engine_choice.go. Both have the same limits and give the same answers.
 type Engine struct {
 	cfg        QueryConfig
+	dedup      Deduplicate
 	features   features
 	prometheus *promql.Engine
 	thanos     *thanos.Engine
@@ -58,7 +61,7 @@ func NewEngine(opts EngineOptions) *Engine {
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	}
 	f := promauto.With(opts.Registerer)
-	e := &Engine{cfg: opts.Config, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
+	e := &Engine{cfg: opts.Config, dedup: opts.Dedup, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
 		queries: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_queries_total",
 			Help: "PromQL queries by the engine that answered them."}, []string{"engine"}),
 		fallbacks: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_fallbacks_total",

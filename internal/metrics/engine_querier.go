@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // querier shows the sources to the PromQL engine as one storage, for one query.
@@ -20,12 +22,21 @@ type querier struct {
 	resolution int64        // the coarsest downsampled data wanted
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
+	stores     [][]Matcher
+	// replicaLabels are dropped by dedup, which merges the samples of the replicas.
+	replicaLabels []string
+	dedup         Deduplicate
 	// floatRanges makes selections for functions over ranges fail with errNativeHistograms when they find
 	// native histograms. It is set before the query is executed.
 	floatRanges bool
 }
 
 var errNativeHistograms = errors.New("native histograms in a selection for floats")
+
+// Deduplicate makes one series of those that differ in replicaLabels alone, without these labels. Of the replicas
+// the one with the fewest gaps is followed, as Thanos does; fn is the function around the selector, which may
+// matter for counters. The list is sorted by labels and belongs to the callee; so must the answer be sorted.
+type Deduplicate func(list []ChunkSeries, replicaLabels []string, fn string) storage.SeriesSet
 
 func holdsHistograms(list []ChunkSeries) bool {
 	return slices.ContainsFunc(list, func(s ChunkSeries) bool {
@@ -43,11 +54,11 @@ func (r *querier) Querier(mint, maxt int64) (storage.Querier, error) {
 // and ranges of the expression have moved. The result is sorted whether asked for or not.
 func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	s := Select{Matchers: FromMatchers(ms), Start: r.mint, End: r.maxt}
-	want := average
+	want, fn := average, ""
 	if hints != nil {
 		s.Start, s.End, s.Limit = hints.Start, hints.End, hints.Limit
 		s.SkipChunks = hints.Func == "series"
-		want = aggregateOf(hints.Func)
+		want, fn = aggregateOf(hints.Func), hints.Func
 	}
 	found, err := r.fetch(ctx, s)
 	if err == nil {
@@ -58,6 +69,12 @@ func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	if err != nil {
 		return storage.ErrSeriesSet(err)
+	}
+	if len(r.replicaLabels) > 0 && !s.SkipChunks {
+		if r.dedup == nil {
+			return storage.ErrSeriesSet(fault.Errorf(fault.Unprocessable, "replicas are not deduplicated here: ask with dedup=false"))
+		}
+		return r.dedup(found, r.replicaLabels, fn)
 	}
 	return NewSeriesSet(found, nil)
 }

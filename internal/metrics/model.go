@@ -80,6 +80,8 @@ type Select struct {
 	Limit         int
 	SkipChunks    bool
 	MaxResolution int64
+	// Stores are as in Query.
+	Stores [][]Matcher
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
@@ -145,6 +147,13 @@ type Query struct {
 	LimitPerMetric  int
 	MaxSamplesBytes int64
 	Engine          string // Instant, Range: which engine must run it; empty: the configured one
+	// ReplicaLabels are the labels that tell replicas apart: series that differ in these alone become one,
+	// without them. Empty: series as they are stored.
+	ReplicaLabels []string
+	// WholeAnswer makes it an error that a part of the data can't be had, instead of a warning.
+	WholeAnswer bool
+	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask. Empty: all of them.
+	Stores [][]Matcher
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
