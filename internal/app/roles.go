@@ -171,7 +171,7 @@ func (s derivedSink) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics
 }
 
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: a.ingester, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
+	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: writtenMetrics{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
 		OTLPMetrics: a.cfg.Metrics.OTLP})
 	return nil, nil
 }
@@ -196,7 +196,8 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
 	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
-		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now})
+		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		MetricsWindow: time.Duration(a.cfg.Metrics.OutOfOrderWindow)})
 	return nil, nil
 }
 

@@ -2,8 +2,8 @@
 // It applies the tenant's limits of time and range, counts and logs the query, and hands it to the scheduler.
 //
 // A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
-// merged here (split.go); how is the engine's business. Queries of the other signals are one job each, for
-// now. Caching of results will stand here, too: the callers see no difference.
+// merged here (split.go); how is the engine's business. PromQL over a range is cut by days, and if wanted by series,
+// and what of it is settled is kept for the next question (metrics.go). Queries of traces are one job each, for now.
 package frontend
 
 import (
@@ -22,6 +22,7 @@ import (
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/signal"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	SlowQuery model.Duration `yaml:"slow_query"`
 	// Logs says into how many jobs logs queries are cut.
 	Logs LogsConfig `yaml:"logs"`
+	// Metrics says how metrics queries are taken apart and what of their answers is kept.
+	Metrics MetricsConfig `yaml:"metrics"`
 }
 
 // LogsConfig says into how many jobs logs queries are cut.
@@ -47,7 +50,8 @@ type LogsConfig struct {
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
-	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16}}
+	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16},
+		Metrics: defaultMetricsConfig()}
 }
 
 // Validate reports what is wrong with c.
@@ -58,6 +62,9 @@ func (c Config) Validate() error {
 	if c.Logs.JobSize < 0 || c.Logs.MaxShards <= 0 || c.Logs.MaxJobs <= 0 {
 		return errors.New("logs: job_size must not be negative, max_shards and max_jobs must be positive")
 	}
+	if err := c.Metrics.validate(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	return nil
 }
 
@@ -66,6 +73,7 @@ type Frontend struct {
 	cfg      Config
 	next     job.Runner
 	logs     LogsCoordinator
+	metrics  *metricsFrontend
 	slots    slots
 	limits   *limits.Overrides
 	logger   *slog.Logger
@@ -83,17 +91,23 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+
+	// MetricsWindow is how far behind the newest sample another one may come. Answers that are younger are not
+	// kept.
+	MetricsWindow time.Duration
 }
 
 // New returns a frontend.
 func New(o Options) *Frontend {
 	factory := promauto.With(o.Registerer)
-	return &Frontend{cfg: o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
+	f := &Frontend{cfg: o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
 		retries: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_retries_total", Help: "Query jobs that failed and were done once more."}),
 		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"signal", "kind", "outcome"})}
+	f.metrics = newMetricsFrontend(f, o)
+	return f
 }
 
 // Run implements job.Runner.
@@ -179,12 +193,13 @@ func (f *Frontend) bound(j job.Job, l limits.QueryLimits) (job.Job, error) {
 	switch {
 	case j.Metrics != nil:
 		q := *j.Metrics
-		if err := tooLong(time.Duration(q.End-q.Start)*time.Millisecond, l); err != nil {
-			return j, err
+		if length, bounded := millis(q.Start, q.End); bounded || q.Kind == metrics.Range {
+			if err := tooLong(length, l); err != nil {
+				return j, err
+			}
 		}
 		if !oldest.IsZero() {
-			q.Start = max(q.Start, oldest.UnixMilli())
-			q.End = max(q.End, q.Start)
+			q.Start = notBefore(&q, oldest.UnixMilli())
 		}
 		j.Metrics = &q
 	case j.Logs != nil:

@@ -150,7 +150,7 @@ func (b *blockReader) decodeBatch(ctx context.Context, d *seriesDecoder, refs []
 		if err != nil {
 			return nil, fmt.Errorf("%w: series at %d: %w", errDamaged, spans[i].off, err)
 		}
-		if len(s.chunks) > 0 {
+		if len(s.chunks) > 0 && sel.Shard.Holds(s.labels) {
 			out = append(out, s)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
 	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
-		stores: q.Stores, replicaLabels: q.ReplicaLabels, dedup: e.dedup}
+		stores: q.Stores, shard: q.Shard, replicaLabels: q.ReplicaLabels, dedup: e.dedup}
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -53,6 +53,7 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	if q.WholeAnswer && len(incomplete) > 0 {
 		return nil, fault.New(fault.Unprocessable, fmt.Errorf("the answer would be partial, which partial_response=false forbids: %w", errors.Join(incomplete.AsErrors()...)))
 	}
+	r.Partial = len(incomplete) > 0
 	r.Warnings.Merge(incomplete)
 	return r, nil
 }
@@ -209,7 +210,7 @@ func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
 
 // fetch collects a selection from all sources, copied and merged.
 func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
-	s.MaxResolution, s.Stores = r.resolution, r.stores
+	s.MaxResolution, s.Stores, s.Shard = r.resolution, r.stores, r.shard
 	lists := make([][]ChunkSeries, len(r.sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range r.sources {
@@ -247,6 +248,9 @@ func (r *querier) collect(ctx context.Context, src Source, s Select) ([]ChunkSer
 	for cs, err := range src.SelectSeries(ctx, r.tenant, s) {
 		if err != nil {
 			return nil, err
+		}
+		if !s.Shard.Holds(cs.Labels) {
+			continue
 		}
 		copied := ChunkSeries{Labels: cs.Labels}
 		if len(cs.Chunks) > 0 {

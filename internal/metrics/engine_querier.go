@@ -23,6 +23,7 @@ type querier struct {
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
 	stores     [][]Matcher
+	shard      Shard
 	// replicaLabels are dropped by dedup, which merges the samples of the replicas.
 	replicaLabels []string
 	dedup         Deduplicate

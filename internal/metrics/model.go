@@ -82,6 +82,16 @@ type Select struct {
 	MaxResolution int64
 	// Stores are as in Query.
 	Stores [][]Matcher
+	// Shard takes a share of the series.
+	Shard Shard
+}
+
+// Shard is a share of all series, by the hash of their labels: number Index of Count. The zero value is all of them.
+type Shard struct{ Index, Count int }
+
+// Holds reports whether a series is of the share.
+func (s Shard) Holds(ls labels.Labels) bool {
+	return s.Count <= 1 || labels.StableHash(ls)%uint64(s.Count) == uint64(s.Index)
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
@@ -154,6 +164,8 @@ type Query struct {
 	WholeAnswer bool
 	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask. Empty: all of them.
 	Stores [][]Matcher
+	// Shard takes a share of the series: the query answers for these alone.
+	Shard Shard
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -165,7 +177,9 @@ type Result struct {
 	Exemplars []ExemplarSeries
 	Metadata  map[string][]metadata.Metadata
 	Warnings  annotations.Annotations
-	Stats     QueryStats
+	// Partial says that a part of the data could not be had; Warnings say which.
+	Partial bool
+	Stats   QueryStats
 }
 
 // QueryStats says what a query cost.
