@@ -191,6 +191,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
 	mux.HandleFunc("GET /api/v1/status/tsdb/blocks", a.whenReady(a.statusBlocks))
+	a.registerCardinality(mux)
 	mux.HandleFunc("GET /federate", a.whenReady(a.federate))
 	if a.opts.Pusher == nil {
 		return
