@@ -39,6 +39,7 @@ type Engine struct {
 	cfg        QueryConfig
 	dedup      Deduplicate
 	features   features
+	maxCells   int // of fused operators
 	prometheus *promql.Engine
 	thanos     *thanos.Engine
 	counted    *thanos.Engine // the same, counting the samples of each operator
@@ -61,7 +62,7 @@ func NewEngine(opts EngineOptions) *Engine {
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	}
 	f := promauto.With(opts.Registerer)
-	e := &Engine{cfg: opts.Config, dedup: opts.Dedup, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
+	e := &Engine{cfg: opts.Config, dedup: opts.Dedup, maxCells: maxCells, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
 		queries: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_queries_total",
 			Help: "PromQL queries by the engine that answered them."}, []string{"engine"}),
 		fallbacks: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_fallbacks_total",
@@ -126,14 +127,14 @@ func (e *Engine) newQuery(ctx context.Context, chosen string, q *Query, run *que
 	if q.PerStepStats || q.EnableStats {
 		engine = e.counted
 	}
-	query, err := makeQuery(ctx, planned{engine, q, e.lookback(q), run}, q, e.lookback(q), run)
+	run.floatRanges = q.Engine != ThanosEngine // else there is nothing to fall back on
+	query, err := makeQuery(ctx, planned{engine, q, e.lookback(q), run, e.maxCells}, q, e.lookback(q), run)
 	switch {
 	case err == nil:
 		e.queries.WithLabelValues(ThanosEngine).Inc()
 		if q.Engine == ThanosEngine {
 			break
 		}
-		run.floatRanges = true
 		query = &eitherQuery{Query: query, e: e, again: prometheus}
 	case !thanos.IsUnimplemented(err):
 		err = fault.New(fault.Invalid, err)
@@ -194,11 +195,16 @@ type planned struct {
 	q        *Query
 	lookback time.Duration
 	run      *querier
+	maxCells int
 }
 
 func (p planned) opts() *thanos.QueryOpts {
-	return &thanos.QueryOpts{LookbackDeltaParam: p.lookback, EnablePerStepStatsParam: p.q.PerStepStats,
-		LogicalOptimizers: slices.Clone(logicalplan.DefaultOptimizers)}
+	optimizers := slices.Clone(logicalplan.DefaultOptimizers)
+	// A fused operator doesn't count samples, doesn't know native histograms and doesn't merge replicas.
+	if p.run.floatRanges && !p.q.EnableStats && !p.q.PerStepStats && len(p.q.ReplicaLabels) == 0 {
+		optimizers = append(optimizers, fuse{p.run, p.maxCells})
+	}
+	return &thanos.QueryOpts{LookbackDeltaParam: p.lookback, EnablePerStepStatsParam: p.q.PerStepStats, LogicalOptimizers: optimizers}
 }
 
 func (p planned) NewInstantQuery(ctx context.Context, s storage.Queryable, _ promql.QueryOpts, qs string, ts time.Time) (promql.Query, error) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
+	"github.com/thanos-io/promql-engine/logicalplan"
+	thanosquery "github.com/thanos-io/promql-engine/query"
 	"pgregory.net/rapid"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -140,6 +143,8 @@ func TestEngineStatistics(t *testing.T) {
 var engineQueries = append([]string{
 	`m{i!="0"}`, `sum by (i) (rate(m[5m]))`, `avg(increase(m[4m]))`, `min by (i) (m)`, `max(m)`, `count(m)`, `group(m)`, `stddev(m)`, `topk(2, m)`,
 	`quantile(0.5, m)`, `count_values("v", m)`, `sum(m) by (i) / on (i) count(m) by (i)`, `m > 20`, `m > bool 20`, `m or on () vector(1)`, `absent(m{i="9"})`,
+	`sum by (__name__, i) (rate(m[5m]))`, `avg by (i, __name__) (m)`, `sum without (i) (increase(m[7m] offset 1m))`, `min without (i) (rate(m[1m]))`, `count(rate(m[2m]))`,
+	`sum(m) / sum(rate(m[5m]))`, `avg((m offset -2m))`, `group by (i) (increase(m[90s]))`, `max_over_time(sum by (i) (rate(m[2m]))[6m:1m])`, `sum(rate(m[5m] @ end()))`,
 	`sum_over_time(m[3m])`, `avg_over_time(m[3m])`, `min_over_time(m[3m])`, `last_over_time(m[3m])`, `stdvar_over_time(m[3m])`, `irate(m[3m])`, `delta(m[5m])`,
 	`changes(m[5m])`, `resets(m[5m])`, `deriv(m[5m])`, `predict_linear(m[5m], 60)`, `quantile_over_time(0.9, m[5m])`, `max_over_time(rate(m[2m])[6m:1m])`,
 	`sum(m offset 3m)`, `sum(m @ start())`, `timestamp(m)`, `-m`, `clamp_max(m, 10)`, `label_join(m, "j", "-", "i", "i")`, `histogram_count(m)`, `sort_desc(m)`, `scalar(m{i="0"})`,
@@ -148,7 +153,8 @@ var engineQueries = append([]string{
 
 // Both engines give the same answers for random series.
 func TestEnginesAgree(t *testing.T) {
-	prom, thanos := engineWith(func(c *QueryConfig) { c.Engine = PrometheusEngine }), engineWith(nil)
+	prom, thanos, tight := engineWith(func(c *QueryConfig) { c.Engine = PrometheusEngine }), engineWith(nil), engineWith(nil)
+	tight.maxCells = 100 // fused operators give up at run time
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "round")
 		require.NoError(rt, err)
@@ -164,6 +170,9 @@ func TestEnginesAgree(t *testing.T) {
 		for _, expr := range engineQueries {
 			q := &Query{Kind: Range, Expr: expr, Start: at(-time.Hour), End: at(-time.Hour) + 200*step, Step: step}
 			want, err := prom.Run(testContext, "a", q, h)
+			if rapid.Bool().Draw(rt, "tight") {
+				thanos, tight = tight, thanos
+			}
 			got, err2 := thanos.Run(testContext, "a", q, h)
 			if err != nil {
 				require.Error(rt, err2, expr)
@@ -185,6 +194,30 @@ func spread(wave []Series) {
 		for j := range wave[i].Histograms {
 			wave[i].Histograms[j].T -= wave[i].Histograms[j].T % 10
 		}
+	}
+}
+
+// Which aggregations are fused.
+func TestFused(t *testing.T) {
+	for expr, want := range map[string]int{
+		"sum(m)": 1, "sum by (a) (rate(m[5m]))": 1, "avg(increase(m[5m] offset 1m)) / count(m)": 2, "max((m))": 1, "histogram_quantile(0.9, sum by (le) (rate(b[5m])))": 1,
+		"m": 0, "sum(m @ 5)": 0, "topk(1, m)": 0, "sum(rate({a=\"b\"}[5m]))": 0, "sum(-m)": 0, "sum(delta(m[5m]))": 0, "sum(timestamp(m))": 0, "stddev(m)": 0,
+		"max_over_time(sum(m)[5m:1m])": 1, "sum(sum by (a) (m))": 1,
+	} {
+		opts := &thanosquery.Options{Start: time.Unix(0, 0), End: time.Unix(600, 0), Step: time.Minute, NoStepSubqueryIntervalFn: func(d time.Duration) time.Duration { return d }}
+		parsed, err := ParseQuery(expr)
+		require.NoError(t, err)
+		plan, err := logicalplan.NewFromAST(parsed, opts, logicalplan.PlanOptions{})
+		require.NoError(t, err)
+		optimized, _ := plan.Optimize(append(slices.Clone(logicalplan.DefaultOptimizers), fuse{&querier{}, maxCells}))
+		root, n := optimized.Root(), 0
+		logicalplan.TraverseBottomUp(nil, &root, func(_, node *logicalplan.Node) bool {
+			if _, ok := (*node).(*fusedNode); ok {
+				n++
+			}
+			return false
+		})
+		require.Equal(t, want, n, expr)
 	}
 }
 
