@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/value"
@@ -80,24 +81,62 @@ func (w *fusedWorker) add(s *ChunkSeries, base int) error {
 // decode reads the samples of a series, without markers of staleness where a range is asked for.
 func (w *fusedWorker) decode(s *ChunkSeries) error {
 	w.times, w.values = w.times[:0], w.values[:0]
-	o := w.o
-	first, last := o.first(), o.last()
+	var err error
+	if overlapping(s.Chunks) {
+		err = w.decodeMerged(s)
+	} else {
+		err = w.decodeChunks(s.Chunks)
+	}
+	if err != nil {
+		return err
+	}
+	// A chunk may reach beyond what is asked for.
+	from, _ := slices.BinarySearch(w.times, w.o.first()+1)
+	to, _ := slices.BinarySearch(w.times, w.o.last()+1)
+	w.times, w.values = w.times[from:to], w.values[from:to]
+	if w.o.width > 0 && slices.ContainsFunc(w.values, value.IsStaleNaN) {
+		w.dropStale()
+	}
+	tracker := w.o.opts.SampleTracker
+	if int64(len(w.times)) > tracker.Limit() {
+		tracker.Add(len(w.times))
+		return tracker.CheckLimit()
+	}
+	return nil
+}
+
+// decodeChunks reads chunks that follow each other.
+func (w *fusedWorker) decodeChunks(cs []Chunk) (err error) {
+	for _, c := range cs {
+		if c.MaxTime <= w.o.first() || c.MinTime > w.o.last() {
+			continue
+		}
+		if w.times, w.values, err = appendXOR(c.Data, w.times, w.values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decodeMerged reads chunks that overlap.
+func (w *fusedWorker) decodeMerged(s *ChunkSeries) error {
 	w.it = series{s}.Iterator(w.it)
 	for w.it.Next() != chunkenc.ValNone {
 		t, v := w.it.At()
-		if t > last {
-			break
-		}
-		if t <= first || o.width > 0 && value.IsStaleNaN(v) {
-			continue
-		}
 		w.times, w.values = append(w.times, t), append(w.values, v)
 	}
-	if int64(len(w.times)) > o.opts.SampleTracker.Limit() {
-		o.opts.SampleTracker.Add(len(w.times))
-		return o.opts.SampleTracker.CheckLimit()
-	}
 	return w.it.Err()
+}
+
+func (w *fusedWorker) dropStale() {
+	n := 0
+	for i, v := range w.values {
+		if !value.IsStaleNaN(v) {
+			w.times[n], w.values[n] = w.times[i], v
+			n++
+		}
+	}
+	w.times, w.values = w.times[:n], w.values[:n]
 }
 
 // current adds the newest sample within the lookback of each step, unless the series has ended.
