@@ -23,8 +23,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/thanos-io/objstore/providers/filesystem"
+	"github.com/thanos-io/objstore"
 
+	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
@@ -93,11 +94,11 @@ func measureSize(n int, length time.Duration, c config) error {
 		return err
 	}
 	defer func() { _ = theirs.db.Close() }()
-	bucket, err := filesystem.NewBucket(filepath.Join(dir, "bucket"))
+	bkt, err := bucket.OpenFilesystem(filepath.Join(dir, "bucket"))
 	if err != nil {
 		return err
 	}
-	ours, err := openOurs(dir, bucket)
+	ours, err := openOurs(dir, bkt)
 	if err != nil {
 		return err
 	}
@@ -218,18 +219,18 @@ type ours struct {
 	source metrics.Source
 }
 
-func openOurs(dir string, bucket *filesystem.Bucket) (*ours, error) {
+func openOurs(dir string, bkt objstore.Bucket) (*ours, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	cfg := metrics.DefaultConfig()
 	cfg.MaxFuture = 0
 	// One block for all that is measured, as after compaction.
 	cfg.BlockRange *= 12
-	heads, err := metrics.OpenHeads(context.Background(), metrics.HeadOptions{Dir: filepath.Join(dir, "heads"), Config: cfg, Bucket: bucket, Logger: quiet,
+	heads, err := metrics.OpenHeads(context.Background(), metrics.HeadOptions{Dir: filepath.Join(dir, "heads"), Config: cfg, Bucket: bkt, Logger: quiet,
 		Registerer: prometheus.NewRegistry(), SyncInterval: time.Hour})
 	if err != nil {
 		return nil, err
 	}
-	store, err := metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(dir, "headers"), Config: cfg.Store, Bucket: bucket, Logger: quiet,
+	store, err := metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(dir, "headers"), Config: cfg.Store, Bucket: bkt, Logger: quiet,
 		Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		return nil, err
