@@ -79,3 +79,33 @@ func FuzzXOR(f *testing.F) {
 		require.Equal(t, bitsOf(wantValues), bitsOf(values))
 	})
 }
+
+// A chunk of 120 samples of an uneven counter.
+func BenchmarkXOR(b *testing.B) {
+	chunk := chunkenc.NewXORChunk()
+	app, err := chunk.Appender()
+	require.NoError(b, err)
+	for i := range 120 {
+		app.Append(at(0)+int64(i)*15_000, float64(i*31+i*i%13))
+	}
+	b.Run("library", func(b *testing.B) {
+		var it chunkenc.Iterator
+		sum := 0.0
+		for b.Loop() {
+			for it = chunk.Iterator(it); it.Next() != chunkenc.ValNone; {
+				_, v := it.At()
+				sum += v
+			}
+		}
+		require.Positive(b, sum)
+	})
+	b.Run("appendXOR", func(b *testing.B) {
+		var times []int64
+		var values []float64
+		for b.Loop() {
+			if times, values, err = appendXOR(chunk.Bytes(), times[:0], values[:0]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
