@@ -101,7 +101,7 @@ func (m *metricsFrontend) run(ctx context.Context, j job.Job) (*metrics.Result, 
 		return nothing(q.Kind), nil
 	}
 	j.Metrics = &q
-	res, joined, err := m.flights.Do(ctx, fmt.Sprintf("%q %+q", j.Tenant, []any{q}), func(ctx context.Context) (*metrics.Result, error) {
+	res, joined, err := m.flights.Do(ctx, fmt.Sprintf("%q %#v", j.Tenant, q), func(ctx context.Context) (*metrics.Result, error) {
 		return m.answer(ctx, j)
 	})
 	if joined {

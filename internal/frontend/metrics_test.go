@@ -348,8 +348,12 @@ func joinQuestions(t *testing.T) {
 	for range 5 {
 		one()
 	}
+	other := *q
+	other.Start++
+	q = &other
+	one()
 	synctest.Wait()
 	close(answer)
 	all.Wait()
-	require.Equal(t, int64(1), jobs.Load())
+	require.Equal(t, int64(2), jobs.Load(), "another time is another question")
 }

@@ -107,7 +107,7 @@ func (p *Plan) Key() string {
 	q := p.Query
 	phase := q.Start % q.Step
 	q.Start, q.End, q.EnableStats, q.PerStepStats = 0, 0, false, false
-	return fmt.Sprintf("%d %+v", phase, q)
+	return fmt.Sprintf("%d %#v", phase, q)
 }
 
 // Part returns the query of the steps start … end.
