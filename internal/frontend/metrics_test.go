@@ -34,7 +34,7 @@ import (
 type memory struct {
 	mu     sync.Mutex
 	series map[string]map[int64]float64 // by the value of the label i
-	failed atomic.Bool                   // answers come with a warning
+	failed atomic.Bool                  // answers come with a warning
 }
 
 func (s *memory) set(i string, t int64, v float64) {
@@ -289,10 +289,14 @@ func TestMetricsJobs(t *testing.T) {
 		s.ask(t, hours(s, -1, 0, expr))
 		require.Equal(t, want, s.jobs.Load()-before, expr)
 	}
-	replicas := hours(s, -1, 0, "sum(m_total)")
-	replicas.ReplicaLabels = []string{"replica"}
-	_, err = s.Frontend.Run(t.Context(), job.Job{Tenant: "a", Metrics: replicas})
-	require.ErrorContains(t, err, "replicas are not deduplicated here", "asked once, whole")
+	// Replicas, here told apart by i, come to one share.
+	s.source.set("a0", s.now.UnixMilli(), 2)
+	s.source.set("a1", s.now.UnixMilli(), 2)
+	s.source.set("b0", s.now.UnixMilli(), 3)
+	replicas := hours(s, 0, 0, "sum(m_total)")
+	replicas.ReplicaLabels = []string{"i"}
+	s.check(t, replicas)
+	require.Equal(t, 5.0, s.ask(t, replicas).Value.(promql.Matrix)[0].Floats[0].F)
 }
 
 func TestAlignedSteps(t *testing.T) {

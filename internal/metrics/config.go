@@ -76,8 +76,8 @@ type QueryConfig struct {
 	// Engine runs PromQL: thanos, which uses all processors and leaves what it lacks to Prometheus's, or
 	// prometheus. Default thanos. The parameter engine of a query overrides it.
 	Engine string `yaml:"engine"`
-	// ReplicaLabels are the labels that tell replicas of a scraper apart, whose series queries merge unless they
-	// ask for dedup=false. Default none. The parameter replicaLabels[] of a query overrides it.
+	// ReplicaLabels are the labels by which replicas differ that scrape the same targets, such as the servers
+	// of a pair: their series are one in the answers, by Thanos's penalty algorithm. Default: none.
 	ReplicaLabels []string `yaml:"replica_labels"`
 	// Features turns on experimental parts of PromQL by the names of Prometheus's feature flags:
 	// promql-experimental-functions, promql-duration-expr, promql-extended-range-selectors,
@@ -101,7 +101,7 @@ func DefaultConfig() Config {
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
-			Engine: ThanosEngine, ReplicaLabels: []string{}, Features: []string{},
+			Engine: ThanosEngine, Features: []string{},
 		},
 		OTLP: DefaultOTLPConfig(),
 	}

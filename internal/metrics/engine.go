@@ -22,7 +22,8 @@ import (
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
 	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
-		stores: q.Stores, shard: q.Shard, replicaLabels: q.ReplicaLabels, dedup: e.dedup}
+		stores: q.Stores, shard: q.Shard, replicas: e.replicaLabels(q)}
+	run.shard.without = run.replicas
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -66,9 +67,9 @@ func (r *querier) seriesOf(ctx context.Context, q *Query) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		lists = append(lists, found)
+		lists = append(lists, withoutReplicas(found, r.replicas))
 	}
-	merged := mergeSeries(lists)
+	merged := slices.CompactFunc(mergeSeries(lists), func(a, b ChunkSeries) bool { return labels.Equal(a.Labels, b.Labels) })
 	if q.Limit > 0 && len(merged) > q.Limit {
 		merged = merged[:q.Limit]
 	}
@@ -107,6 +108,9 @@ func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
 	all := slices.Concat(answers...)
 	slices.Sort(all)
 	all = slices.Compact(all)
+	if q.Kind == LabelNames && len(r.replicas) > 0 {
+		all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(r.replicas, name) })
+	}
 	if q.Limit > 0 && len(all) > q.Limit {
 		all = all[:q.Limit]
 	}
@@ -222,22 +226,7 @@ func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	merged := mergeSeries(lists)
-	if len(r.replicaLabels) == 0 || !s.SkipChunks {
-		return merged, nil
-	}
-	return withoutLabels(merged, r.replicaLabels), nil
-}
-
-// withoutLabels takes labels off series without chunks; those that are the same then are one.
-func withoutLabels(list []ChunkSeries, names []string) []ChunkSeries {
-	b := labels.NewBuilder(labels.EmptyLabels())
-	for i := range list {
-		b.Reset(list[i].Labels)
-		list[i].Labels = b.Del(names...).Labels()
-	}
-	slices.SortFunc(list, func(a, b ChunkSeries) int { return labels.Compare(a.Labels, b.Labels) })
-	return slices.CompactFunc(list, func(a, b ChunkSeries) bool { return labels.Equal(a.Labels, b.Labels) })
+	return mergeSeries(lists), nil
 }
 
 // collect copies one source's answer: its bytes are valid until the sequence moves on only.

@@ -27,8 +27,6 @@ type EngineOptions struct {
 	Config     QueryConfig
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// Dedup merges replicas; nil: queries that ask for it are refused.
-	Dedup Deduplicate
 }
 
 // Engine answers queries from sources. It keeps no data and is safe for concurrent use.
@@ -37,7 +35,6 @@ type EngineOptions struct {
 // engine_choice.go. Both have the same limits and give the same answers.
 type Engine struct {
 	cfg        QueryConfig
-	dedup      Deduplicate
 	features   features
 	maxCells   int // of fused operators
 	prometheus *promql.Engine
@@ -62,7 +59,7 @@ func NewEngine(opts EngineOptions) *Engine {
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	}
 	f := promauto.With(opts.Registerer)
-	e := &Engine{cfg: opts.Config, dedup: opts.Dedup, maxCells: maxCells, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
+	e := &Engine{cfg: opts.Config, maxCells: maxCells, features: newFeatures(opts.Config.Features), thanos: newThanosEngine(common, false), counted: newThanosEngine(common, true),
 		queries: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_queries_total",
 			Help: "PromQL queries by the engine that answered them."}, []string{"engine"}),
 		fallbacks: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_engine_fallbacks_total",
@@ -201,7 +198,7 @@ type planned struct {
 func (p planned) opts() *thanos.QueryOpts {
 	optimizers := slices.Clone(logicalplan.DefaultOptimizers)
 	// A fused operator doesn't count samples, doesn't know native histograms and doesn't merge replicas.
-	if p.run.floatRanges && !p.q.EnableStats && !p.q.PerStepStats && len(p.q.ReplicaLabels) == 0 {
+	if p.run.floatRanges && !p.q.EnableStats && !p.q.PerStepStats && len(p.run.replicas) == 0 {
 		optimizers = append(optimizers, fuse{p.run, p.maxCells})
 	}
 	return &thanos.QueryOpts{LookbackDeltaParam: p.lookback, EnablePerStepStatsParam: p.q.PerStepStats, LogicalOptimizers: optimizers}

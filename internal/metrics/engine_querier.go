@@ -10,8 +10,6 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
-
-	"github.com/hune-io/hune/internal/fault"
 )
 
 // querier shows the sources to the PromQL engine as one storage, for one query.
@@ -24,20 +22,13 @@ type querier struct {
 	used       atomic.Int64 // of all selections of the query
 	stores     [][]Matcher
 	shard      Shard
-	// replicaLabels are dropped by dedup, which merges the samples of the replicas.
-	replicaLabels []string
-	dedup         Deduplicate
+	replicas   []string // labels of replicas to deduplicate
 	// floatRanges makes selections for functions over ranges fail with errNativeHistograms when they find
 	// native histograms. It is set before the query is executed.
 	floatRanges bool
 }
 
 var errNativeHistograms = errors.New("native histograms in a selection for floats")
-
-// Deduplicate makes one series of those that differ in replicaLabels alone, without these labels. Of the replicas
-// the one with the fewest gaps is followed, as Thanos does; fn is the function around the selector, which may
-// matter for counters. The list is sorted by labels and belongs to the callee; so must the answer be sorted.
-type Deduplicate func(list []ChunkSeries, replicaLabels []string, fn string) storage.SeriesSet
 
 func holdsHistograms(list []ChunkSeries) bool {
 	return slices.ContainsFunc(list, func(s ChunkSeries) bool {
@@ -71,11 +62,8 @@ func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	if err != nil {
 		return storage.ErrSeriesSet(err)
 	}
-	if len(r.replicaLabels) > 0 && !s.SkipChunks {
-		if r.dedup == nil {
-			return storage.ErrSeriesSet(fault.Errorf(fault.Unprocessable, "replicas are not deduplicated here: ask with dedup=false"))
-		}
-		return r.dedup(found, r.replicaLabels, fn)
+	if len(r.replicas) > 0 {
+		return deduplicated(found, r.replicas, fn)
 	}
 	return NewSeriesSet(found, nil)
 }

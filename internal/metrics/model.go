@@ -87,11 +87,20 @@ type Select struct {
 }
 
 // Shard is a share of all series, by the hash of their labels: number Index of Count. The zero value is all of them.
-type Shard struct{ Index, Count int }
+type Shard struct {
+	Index, Count int
+	without      []string // labels of replicas, which must come to one share
+}
 
 // Holds reports whether a series is of the share.
 func (s Shard) Holds(ls labels.Labels) bool {
-	return s.Count <= 1 || labels.StableHash(ls)%uint64(s.Count) == uint64(s.Index)
+	if s.Count <= 1 {
+		return true
+	}
+	if len(s.without) > 0 {
+		ls = labels.NewBuilder(ls).Del(s.without...).Labels()
+	}
+	return labels.StableHash(ls)%uint64(s.Count) == uint64(s.Index)
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
@@ -157,9 +166,10 @@ type Query struct {
 	LimitPerMetric  int
 	MaxSamplesBytes int64
 	Engine          string // Instant, Range: which engine must run it; empty: the configured one
-	// ReplicaLabels are the labels that tell replicas apart: series that differ in these alone become one,
-	// without them. Empty: series as they are stored.
+	// ReplicaLabels are the labels by which replicas differ that hold the same series: these are deduplicated
+	// (Instant, Range) and shown without the labels (SeriesKind, LabelNames). Nil: those of the configuration.
 	ReplicaLabels []string
+	NoDedup       bool // replicas stay apart
 	// WholeAnswer makes it an error that a part of the data can't be had, instead of a warning.
 	WholeAnswer bool
 	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask. Empty: all of them.

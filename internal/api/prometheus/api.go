@@ -70,8 +70,6 @@ type Options struct {
 	LookbackDelta time.Duration // for federation; 0: 5m
 	// CORSOrigin matches the origins that browsers may call from. Nil matches none.
 	CORSOrigin *regexp.Regexp
-	// ReplicaLabels are the labels by which replicas are told apart where a query names none.
-	ReplicaLabels []string
 	// Features are the experimental parts of PromQL that are on, see metrics.QueryConfig.
 	Features      []string
 	ListenAddress string // for the global URLs of targets on this host
@@ -162,11 +160,11 @@ func (a *API) Register(mux *http.ServeMux) {
 	router := route.New()
 	a.v1.Register(router.WithPrefix("/api/v1"))
 	for _, path := range []string{"query", "query_range", "labels", "series"} {
-		mux.Handle("GET /api/v1/"+path, a.withOptions(router))
-		mux.Handle("POST /api/v1/"+path, a.withOptions(router))
+		mux.Handle("GET /api/v1/"+path, withOptions(router))
+		mux.Handle("POST /api/v1/"+path, withOptions(router))
 		mux.Handle("OPTIONS /api/v1/"+path, router)
 	}
-	mux.Handle("GET /api/v1/label/{name}/values", a.withOptions(router))
+	mux.Handle("GET /api/v1/label/{name}/values", withOptions(router))
 	mux.Handle("OPTIONS /api/v1/label/{name}/values", router)
 	for _, path := range []string{"query_exemplars", "format_query", "parse_query"} {
 		mux.Handle("GET /api/v1/"+path, router)

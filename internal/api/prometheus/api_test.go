@@ -122,7 +122,6 @@ func TestQueryErrors(t *testing.T) {
 		{"series?match[]=reqs_total&storeMatch[]={", 400, `invalid parameter \"storeMatch[]\"`},
 		{"labels?dedup=2", 400, `"errorType":"bad_data"`},
 		{"label/job/values?dedup=2", 400, `"errorType":"bad_data"`},
-		{"query?query=reqs_total&replicaLabels[]=replica", 422, "replicas are not deduplicated here"},
 		{"query?query=reqs_total%2Bon()reqs_total", 422, `"errorType":"execution"`},
 		{"series", 400, "no match[]"},
 		{"series?match[]={}", 400, "at least one non-empty matcher"},
@@ -223,26 +222,25 @@ func TestFederateHistograms(t *testing.T) {
 func TestThanosParameters(t *testing.T) {
 	var got *metrics.Query
 	s := loaded(t, func(o *Options) {
-		o.ReplicaLabels = []string{"replica"}
 		next := o.Runner
 		o.Runner = runnerFunc(func(ctx context.Context, j job.Job) (job.Result, error) {
 			got = j.Metrics
-			q := *j.Metrics
-			q.ReplicaLabels = nil
-			return next.Run(ctx, job.Job{Tenant: j.Tenant, Metrics: &q})
+			return next.Run(ctx, j)
 		})
 	})
 	for _, path := range []string{"query?query=reqs_total", "query_range?query=reqs_total&start=1772362770&end=1772362800&step=15", "series?match[]=reqs_total", "labels?x=", "label/job/values?x="} {
 		s.data("/api/v1/" + path)
-		require.Equal(t, []string{"replica"}, got.ReplicaLabels, path)
-		require.False(t, got.WholeAnswer)
-		s.data("/api/v1/" + path + "&dedup=false&partial_response=false&storeMatch[]={zone=\"a\"}")
 		require.Empty(t, got.ReplicaLabels, path)
-		require.True(t, got.WholeAnswer, path)
+		require.False(t, got.NoDedup || got.WholeAnswer, path)
+		s.data("/api/v1/" + path + "&dedup=false&partial_response=false&storeMatch[]={zone=\"a\"}")
+		require.True(t, got.NoDedup && got.WholeAnswer, path)
 		require.Equal(t, [][]metrics.Matcher{{{Type: labels.MatchEqual, Name: "zone", Value: "a"}}}, got.Stores, path)
 		s.data("/api/v1/" + path + "&replicaLabels[]=r&replicaLabels[]=s")
 		require.Equal(t, []string{"r", "s"}, got.ReplicaLabels, path)
 	}
+	require.JSONEq(t, `{"resultType":"vector","result":[{"metric":{"__name__":"reqs_total"},"value":[1772362800,"20"]}]}`, s.data("/api/v1/query?query=reqs_total&replicaLabels[]=job"))
+	require.JSONEq(t, `["__name__"]`, s.data("/api/v1/labels?replicaLabels[]=job"))
+	require.JSONEq(t, `[{"__name__":"reqs_total"}]`, s.data("/api/v1/series?match[]=reqs_total&replicaLabels[]=job"))
 	s.data("/api/v1/query?query=reqs_total&engine=prometheus&stats=1")
 	require.Equal(t, metrics.PrometheusEngine, got.Engine)
 	require.True(t, got.EnableStats)

@@ -25,14 +25,15 @@ type queryOptions struct {
 	engine     string
 	resolution resolution
 	stats      bool
-	replicas   []string // labels of replicas to deduplicate
-	whole      bool     // partial_response=false
+	replicas   []string // labels of replicas to deduplicate; nil: the configured ones
+	noDedup    bool
+	whole      bool // partial_response=false
 	stores     [][]metrics.Matcher
 }
 
 // apply sets the options that every kind of query has.
 func (o queryOptions) apply(q *metrics.Query) {
-	q.ReplicaLabels, q.WholeAnswer, q.Stores = o.replicas, o.whole, o.stores
+	q.ReplicaLabels, q.NoDedup, q.WholeAnswer, q.Stores = o.replicas, o.noDedup, o.whole, o.stores
 }
 
 func optionsFrom(ctx context.Context) queryOptions {
@@ -54,9 +55,9 @@ func (r resolution) of(step time.Duration) time.Duration {
 }
 
 // withOptions passes the parameters that the library doesn't know on to the engine.
-func (a *API) withOptions(next http.Handler) http.Handler {
+func withOptions(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		o, err := a.parseOptions(r)
+		o, err := parseOptions(r)
 		if err != nil {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadRequest)
@@ -67,7 +68,7 @@ func (a *API) withOptions(next http.Handler) http.Handler {
 	})
 }
 
-func (a *API) parseOptions(r *http.Request) (o queryOptions, err error) {
+func parseOptions(r *http.Request) (o queryOptions, err error) {
 	invalid := func(name string, err error) error { return fmt.Errorf("invalid parameter %q: %w", name, err) }
 	if err := r.ParseForm(); err != nil {
 		return o, fmt.Errorf("error parsing form values: %w", err)
@@ -86,11 +87,7 @@ func (a *API) parseOptions(r *http.Request) (o queryOptions, err error) {
 	if err != nil {
 		return o, err
 	}
-	if dedup {
-		if o.replicas = r.Form["replicaLabels[]"]; len(o.replicas) == 0 {
-			o.replicas = a.opts.ReplicaLabels
-		}
-	}
+	o.noDedup, o.replicas = !dedup, r.Form["replicaLabels[]"]
 	for _, name := range o.replicas {
 		if !model.UTF8Validation.IsValidLabelName(name) || name == model.MetricNameLabel {
 			return o, invalid("replicaLabels[]", fmt.Errorf("%q is not a label that replicas can have", name))

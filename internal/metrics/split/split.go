@@ -46,9 +46,6 @@ func New(q *metrics.Query) (*Plan, error) {
 	}
 	p.Query.Expr = expr.String()
 	p.root, p.k, p.Shardable = shardable(expr)
-	if len(q.ReplicaLabels) > 0 {
-		p.Shardable = false // the series of replicas must meet before they are aggregated
-	}
 	return p, nil
 }
 
