@@ -28,6 +28,9 @@ func (m metricsAdmin) DeleteSeries(ctx context.Context, tenant string, selectors
 	if err := m.a.metricDeletes.Add(ctx, tenant, selectors, start, end); err != nil {
 		return err
 	}
+	if m.a.frontend != nil {
+		m.a.frontend.MetricsChanged(tenant, start)
+	}
 	m.a.logger.Info("metrics deleted", "tenant", tenant, "selectors", selectors, "start", start, "end", end)
 	return nil
 }

@@ -141,6 +141,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: true, LastConfigTime: started}, nil
 		},
 		OTLP: a.cfg.Metrics.OTLP, Limits: limits, LookbackDelta: time.Duration(a.cfg.Metrics.Query.LookbackDelta),
+		Features:      a.cfg.Metrics.Query.Features,
 		ListenAddress: a.server.addr(), ExternalURL: external, Logger: a.logger, Registerer: a.registry,
 	}
 	if a.heads != nil {

@@ -26,7 +26,6 @@ import (
 	"github.com/hune-io/hune/internal/ingester"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
-	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/deletes"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
@@ -202,24 +201,9 @@ func (s derivedSink) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics
 }
 
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: writtenLogs{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
+	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: written{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
 		OTLPMetrics: a.cfg.Metrics.OTLP})
 	return nil, nil
-}
-
-// writtenLogs tells the frontend which times have new logs, before they are acknowledged.
-type writtenLogs struct {
-	*ingester.Ingester
-	a *App
-}
-
-func (w writtenLogs) PushLogs(ctx context.Context, tenant string, b *logs.Batch) (logs.PushResult, error) {
-	res, err := w.Ingester.PushLogs(ctx, tenant, b)
-	// After an error, too: it doesn't say that nothing of the batch is seen.
-	if oldest, ok := b.Oldest(); ok && w.a.frontend != nil {
-		w.a.frontend.LogsWritten(tenant, oldest)
-	}
-	return res, err
 }
 
 func (a *App) makeScheduler(context.Context) (services.Service, error) {
@@ -243,7 +227,7 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
 	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
 		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
-		Deleted: a.deletes.Changes})
+		Deleted: a.deletes.Changes, MetricsWindow: time.Duration(a.cfg.Metrics.OutOfOrderWindow)})
 	return nil, nil
 }
 

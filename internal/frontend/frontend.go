@@ -3,7 +3,8 @@
 //
 // A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
 // merged here (split.go); how is the engine's business. Answers to metric queries of logs are kept, so that the next
-// one computes only what is new (results.go). Queries of the other signals are one job each, for now.
+// one computes only what is new (results.go). PromQL over a range is cut by days, and if wanted by series, and what of it
+// is settled is kept for the next question (metrics.go). Queries of traces are one job each, for now.
 package frontend
 
 import (
@@ -22,6 +23,7 @@ import (
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/signal"
 )
 
@@ -33,6 +35,8 @@ type Config struct {
 	Logs LogsConfig `yaml:"logs"`
 	// ResultsCache says what answers are kept for queries to come.
 	ResultsCache ResultsConfig `yaml:"results_cache"`
+	// Metrics says how metrics queries are taken apart and what of their answers is kept.
+	Metrics MetricsConfig `yaml:"metrics"`
 }
 
 // LogsConfig says into how many jobs logs queries are cut.
@@ -50,7 +54,7 @@ type LogsConfig struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16},
-		ResultsCache: ResultsConfig{Size: 64 * units.MiB, MaxFreshness: model.Duration(10 * time.Minute)}}
+		ResultsCache: ResultsConfig{Size: 64 * units.MiB, MaxFreshness: model.Duration(10 * time.Minute)}, Metrics: defaultMetricsConfig()}
 }
 
 // Validate reports what is wrong with c.
@@ -61,6 +65,9 @@ func (c Config) Validate() error {
 	if c.Logs.JobSize < 0 || c.Logs.MaxShards <= 0 || c.Logs.MaxJobs <= 0 {
 		return errors.New("logs: job_size must not be negative, max_shards and max_jobs must be positive")
 	}
+	if err := c.Metrics.validate(); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	return c.ResultsCache.validate()
 }
 
@@ -69,6 +76,7 @@ type Frontend struct {
 	cfg      Config
 	next     job.Runner
 	logs     LogsCoordinator
+	metrics  *metricsFrontend
 	slots    slots
 	limits   *limits.Overrides
 	logger   *slog.Logger
@@ -91,6 +99,10 @@ type Options struct {
 	Now        func() time.Time
 	// Deleted returns a number that changes whenever what is deleted of a tenant's logs does. Nil: nothing ever is.
 	Deleted func(tenant string) uint64
+
+	// MetricsWindow is how far behind the newest sample another one may come. Answers that are younger are not
+	// kept.
+	MetricsWindow time.Duration
 }
 
 // New returns a frontend.
@@ -99,7 +111,7 @@ func New(o Options) *Frontend {
 	if o.Deleted == nil {
 		o.Deleted = func(string) uint64 { return 0 }
 	}
-	return &Frontend{results: newLogsResults(&o), deleted: o.Deleted,
+	f := &Frontend{results: newLogsResults(&o), deleted: o.Deleted,
 		joined: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_joined_total", Help: "Queries that waited for the answer to an equal one."}),
 		cfg:    o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
 		retries: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_retries_total", Help: "Query jobs that failed and were done once more."}),
@@ -107,6 +119,8 @@ func New(o Options) *Frontend {
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}, []string{"signal", "kind", "outcome"})}
+	f.metrics = newMetricsFrontend(f, o)
+	return f
 }
 
 // Run implements job.Runner.
@@ -192,12 +206,13 @@ func (f *Frontend) bound(j job.Job, l limits.QueryLimits) (job.Job, error) {
 	switch {
 	case j.Metrics != nil:
 		q := *j.Metrics
-		if err := tooLong(time.Duration(q.End-q.Start)*time.Millisecond, l); err != nil {
-			return j, err
+		if length, bounded := millis(q.Start, q.End); bounded || q.Kind == metrics.Range {
+			if err := tooLong(length, l); err != nil {
+				return j, err
+			}
 		}
 		if !oldest.IsZero() {
-			q.Start = max(q.Start, oldest.UnixMilli())
-			q.End = max(q.End, q.Start)
+			q.Start = notBefore(&q, oldest.UnixMilli())
 		}
 		j.Metrics = &q
 	case j.Logs != nil:

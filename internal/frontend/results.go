@@ -100,7 +100,7 @@ func sharable(q *logs.Query) bool {
 func flightKey(j job.Job) string {
 	q := *j.Logs
 	q.Tags = ""
-	return fmt.Sprintf("%q %+q", j.Tenant, []any{q})
+	return fmt.Sprintf("%q %#v", j.Tenant, q)
 }
 
 // cached answers a query from what is kept, and keeps what it had to compute.

@@ -22,7 +22,11 @@ type LogsCoordinator interface {
 
 // run answers j by one job or several.
 func (f *Frontend) run(ctx context.Context, j job.Job) (job.Result, error) {
-	if j.Logs == nil {
+	switch {
+	case j.Metrics != nil:
+		res, err := f.metrics.run(ctx, j)
+		return job.Result{Metrics: res}, err
+	case j.Logs == nil:
 		return f.next.Run(ctx, j)
 	}
 	res, err := f.runLogs(ctx, j)
@@ -34,17 +38,18 @@ func (f *Frontend) coordinate(ctx context.Context, j job.Job) (*logs.Result, err
 	c := f.cfg.Logs
 	split := logql.Split{JobBytes: int64(c.JobSize), MaxShards: c.MaxShards, MaxJobs: c.MaxJobs}
 	return f.logs.Coordinate(ctx, j.Tenant, j.Logs, split, func(ctx context.Context, q *logs.Query) (*logs.Result, error) {
-		return f.ask(ctx, job.Job{Tenant: j.Tenant, Logs: q})
+		r, err := f.ask(ctx, job.Job{Tenant: j.Tenant, Logs: q}, q.Partial)
+		return r.Logs, err
 	})
 }
 
-// ask runs a job of a logs query, once more if that may help: a block may have been replaced by another
+// ask runs a job of a query, or a part of one, once more if that may help: a block may have been replaced by another
 // meanwhile, or a querier have gone.
-func (f *Frontend) ask(ctx context.Context, j job.Job) (*logs.Result, error) {
-	if j.Logs.Partial {
+func (f *Frontend) ask(ctx context.Context, j job.Job, part bool) (job.Result, error) {
+	if part {
 		done, err := f.slots.take(ctx, j.Tenant)
 		if err != nil {
-			return nil, err
+			return job.Result{}, err
 		}
 		defer done()
 	}
@@ -53,7 +58,7 @@ func (f *Frontend) ask(ctx context.Context, j job.Job) (*logs.Result, error) {
 		f.retries.Inc()
 		r, err = f.next.Run(ctx, j)
 	}
-	return r.Logs, err
+	return r, err
 }
 
 // retriable: a rate or a time that ran out doesn't get better by asking again at once.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	"github.com/stretchr/testify/require"
 	"github.com/thanos-io/objstore"
 )
@@ -89,15 +91,18 @@ func BenchmarkQueryRange(b *testing.B) {
 	q := &Query{Kind: Range, Expr: "sum by (job) (rate(http_requests_total[5m]))", Start: at(0), End: at(30 * time.Minute), Step: 15_000}
 	e := newTestEngine()
 	run := func(name string, src Source) {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				r, err := e.Run(b.Context(), "a", q, src)
-				if err != nil || r.Stats.Samples == 0 {
-					b.Fatal(err)
+		for _, engine := range []string{PrometheusEngine, ""} {
+			b.Run(name+"/engine="+cmp.Or(engine, "default"), func(b *testing.B) {
+				q.Engine = engine
+				b.ReportAllocs()
+				for b.Loop() {
+					r, err := e.Run(b.Context(), "a", q, src)
+					if err != nil || len(r.Value.(promql.Matrix)) != 20 {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 	run("head", h)
 	require.NoError(b, h.Flush(b.Context()))

@@ -164,7 +164,7 @@ func (b *blockReader) decodeBatch(ctx context.Context, d *seriesDecoder, refs []
 		if b.gone != nil && len(s.chunks) > 0 {
 			s.drop(b.gone.intervals(s.labels, b.resolution))
 		}
-		if len(s.chunks) > 0 {
+		if len(s.chunks) > 0 && sel.Shard.Holds(s.labels) {
 			out = append(out, s)
 		}
 	}

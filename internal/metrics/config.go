@@ -86,9 +86,16 @@ type QueryConfig struct {
 	Timeout model.Duration `yaml:"timeout"`
 	// LookbackDelta is how long a sample counts as current. Default 5m.
 	LookbackDelta model.Duration `yaml:"lookback_delta"`
+	// Engine runs PromQL: thanos, which uses all processors and leaves what it lacks to Prometheus's, or
+	// prometheus. Default thanos. The parameter engine of a query overrides it.
+	Engine string `yaml:"engine"`
 	// ReplicaLabels are the labels by which replicas differ that scrape the same targets, such as the servers
 	// of a pair: their series are one in the answers, by Thanos's penalty algorithm. Default: none.
 	ReplicaLabels []string `yaml:"replica_labels"`
+	// Features turns on experimental parts of PromQL by the names of Prometheus's feature flags:
+	// promql-experimental-functions, promql-duration-expr, promql-extended-range-selectors,
+	// promql-delayed-name-removal. Default none.
+	Features []string `yaml:"features"`
 }
 
 // DefaultConfig returns the defaults named at the fields.
@@ -107,6 +114,7 @@ func DefaultConfig() Config {
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
+			Engine: ThanosEngine, Features: []string{},
 		},
 		OTLP: DefaultOTLPConfig(),
 	}
@@ -148,6 +156,14 @@ func (c Config) Validate() error {
 		check(name != "" && name != "__name__", "metrics.query.replica_labels: the name %q can't be used", name)
 	}
 	check(c.Query.LookbackDelta > 0, "metrics.query.lookback_delta: must be positive")
+	if err := CheckEngine(c.Query.Engine); err != nil {
+		errs = append(errs, fmt.Errorf("metrics.query.engine: %w", err))
+	}
+	for _, name := range c.Query.Features {
+		if err := checkFeature(name); err != nil {
+			errs = append(errs, fmt.Errorf("metrics.query.features: %w", err))
+		}
+	}
 	if err := c.OTLP.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("metrics.otlp: %w", err))
 	}

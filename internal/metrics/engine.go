@@ -3,58 +3,27 @@ package metrics
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"math"
 	"slices"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
-	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/thanos-io/thanos/pkg/compact/downsample"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hune-io/hune/internal/fault"
 )
-
-// EngineOptions are what the program gives NewEngine.
-type EngineOptions struct {
-	Config     QueryConfig
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
-}
-
-// Engine answers queries from sources. It keeps no data and is safe for concurrent use.
-type Engine struct {
-	cfg    QueryConfig
-	promql *promql.Engine
-}
-
-// NewEngine returns an engine. PromQL has the @ modifier and negative offsets.
-func NewEngine(opts EngineOptions) *Engine {
-	return &Engine{cfg: opts.Config, promql: promql.NewEngine(promql.EngineOpts{
-		Logger:               opts.Logger,
-		Reg:                  opts.Registerer,
-		MaxSamples:           opts.Config.MaxSamples,
-		Timeout:              time.Duration(opts.Config.Timeout),
-		LookbackDelta:        time.Duration(opts.Config.LookbackDelta),
-		EnableAtModifier:     true,
-		EnableNegativeOffset: true,
-		EnablePerStepStats:   true,
-		// The interval of subqueries without one: Prometheus's default evaluation interval.
-		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
-	})}
-}
 
 // Run answers a query of a tenant from the union of the sources. The result is plain data that
 // refers to nothing of the sources. Errors are classed: Invalid for what can't be parsed,
 // Unprocessable for what can't be executed within the limits, Timeout and Canceled.
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
-	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, replicas: e.replicaLabels(q), mint: q.Start, maxt: q.End}
+	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
+		stores: q.Stores, shard: q.Shard, replicas: e.replicaLabels(q)}
+	run.shard.without = run.replicas
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}
@@ -81,88 +50,13 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	if err != nil {
 		return nil, err
 	}
-	r.Warnings.Merge(left())
+	incomplete := left()
+	if q.WholeAnswer && len(incomplete) > 0 {
+		return nil, fault.New(fault.Unprocessable, fmt.Errorf("the answer would be partial, which partial_response=false forbids: %w", errors.Join(incomplete.AsErrors()...)))
+	}
+	r.Partial = len(incomplete) > 0
+	r.Warnings.Merge(incomplete)
 	return r, nil
-}
-
-// eval runs PromQL. The query is not closed: closing would give the points of the result back to
-// a pool, and nothing else is held once it has been executed.
-func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, error) {
-	opts := promql.NewPrometheusQueryOpts(q.PerStepStats, e.lookback(q))
-	var (
-		query promql.Query
-		err   error
-	)
-	start, end := time.UnixMilli(q.Start), time.UnixMilli(q.End)
-	if q.Kind == Instant {
-		query, err = e.promql.NewInstantQuery(ctx, run, opts, q.Expr, start)
-	} else {
-		if q.Step <= 0 {
-			return nil, fault.Invalidf("the step of a range query must be positive, not %d ms", q.Step)
-		}
-		query, err = e.promql.NewRangeQuery(ctx, run, opts, q.Expr, start, end, time.Duration(q.Step)*time.Millisecond)
-	}
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	res := query.Exec(ctx)
-	if res.Err != nil {
-		return nil, classify(res.Err)
-	}
-	stats := query.Stats().Samples
-	return &Result{Value: truncate(res.Value, q.Limit), Warnings: res.Warnings, Stats: QueryStats{
-		Samples: stats.TotalSamples, PeakSamples: int64(stats.PeakSamples), PerStep: slices.Clone(stats.TotalSamplesPerStep),
-	}}, nil
-}
-
-// lookback is how long a sample counts as current: where downsampled data may answer, long enough that
-// there is always one.
-func (e *Engine) lookback(q *Query) time.Duration {
-	if q.LookbackDelta > 0 || q.MaxResolution < downsample.ResLevel1 {
-		return time.Duration(q.LookbackDelta) * time.Millisecond
-	}
-	resolution := downsample.ResLevel1
-	if q.MaxResolution >= downsample.ResLevel2 {
-		resolution = downsample.ResLevel2
-	}
-	return max(time.Duration(e.cfg.LookbackDelta), 2*time.Duration(resolution)*time.Millisecond)
-}
-
-// truncate keeps limit series of a result (0: all).
-func truncate(v parser.Value, limit int) parser.Value {
-	switch v := v.(type) {
-	case promql.Vector:
-		if limit > 0 && len(v) > limit {
-			return v[:limit]
-		}
-	case promql.Matrix:
-		if limit > 0 && len(v) > limit {
-			return v[:limit]
-		}
-	}
-	return v
-}
-
-// classify gives errors of the PromQL engine their class.
-func classify(err error) error {
-	var (
-		canceled promql.ErrQueryCanceled
-		timeout  promql.ErrQueryTimeout
-		store    promql.ErrStorage
-		classed  *fault.Error
-	)
-	switch {
-	case errors.As(err, &timeout):
-		return fault.New(fault.Timeout, err)
-	case errors.As(err, &canceled):
-		return fault.New(fault.Canceled, err)
-	case errors.As(err, &store):
-		// The engine hides what the sources said behind a type without Unwrap.
-		return store.Err
-	case errors.As(err, &classed), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
-	}
-	return fault.New(fault.Unprocessable, err)
 }
 
 // seriesOf answers SeriesKind: the labels of series that match any of the sets.
@@ -197,7 +91,7 @@ func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
 	for i, set := range sets {
 		for j, src := range r.sources {
 			g.Go(func() (err error) {
-				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit}
+				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit, Stores: r.stores}
 				slot := &answers[i*len(r.sources)+j]
 				if q.Kind == LabelNames {
 					*slot, err = src.LabelNames(gctx, r.tenant, s)
@@ -320,7 +214,7 @@ func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
 
 // fetch collects a selection from all sources, copied and merged.
 func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
-	s.MaxResolution = r.resolution
+	s.MaxResolution, s.Stores, s.Shard = r.resolution, r.stores, r.shard
 	lists := make([][]ChunkSeries, len(r.sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range r.sources {
@@ -343,6 +237,9 @@ func (r *querier) collect(ctx context.Context, src Source, s Select) ([]ChunkSer
 	for cs, err := range src.SelectSeries(ctx, r.tenant, s) {
 		if err != nil {
 			return nil, err
+		}
+		if !s.Shard.Holds(cs.Labels) {
+			continue
 		}
 		copied := ChunkSeries{Labels: cs.Labels}
 		if len(cs.Chunks) > 0 {
@@ -386,24 +283,6 @@ func (a *arena[T]) copy(src []T) []T {
 	out := a.free[:n:n]
 	a.free = a.free[n:]
 	return out
-}
-
-// ParseQuery reports what is wrong with a PromQL expression, as an Invalid error.
-func ParseQuery(expr string) (parser.Expr, error) {
-	e, err := parser.ParseExpr(expr)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	return e, nil
-}
-
-// ParseSelector reads a PromQL series selector. What is wrong with it is an Invalid error.
-func ParseSelector(selector string) ([]*labels.Matcher, error) {
-	ms, err := parser.ParseMetricSelector(selector)
-	if err != nil {
-		return nil, fault.New(fault.Invalid, err)
-	}
-	return ms, nil
 }
 
 // All of time, in milliseconds, for questions without a range.

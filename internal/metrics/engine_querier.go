@@ -2,10 +2,13 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
@@ -14,10 +17,23 @@ type querier struct {
 	tenant     string
 	sources    []Source
 	mint, maxt int64
-	replicas   []string     // labels of replicas to deduplicate
 	resolution int64        // the coarsest downsampled data wanted
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
+	stores     [][]Matcher
+	shard      Shard
+	replicas   []string // labels of replicas to deduplicate
+	// floatRanges makes selections for functions over ranges fail with errNativeHistograms when they find
+	// native histograms. It is set before the query is executed.
+	floatRanges bool
+}
+
+var errNativeHistograms = errors.New("native histograms in a selection for floats")
+
+func holdsHistograms(list []ChunkSeries) bool {
+	return slices.ContainsFunc(list, func(s ChunkSeries) bool {
+		return slices.ContainsFunc(s.Chunks, func(c Chunk) bool { return c.Encoding != chunkenc.EncXOR })
+	})
 }
 
 // Querier implements storage.Queryable. The engine asks for one for each query.
@@ -35,11 +51,14 @@ func (r *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 		fn = hints.Func
 		s.Start, s.End, s.Limit = hints.Start, hints.End, hints.Limit
 		s.SkipChunks = hints.Func == "series"
-		want = aggregateOf(hints.Func)
+		want, fn = aggregateOf(hints.Func), hints.Func
 	}
 	found, err := r.fetch(ctx, s)
 	if err == nil {
 		err = resolveAggregates(found, want)
+	}
+	if err == nil && r.floatRanges && hints != nil && hints.Range > 0 && holdsHistograms(found) {
+		err = errNativeHistograms
 	}
 	if err != nil {
 		return storage.ErrSeriesSet(err)

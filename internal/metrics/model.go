@@ -80,6 +80,27 @@ type Select struct {
 	Limit         int
 	SkipChunks    bool
 	MaxResolution int64
+	// Stores are as in Query.
+	Stores [][]Matcher
+	// Shard takes a share of the series.
+	Shard Shard
+}
+
+// Shard is a share of all series, by the hash of their labels: number Index of Count. The zero value is all of them.
+type Shard struct {
+	Index, Count int
+	without      []string // labels of replicas, which must come to one share
+}
+
+// Holds reports whether a series is of the share.
+func (s Shard) Holds(ls labels.Labels) bool {
+	if s.Count <= 1 {
+		return true
+	}
+	if len(s.without) > 0 {
+		ls = labels.NewBuilder(ls).Del(s.without...).Labels()
+	}
+	return labels.StableHash(ls)%uint64(s.Count) == uint64(s.Index)
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
@@ -144,10 +165,17 @@ type Query struct {
 	Metric          string // Metadata
 	LimitPerMetric  int
 	MaxSamplesBytes int64
+	Engine          string // Instant, Range: which engine must run it; empty: the configured one
 	// ReplicaLabels are the labels by which replicas differ that hold the same series: these are deduplicated
 	// (Instant, Range) and shown without the labels (SeriesKind, LabelNames). Nil: those of the configuration.
 	ReplicaLabels []string
 	NoDedup       bool // replicas stay apart
+	// WholeAnswer makes it an error that a part of the data can't be had, instead of a warning.
+	WholeAnswer bool
+	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask. Empty: all of them.
+	Stores [][]Matcher
+	// Shard takes a share of the series: the query answers for these alone.
+	Shard Shard
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -159,7 +187,9 @@ type Result struct {
 	Exemplars []ExemplarSeries
 	Metadata  map[string][]metadata.Metadata
 	Warnings  annotations.Annotations
-	Stats     QueryStats
+	// Partial says that a part of the data could not be had; Warnings say which.
+	Partial bool
+	Stats   QueryStats
 }
 
 // QueryStats says what a query cost.

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/route"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/tsdb"
@@ -74,7 +75,9 @@ type Options struct {
 	Limits        body.Limits   // of request bodies
 	LookbackDelta time.Duration // for federation; 0: 5m
 	// CORSOrigin matches the origins that browsers may call from. Nil matches none.
-	CORSOrigin    *regexp.Regexp
+	CORSOrigin *regexp.Regexp
+	// Features are the experimental parts of PromQL that are on, see metrics.QueryConfig.
+	Features      []string
 	ListenAddress string // for the global URLs of targets on this host
 	ExternalURL   *url.URL
 
@@ -131,8 +134,22 @@ func New(opts Options) *API {
 		func() (<-chan notifications.Notification, func(), bool) { return nil, nil, false },
 		client.NewRegistry(), opts.Registerer, nil,
 		false, nil, false, false, false, false, opts.LookbackDelta, false, false,
-		overrideStatus, features.NewRegistry())
+		overrideStatus, featureRegistry(opts.Features))
 	return a
+}
+
+// featureRegistry lists the parts of PromQL that there are, with whether they are on.
+func featureRegistry(enabled []string) features.Collector {
+	r := features.NewRegistry()
+	parser.RegisterFeatures(r)
+	metrics.ReportFeatures(enabled, func(function bool, name string, on bool) {
+		if function {
+			r.Set(features.PromQLFunctions, name, on)
+			return
+		}
+		r.Set(features.PromQL, name, on)
+	}, func(operator string, on bool) { r.Set(features.PromQLOperators, operator, on) })
+	return r
 }
 
 func (a *API) globalURL() v1.GlobalURLOptions {
@@ -148,20 +165,20 @@ func (a *API) globalURL() v1.GlobalURLOptions {
 func (a *API) Register(mux *http.ServeMux) {
 	router := route.New()
 	a.v1.Register(router.WithPrefix("/api/v1"))
-	for _, path := range []string{"query", "query_range"} {
-		mux.Handle("GET /api/v1/"+path, withResolution(router))
-		mux.Handle("POST /api/v1/"+path, withResolution(router))
+	for _, path := range []string{"query", "query_range", "labels", "series"} {
+		mux.Handle("GET /api/v1/"+path, withOptions(router))
+		mux.Handle("POST /api/v1/"+path, withOptions(router))
 		mux.Handle("OPTIONS /api/v1/"+path, router)
 	}
-	for _, path := range []string{
-		"query_exemplars", "format_query", "parse_query", "labels", "series",
-	} {
+	mux.Handle("GET /api/v1/label/{name}/values", withOptions(router))
+	mux.Handle("OPTIONS /api/v1/label/{name}/values", router)
+	for _, path := range []string{"query_exemplars", "format_query", "parse_query"} {
 		mux.Handle("GET /api/v1/"+path, router)
 		mux.Handle("POST /api/v1/"+path, router)
 		mux.Handle("OPTIONS /api/v1/"+path, router)
 	}
 	for _, path := range []string{
-		"label/{name}/values", "scrape_pools", "targets", "targets/metadata", "targets/relabel_steps", "alertmanagers",
+		"scrape_pools", "targets", "targets/metadata", "targets/relabel_steps", "alertmanagers",
 		"alerts", "rules", "features", "notifications", "notifications/live",
 		"status/runtimeinfo", "status/buildinfo", "status/flags", "status/walreplay",
 	} {
@@ -175,6 +192,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
 	mux.HandleFunc("GET /api/v1/status/tsdb/blocks", a.whenReady(a.statusBlocks))
+	a.registerCardinality(mux)
 	mux.HandleFunc("GET /federate", a.whenReady(a.federate))
 	if a.opts.Pusher == nil {
 		return

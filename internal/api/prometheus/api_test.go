@@ -2,6 +2,7 @@ package prometheus
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -12,11 +13,18 @@ import (
 	"time"
 
 	"github.com/golang/snappy"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/prometheus/prometheus/storage/remote"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/tenant"
 )
 
 func loaded(t *testing.T, change ...func(*Options)) *server {
@@ -62,13 +70,15 @@ func TestQueryAPI(t *testing.T) {
 		{"status/walreplay", `{"min":0,"max":0,"current":0}`},
 		{"status/tsdb/blocks", `{"blocks":[]}`},
 		{"notifications", `[]`},
-		{"features", `{}`},
 	} {
 		require.JSONEq(t, c.want, s.data("/api/v1/"+c.path), c.path)
 	}
 	require.Contains(t, s.data("/api/v1/parse_query?query=a"), `"vectorSelector"`)
 	require.Contains(t, s.data("/api/v1/status/tsdb"), `"numSeries":2`)
 	require.Contains(t, s.data("/api/v1/status/runtimeinfo"), `"startTime"`)
+	features := s.data("/api/v1/features")
+	require.Contains(t, features, `"info":false`)
+	require.Contains(t, features, `"rate":true`)
 	info := s.data("/api/v1/status/buildinfo")
 	require.Contains(t, info, `"version":"3.9.1"`)
 	require.NotContains(t, info, "features", "Grafana would take us for Mimir")
@@ -104,6 +114,14 @@ func TestQueryErrors(t *testing.T) {
 		{"query_range?query=a&start=0&end=20000&step=1", 400, "11,000 points"},
 		{"query_range?query=a[5m]&start=0&end=1&step=1", 400, "must be Scalar or instant Vector"},
 		{"query_range?query=a&start=0&end=1&step=0", 400, "zero or negative"},
+		{"query?query=reqs_total&engine=other", 400, `unknown engine \"other\"`},
+		{"query?query=info(reqs_total)", 400, "not enabled"},
+		{"query?query=reqs_total&dedup=maybe", 400, `invalid parameter \"dedup\"`},
+		{"query?query=reqs_total&partial_response=x", 400, `invalid parameter \"partial_response\"`},
+		{"query?query=reqs_total&replicaLabels[]=__name__", 400, `invalid parameter \"replicaLabels[]\"`},
+		{"series?match[]=reqs_total&storeMatch[]={", 400, `invalid parameter \"storeMatch[]\"`},
+		{"labels?dedup=2", 400, `"errorType":"bad_data"`},
+		{"label/job/values?dedup=2", 400, `"errorType":"bad_data"`},
 		{"query?query=reqs_total%2Bon()reqs_total", 422, `"errorType":"execution"`},
 		{"series", 400, "no match[]"},
 		{"series?match[]={}", 400, "at least one non-empty matcher"},
@@ -170,6 +188,67 @@ func TestFederate(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, s.get("/federate?match[]={").Code)
 	require.Empty(t, s.get("/federate?match[]=absent").Body.String())
 }
+
+// Native histograms are federated in protobuf, those with bounds of their own as classic ones in text, too.
+func TestFederateHistograms(t *testing.T) {
+	s := newServer(t)
+	native, custom := tsdbutil.GenerateTestHistogram(3), tsdbutil.GenerateTestCustomBucketsHistogram(3)
+	_, err := s.heads.Append(t.Context(), tenant.Anonymous, &metrics.Batch{Series: []metrics.Series{
+		{Labels: labels.FromStrings("__name__", "native"), Histograms: []metrics.HistogramSample{{T: at(0), H: native}}},
+		{Labels: labels.FromStrings("__name__", "custom"), Histograms: []metrics.HistogramSample{{T: at(0), H: custom}}},
+		{Labels: labels.FromStrings("__name__", "float"), Samples: []metrics.Sample{{T: at(0), V: 7}}},
+	}})
+	require.NoError(t, err)
+	text := s.get("/federate?match[]={__name__=~\".%2B\"}").Body.String()
+	require.NotContains(t, text, "native")
+	require.Contains(t, text, "# TYPE custom histogram")
+	require.Contains(t, text, `custom_bucket{le="+Inf"}`)
+	require.Contains(t, text, "float 7")
+
+	r := httptest.NewRequest(http.MethodGet, "/federate?match[]=native", nil)
+	r.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	w := s.do(r)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	var family dto.MetricFamily
+	require.NoError(t, expfmt.NewDecoder(w.Body, expfmt.ResponseFormat(w.Header())).Decode(&family))
+	got := family.Metric[0].Histogram
+	require.Equal(t, dto.MetricType_HISTOGRAM, family.GetType())
+	require.Equal(t, float64(native.Count), got.GetSampleCountFloat())
+	require.Equal(t, native.ToFloat(nil).PositiveBuckets, got.GetPositiveCount())
+	require.Len(t, got.GetNegativeSpan(), len(native.NegativeSpans))
+}
+
+// What Thanos's parameters ask for reaches the query that is run.
+func TestThanosParameters(t *testing.T) {
+	var got *metrics.Query
+	s := loaded(t, func(o *Options) {
+		next := o.Runner
+		o.Runner = runnerFunc(func(ctx context.Context, j job.Job) (job.Result, error) {
+			got = j.Metrics
+			return next.Run(ctx, j)
+		})
+	})
+	for _, path := range []string{"query?query=reqs_total", "query_range?query=reqs_total&start=1772362770&end=1772362800&step=15", "series?match[]=reqs_total", "labels?x=", "label/job/values?x="} {
+		s.data("/api/v1/" + path)
+		require.Empty(t, got.ReplicaLabels, path)
+		require.False(t, got.NoDedup || got.WholeAnswer, path)
+		s.data("/api/v1/" + path + "&dedup=false&partial_response=false&storeMatch[]={zone=\"a\"}")
+		require.True(t, got.NoDedup && got.WholeAnswer, path)
+		require.Equal(t, [][]metrics.Matcher{{{Type: labels.MatchEqual, Name: "zone", Value: "a"}}}, got.Stores, path)
+		s.data("/api/v1/" + path + "&replicaLabels[]=r&replicaLabels[]=s")
+		require.Equal(t, []string{"r", "s"}, got.ReplicaLabels, path)
+	}
+	require.JSONEq(t, `{"resultType":"vector","result":[{"metric":{"__name__":"reqs_total"},"value":[1772362800,"20"]}]}`, s.data("/api/v1/query?query=reqs_total&replicaLabels[]=job"))
+	require.JSONEq(t, `["__name__"]`, s.data("/api/v1/labels?replicaLabels[]=job"))
+	require.JSONEq(t, `[{"__name__":"reqs_total"}]`, s.data("/api/v1/series?match[]=reqs_total&replicaLabels[]=job"))
+	s.data("/api/v1/query?query=reqs_total&engine=prometheus&stats=1")
+	require.Equal(t, metrics.PrometheusEngine, got.Engine)
+	require.True(t, got.EnableStats)
+}
+
+type runnerFunc func(context.Context, job.Job) (job.Result, error)
+
+func (f runnerFunc) Run(ctx context.Context, j job.Job) (job.Result, error) { return f(ctx, j) }
 
 func TestRemoteRead(t *testing.T) {
 	s := loaded(t)

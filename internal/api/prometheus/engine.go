@@ -66,7 +66,7 @@ func (e engine) NewRangeQuery(ctx context.Context, _ storage.Queryable, opts pro
 }
 
 func (e engine) query(ctx context.Context, kind metrics.QueryKind, opts promql.QueryOpts, qs string, start, end time.Time, step time.Duration) (promql.Query, error) {
-	expr, err := parser.ParseExpr(qs)
+	expr, err := metrics.ParseQuery(qs)
 	if err != nil {
 		return nil, err
 	}
@@ -77,9 +77,9 @@ func (e engine) query(ctx context.Context, kind metrics.QueryKind, opts promql.Q
 	if kind == metrics.Range && q.Step == 0 {
 		return nil, errors.New("query resolution step is shorter than a millisecond")
 	}
-	if r, ok := ctx.Value(resolutionKey{}).(resolution); ok {
-		q.MaxResolution = r.of(step).Milliseconds()
-	}
+	o := optionsFrom(ctx)
+	o.apply(q)
+	q.Engine, q.EnableStats, q.MaxResolution = o.engine, o.stats, o.resolution.of(step).Milliseconds()
 	if opts != nil {
 		q.PerStepStats = opts.EnablePerStepStats()
 		q.LookbackDelta = opts.LookbackDelta().Milliseconds()

@@ -1,12 +1,13 @@
 package prometheus
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
-	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -17,7 +18,8 @@ import (
 )
 
 // federate answers the newest sample of every series that match[] selects, with its own time, in
-// the exposition format that the client accepts. Native histograms have no text form and are left out.
+// the exposition format that the client accepts. Native histograms have a form in protobuf only, and are left out
+// of text; those with buckets of their own become classic ones.
 func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		http.Error(w, "error parsing form values: "+err.Error(), http.StatusBadRequest)
@@ -41,7 +43,8 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	format := expfmt.Negotiate(r.Header)
 	w.Header().Set("Content-Type", string(format))
 	enc := expfmt.NewEncoder(w, format)
-	for _, family := range families(res.Raw, q.Start, q.End) {
+	text := !slices.Contains([]expfmt.FormatType{expfmt.TypeProtoDelim, expfmt.TypeProtoText, expfmt.TypeProtoCompact}, format.FormatType())
+	for _, family := range families(res.Raw, q.Start, q.End, text) {
 		if err := enc.Encode(family); err != nil {
 			a.opts.Logger.Debug("write federation", "err", err)
 			return
@@ -52,26 +55,33 @@ func (a *API) federate(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// familyKey tells families apart: a metric that was a float and became a histogram has two, which Prometheus
+// reads, and writes, too.
+type familyKey struct {
+	name string
+	kind dto.MetricType
+}
+
 // families groups the newest samples in [start, end] by metric name.
-func families(series []metrics.ChunkSeries, start, end int64) []*dto.MetricFamily {
-	byName := map[string]*dto.MetricFamily{}
-	var names []string
+func families(series []metrics.ChunkSeries, start, end int64, text bool) []*dto.MetricFamily {
+	found := map[familyKey]*dto.MetricFamily{}
+	var out []*dto.MetricFamily
 	var it chunkenc.Iterator
 	set := metrics.NewSeriesSet(series, nil)
 	for set.Next() {
 		s := set.At()
 		it = s.Iterator(it)
-		t, v, ok := newest(it, start, end)
-		if !ok {
+		p, ok := newest(it, start, end)
+		if !ok || text && p.h != nil && !p.h.UsesCustomBuckets() {
 			continue
 		}
-		name := s.Labels().Get(labels.MetricName)
-		f := byName[name]
+		key := familyKey{s.Labels().Get(labels.MetricName), p.kind()}
+		f := found[key]
 		if f == nil {
-			f = &dto.MetricFamily{Name: &name, Type: dto.MetricType_UNTYPED.Enum()}
-			byName[name], names = f, append(names, name)
+			f = &dto.MetricFamily{Name: &key.name, Type: key.kind.Enum()}
+			found[key], out = f, append(out, f)
 		}
-		m := &dto.Metric{TimestampMs: &t, Untyped: &dto.Untyped{Value: &v}}
+		m := p.metric()
 		s.Labels().Range(func(l labels.Label) {
 			if l.Name != labels.MetricName {
 				m.Label = append(m.Label, &dto.LabelPair{Name: &l.Name, Value: &l.Value})
@@ -79,23 +89,78 @@ func families(series []metrics.ChunkSeries, start, end int64) []*dto.MetricFamil
 		})
 		f.Metric = append(f.Metric, m)
 	}
-	slices.SortFunc(names, strings.Compare)
-	out := make([]*dto.MetricFamily, len(names))
-	for i, name := range names {
-		out[i] = byName[name]
+	slices.SortStableFunc(out, func(a, b *dto.MetricFamily) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	return out
+}
+
+// point is a sample; h is nil for a float.
+type point struct {
+	t int64
+	v float64
+	h *histogram.FloatHistogram
+}
+
+// newest returns the last sample of a series in [start, end], unless the series has ended.
+func newest(it chunkenc.Iterator, start, end int64) (p point, ok bool) {
+	for typ := it.Seek(start); typ != chunkenc.ValNone && it.AtT() <= end; typ = it.Next() {
+		switch typ {
+		case chunkenc.ValFloat:
+			p.h = nil
+			p.t, p.v = it.At()
+			ok = !value.IsStaleNaN(p.v)
+		case chunkenc.ValHistogram, chunkenc.ValFloatHistogram:
+			p.t, p.h = it.AtFloatHistogram(p.h)
+			ok = !value.IsStaleNaN(p.h.Sum)
+		}
+	}
+	return p, ok
+}
+
+func (p point) kind() dto.MetricType {
+	switch {
+	case p.h == nil:
+		return dto.MetricType_UNTYPED
+	case p.h.CounterResetHint == histogram.GaugeType:
+		return dto.MetricType_GAUGE_HISTOGRAM
+	}
+	return dto.MetricType_HISTOGRAM
+}
+
+func (p point) metric() *dto.Metric {
+	m := &dto.Metric{TimestampMs: &p.t}
+	switch {
+	case p.h == nil:
+		m.Untyped = &dto.Untyped{Value: &p.v}
+	case p.h.UsesCustomBuckets():
+		m.Histogram = classicHistogram(p.h)
+	default:
+		m.Histogram = nativeHistogram(p.h)
+	}
+	return m
+}
+
+func nativeHistogram(h *histogram.FloatHistogram) *dto.Histogram {
+	return &dto.Histogram{SampleCountFloat: &h.Count, SampleSum: &h.Sum, Schema: &h.Schema, ZeroThreshold: &h.ZeroThreshold, ZeroCountFloat: &h.ZeroCount,
+		PositiveSpan: spans(h.PositiveSpans), PositiveCount: h.PositiveBuckets, NegativeSpan: spans(h.NegativeSpans), NegativeCount: h.NegativeBuckets}
+}
+
+func spans(in []histogram.Span) []*dto.BucketSpan {
+	out := make([]*dto.BucketSpan, len(in))
+	for i := range in {
+		out[i] = &dto.BucketSpan{Offset: &in[i].Offset, Length: &in[i].Length}
 	}
 	return out
 }
 
-// newest returns the last float of a series in [start, end], unless the series has ended.
-func newest(it chunkenc.Iterator, start, end int64) (t int64, v float64, ok bool) {
-	for typ := it.Seek(start); typ != chunkenc.ValNone && it.AtT() <= end; typ = it.Next() {
-		if typ != chunkenc.ValFloat {
-			ok = false
-			continue
-		}
-		t, v = it.At()
-		ok = !value.IsStaleNaN(v)
+// classicHistogram makes cumulative buckets of those with bounds of their own.
+func classicHistogram(h *histogram.FloatHistogram) *dto.Histogram {
+	out := &dto.Histogram{SampleCountFloat: &h.Count, SampleSum: &h.Sum}
+	below := 0.0
+	for it := h.PositiveBucketIterator(); it.Next(); {
+		b := it.At()
+		below += b.Count
+		upper, count := b.Upper, below
+		out.Bucket = append(out.Bucket, &dto.Bucket{UpperBound: &upper, CumulativeCountFloat: &count})
 	}
-	return t, v, ok
+	return out
 }

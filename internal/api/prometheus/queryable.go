@@ -53,6 +53,7 @@ func (q labelQuerier) ask(ctx context.Context, mq *metrics.Query, hints *storage
 	if hints != nil {
 		mq.Limit = hints.Limit
 	}
+	optionsFrom(ctx).apply(mq)
 	res, err := q.api.run(ctx, mq)
 	if err != nil {
 		return nil, nil, err
@@ -80,6 +81,7 @@ func (q querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints,
 		kind = metrics.SeriesKind
 	}
 	mq := q.selection(kind, hints, ms)
+	optionsFrom(ctx).apply(mq)
 	res, err := q.api.run(ctx, mq)
 	if err != nil {
 		return storage.ErrSeriesSet(err)

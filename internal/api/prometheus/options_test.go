@@ -21,7 +21,7 @@ func TestMaxSourceResolution(t *testing.T) {
 		_, ok := parseResolution(text)
 		require.False(t, ok, text)
 	}
-	ctx := context.WithValue(t.Context(), resolutionKey{}, resolution{auto: true})
+	ctx := context.WithValue(t.Context(), optionsKey{}, queryOptions{resolution: resolution{auto: true}})
 	q, err := engine{&API{}}.NewRangeQuery(ctx, nil, nil, "up", time.Unix(0, 0), time.Unix(7200, 0), time.Hour)
 	require.NoError(t, err)
 	require.Equal(t, int64(12*60_000), q.(*query).q.MaxResolution)
