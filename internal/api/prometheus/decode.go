@@ -335,7 +335,7 @@ func (d *decoder) keepMetadata(m metadata.Metadata) *metadata.Metadata {
 // metadataV1 reads a MetricMetadata, which 1.0 sends apart from the series: it becomes a series of
 // only a name.
 func (d *decoder) metadataV1(b []byte) error {
-	var m metadata.Metadata
+	m := metadata.Metadata{Type: model.MetricTypeUnknown}
 	var family string
 	w := wire{b: b}
 	for field, typ, ok := w.next(); ok; field, typ, ok = w.next() {
