@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.yaml.in/yaml/v3"
@@ -26,6 +27,7 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
 	mux.HandleFunc("GET /config", a.handleConfig)
 	mux.HandleFunc("GET /services", a.handleServices)
+	mux.HandleFunc("GET /distributor/ha_tracker", a.handleHATracker)
 	mux.HandleFunc("GET /log_level", a.handleLogLevel)
 	mux.HandleFunc("POST /log_level", a.handleLogLevel)
 	for _, path := range []string{"/flush", "/flush/{tenant}"} {
@@ -116,6 +118,16 @@ func differing(base, other map[string]any) map[string]any {
 		out[key] = value
 	}
 	return out
+}
+
+// handleHATracker shows which replica of each pair of Prometheus servers is stored.
+func (a *App) handleHATracker(w http.ResponseWriter, _ *http.Request) {
+	if a.distributor == nil {
+		http.Error(w, "no distributor runs in this process", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"now": time.Now().UTC(), "elected": a.distributor.HAElections()})
 }
 
 // handleLogLevel answers with the level of the program's log, or sets it until the next start.

@@ -16,7 +16,8 @@ import (
 	"github.com/hune-io/hune/internal/signal"
 )
 
-// PushMetrics checks b and hands what is left to the ingester. The batch may be changed: rejected
+// PushMetrics checks b and hands what is left to the ingester. Of pairs of Prometheus servers one is elected
+// and the samples of the other are dropped. The batch may be changed: rejected
 // data is cut out of it in place.
 func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error) {
 	w, err := d.begin(ctx, signal.Metrics)
@@ -24,6 +25,7 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 		return metrics.PushResult{}, err
 	}
 	defer d.end(w)
+	duplicates := d.deduplicate(w, b)
 	samples := w.checkMetrics(b)
 	l := &w.limits.Metrics
 	err = d.limitRate(w, samples, samples, l.IngestionRate, float64(l.IngestionBurst), func() string {
@@ -40,6 +42,10 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 		}
 		d.metrics.records.WithLabelValues(string(w.signal)).Add(float64(samples))
 	}
+	result.Samples += duplicates.Samples
+	result.Histograms += duplicates.Histograms
+	result.Exemplars += duplicates.Exemplars
+	result.Deduplicated = duplicates.Deduplicated
 	for _, r := range result.Rejected {
 		w.rejected.add(r.Reason, r.Count, text(r.Message))
 	}

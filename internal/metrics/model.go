@@ -53,7 +53,9 @@ type HistogramSample struct {
 // all rejected is not an error of the call.
 type PushResult struct {
 	Samples, Histograms, Exemplars int
-	Rejected                       []Rejection
+	// Deduplicated is how much of these another replica of the sender stores: it was accepted, and dropped.
+	Deduplicated int
+	Rejected     []Rejection
 }
 
 // Rejection is a group of samples refused for one reason. Reason is a short machine word

@@ -52,6 +52,10 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, err)
 		return
 	}
+	if result.Deduplicated > 0 && result.Deduplicated == result.Samples+result.Histograms+result.Exemplars {
+		w.WriteHeader(http.StatusAccepted) // all of it is what another replica has sent
+		return
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -2,6 +2,7 @@ package prometheus
 
 import (
 	"bytes"
+	"context"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -370,4 +371,28 @@ func TestRemoteWriteFramedSnappy(t *testing.T) {
 	r.Header.Set("Content-Encoding", "snappy")
 	require.Equal(t, http.StatusNoContent, s.do(r).Code)
 	require.Contains(t, s.data("/api/v1/query?query=m"), `"1"`)
+}
+
+// What another replica of a pair stores is accepted, and counts as written: a sender would report it as lost.
+func TestRemoteWriteOfAReplica(t *testing.T) {
+	s := newServer(t, func(o *Options) { o.Pusher = otherReplica{} })
+	w := newV2().sample(at(0), 1, "__name__", "m", "cluster", "eu", "__replica__", "r2").send(s)
+	require.Equal(t, http.StatusAccepted, w.Code)
+	require.Equal(t, []string{"1", "0", "0"}, written(w))
+	require.Empty(t, w.Body.String())
+	w = newV2().sample(at(0), 1, "__name__", "m", "__replica__", "r2").sample(at(0), 1, "__name__", "n").send(s)
+	require.Equal(t, http.StatusNoContent, w.Code, "some of it is stored")
+}
+
+// otherReplica drops series with a replica.
+type otherReplica struct{}
+
+func (otherReplica) PushMetrics(_ context.Context, b *metrics.Batch) (r metrics.PushResult, _ error) {
+	for _, s := range b.Series {
+		r.Samples += len(s.Samples)
+		if s.Labels.Has("__replica__") {
+			r.Deduplicated += len(s.Samples)
+		}
+	}
+	return r, nil
 }
