@@ -25,6 +25,8 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.HandleFunc("GET /-/ready", a.handleReady)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "Hune is healthy.") })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
+	mux.HandleFunc("POST /-/reload", a.handleReload)
+	mux.HandleFunc("PUT /-/reload", a.handleReload)
 	mux.HandleFunc("GET /config", a.handleConfig)
 	mux.HandleFunc("GET /services", a.handleServices)
 	mux.HandleFunc("GET /distributor/ha_tracker", a.handleHATracker)
@@ -71,7 +73,7 @@ func (a *App) handleConfig(w http.ResponseWriter, r *http.Request) {
 }
 
 // configText is the configuration in force, without secrets.
-func (a *App) configText() ([]byte, error) { return shown(a.cfg) }
+func (a *App) configText() ([]byte, error) { return shown(*a.reloader.current.Load()) }
 
 // shown is a configuration as YAML, without secrets.
 func shown(cfg config.Config) ([]byte, error) {
@@ -90,7 +92,7 @@ func shown(cfg config.Config) ([]byte, error) {
 // configDiffs is the keys of the configuration whose values are not the defaults.
 func (a *App) configDiffs() ([]byte, error) {
 	var both [2]map[string]any
-	for i, cfg := range []config.Config{config.Default(), a.cfg} {
+	for i, cfg := range []config.Config{config.Default(), *a.reloader.current.Load()} {
 		text, err := shown(cfg)
 		if err != nil {
 			return nil, err

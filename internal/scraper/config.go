@@ -7,20 +7,19 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"time"
 
+	"github.com/prometheus/common/model"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery"
 	"go.yaml.in/yaml/v3"
-
-	// Service discovery, one by one: all of Prometheus's at once would double the size of the
-	// program. Static targets are built in.
-	_ "github.com/prometheus/prometheus/discovery/dns"
-	_ "github.com/prometheus/prometheus/discovery/file"
-	_ "github.com/prometheus/prometheus/discovery/http"
 )
 
 // Config is the scraping part of a prometheus.yml, as it is. Keys and defaults are Prometheus's.
 type Config struct {
+	// File is a whole prometheus.yml to scrape by, instead of the sections. Set by the configuration's key
+	// metrics.prometheus_config.
+	File string `yaml:"-"`
 	// Global is the section `global`: scrape_interval (default 1m), scrape_timeout, external_labels, …
 	Global yaml.Node `yaml:"global"`
 	// ScrapeConfigs is the section `scrape_configs`. Default none.
@@ -65,13 +64,17 @@ const selfJob = "hune"
 // load returns the configuration of the scrape manager. self is the address of this process's
 // /metrics, "" for none.
 func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, error) {
-	cfg, err := c.parse("", logger)
+	read, explain := c.parse, c.explain
+	if c.File != "" {
+		read, explain = c.readFile, c.explainFile
+	}
+	cfg, err := read(logger)
 	if err != nil {
 		return nil, err
 	}
 	jobs, err := cfg.GetScrapeConfigs() // reads the files, and checks that names are unique
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, explain(err)
 	}
 	if !c.ScrapeSelf || self == "" {
 		return cfg, nil
@@ -81,10 +84,15 @@ func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, err
 			return cfg, nil
 		}
 	}
-	return c.parse(self, logger)
+	job, err := selfConfig(self, cfg.GlobalConfig)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ScrapeConfigs = append(cfg.ScrapeConfigs, job)
+	return cfg, nil
 }
 
-func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, error) {
+func (c *Config) parse(logger *slog.Logger) (*promconfig.Config, error) {
 	doc := map[string]any{}
 	if present(&c.Global) {
 		doc["global"] = &c.Global
@@ -95,13 +103,6 @@ func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, er
 			return nil, fmt.Errorf("scrape_configs: line %d: want a list", c.ScrapeConfigs.Line)
 		}
 		jobs.Content = append(jobs.Content, c.ScrapeConfigs.Content...)
-	}
-	if self != "" {
-		job := yaml.Node{}
-		if err := job.Encode(selfConfig(self)); err != nil {
-			return nil, err
-		}
-		jobs.Content = append(jobs.Content, &job)
 	}
 	if len(jobs.Content) > 0 {
 		doc["scrape_configs"] = &jobs
@@ -120,13 +121,14 @@ func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, er
 	return cfg, nil
 }
 
-func selfConfig(addr string) map[string]any {
-	return map[string]any{
-		"job_name":        selfJob,
-		"scrape_interval": "15s",
-		"scrape_timeout":  "10s",
-		"static_configs":  []map[string]any{{"targets": []string{reachable(addr)}}},
-	}
+// selfConfig is the job that scrapes this process.
+func selfConfig(addr string, global promconfig.GlobalConfig) (*promconfig.ScrapeConfig, error) {
+	job := promconfig.DefaultScrapeConfig
+	job.JobName = selfJob
+	job.ScrapeInterval, job.ScrapeTimeout = model.Duration(15*time.Second), model.Duration(10*time.Second)
+	target := model.LabelSet{model.AddressLabel: model.LabelValue(reachable(addr))}
+	job.ServiceDiscoveryConfigs = discovery.Configs{discovery.StaticConfig{{Targets: []model.LabelSet{target}, Source: "0"}}}
+	return &job, job.Validate(global)
 }
 
 // reachable makes an address to connect to of one to listen on.
@@ -157,10 +159,7 @@ func (c *Config) explain(err error) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(line)
 		if m := unknown.FindStringSubmatch(line); m != nil {
-			line = "unknown key " + m[1]
-			if strings.HasSuffix(m[1], "_sd_configs") {
-				line += ": this build discovers by static, " + strings.Join(discoveries(), ", ")
-			}
+			line = "unknown key " + m[1] + discoveryHint(m[1])
 			if at := findKey(m[1], &c.Global, &c.ScrapeConfigs); at > 0 {
 				line = fmt.Sprintf("line %d: %s", at, line)
 			}
@@ -168,6 +167,14 @@ func (c *Config) explain(err error) error {
 		lines = append(lines, line)
 	}
 	return errors.New("scrape_configs: " + strings.Join(lines, "; "))
+}
+
+// discoveryHint says which discoveries there are, when key is the name of one that there isn't.
+func discoveryHint(key string) string {
+	if !strings.HasSuffix(key, "_sd_configs") {
+		return ""
+	}
+	return ": this build discovers by static, " + strings.Join(discoveries(), ", ")
 }
 
 func discoveries() []string {
