@@ -6,12 +6,15 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/model/relabel"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -29,10 +32,15 @@ type Config struct {
 	// ScrapeSelf adds a job "hune" that scrapes this process every 15 seconds, unless a job of that
 	// name is configured. Default true.
 	ScrapeSelf bool `yaml:"scrape_self"`
+	// ScrapeShards is how many scrapers share the targets: each scrapes those whose discovered address has its
+	// hash. Default 1, which 0 also means: no sharing.
+	ScrapeShards int `yaml:"scrape_shards"`
+	// ScrapeShard is which of them this one is, from 0. Default 0.
+	ScrapeShard int `yaml:"scrape_shard"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{ScrapeSelf: true} }
+func DefaultConfig() Config { return Config{ScrapeSelf: true, ScrapeShards: 1} }
 
 // MarshalYAML leaves absent sections out, which yaml can't write.
 func (c Config) MarshalYAML() (any, error) {
@@ -41,7 +49,9 @@ func (c Config) MarshalYAML() (any, error) {
 		ScrapeConfigs     *yaml.Node `yaml:"scrape_configs,omitempty"`
 		ScrapeConfigFiles []string   `yaml:"scrape_config_files,omitempty"`
 		ScrapeSelf        bool       `yaml:"scrape_self"`
-	}{ScrapeConfigFiles: c.ScrapeConfigFiles, ScrapeSelf: c.ScrapeSelf}
+		ScrapeShards      int        `yaml:"scrape_shards"`
+		ScrapeShard       int        `yaml:"scrape_shard"`
+	}{ScrapeConfigFiles: c.ScrapeConfigFiles, ScrapeSelf: c.ScrapeSelf, ScrapeShards: c.ScrapeShards, ScrapeShard: c.ScrapeShard}
 	if present(&c.Global) {
 		out.Global = &c.Global
 	}
@@ -64,6 +74,9 @@ const selfJob = "hune"
 // load returns the configuration of the scrape manager. self is the address of this process's
 // /metrics, "" for none.
 func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, error) {
+	if c.ScrapeShards < 0 || c.ScrapeShard < 0 || c.ScrapeShard >= max(1, c.ScrapeShards) {
+		return nil, fmt.Errorf("scrape_shard: %d is not one of %d shards (scrape_shards), which count from 0", c.ScrapeShard, c.ScrapeShards)
+	}
 	read, explain := c.parse, c.explain
 	if c.File != "" {
 		read, explain = c.readFile, c.explainFile
@@ -76,6 +89,9 @@ func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, err
 	if err != nil {
 		return nil, explain(err)
 	}
+	// What the files hold belongs to this configuration: it is not read again when it is followed.
+	cfg.ScrapeConfigs, cfg.ScrapeConfigFiles = jobs, nil
+	c.share(jobs)
 	if !c.ScrapeSelf || self == "" {
 		return cfg, nil
 	}
@@ -90,6 +106,28 @@ func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, err
 	}
 	cfg.ScrapeConfigs = append(cfg.ScrapeConfigs, job)
 	return cfg, nil
+}
+
+// shardLabel is gone after relabelling, as all labels that begin with __.
+const shardLabel = "__tmp_hune_shard"
+
+// share makes each job drop the targets of other shards. It comes before the job's own relabelling, which may give
+// all targets one address, that of an exporter that asks them.
+func (c *Config) share(jobs []*promconfig.ScrapeConfig) {
+	if c.ScrapeShards <= 1 {
+		return
+	}
+	for _, job := range jobs {
+		scheme := job.MetricNameValidationScheme
+		job.RelabelConfigs = append([]*relabel.Config{
+			{SourceLabels: model.LabelNames{model.AddressLabel}, Modulus: uint64(c.ScrapeShards), TargetLabel: shardLabel,
+				Action: relabel.HashMod, Separator: relabel.DefaultRelabelConfig.Separator, Regex: relabel.DefaultRelabelConfig.Regex,
+				Replacement: relabel.DefaultRelabelConfig.Replacement, NameValidationScheme: scheme},
+			{SourceLabels: model.LabelNames{shardLabel}, Regex: relabel.MustNewRegexp(strconv.Itoa(c.ScrapeShard)),
+				Action: relabel.Keep, Separator: relabel.DefaultRelabelConfig.Separator, Replacement: relabel.DefaultRelabelConfig.Replacement,
+				NameValidationScheme: scheme},
+		}, job.RelabelConfigs...)
+	}
 }
 
 func (c *Config) parse(logger *slog.Logger) (*promconfig.Config, error) {
@@ -174,7 +212,10 @@ func discoveryHint(key string) string {
 	if !strings.HasSuffix(key, "_sd_configs") {
 		return ""
 	}
-	return ": this build discovers by static, " + strings.Join(discoveries(), ", ")
+	if tag := buildTags[strings.TrimSuffix(key, "_sd_configs")]; tag != "" {
+		return ": this program is built without it: take the release, or build with -tags " + tag
+	}
+	return ": this program discovers by static, " + strings.Join(discoveries(), ", ")
 }
 
 func discoveries() []string {
@@ -182,6 +223,7 @@ func discoveries() []string {
 	for i, n := range names {
 		names[i] = strings.TrimSuffix(n, "_sd_configs")
 	}
+	slices.Sort(names)
 	return names
 }
 

@@ -86,7 +86,7 @@ func TestSelfJobFollowsGlobal(t *testing.T) {
 func TestBadPrometheusFiles(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown key", "scrape_configs:\n- job_name: a\n  scrape_intervall: 1s\n", "prometheus.yml:3: unknown key scrape_intervall"},
-		{"unknown discovery", "scrape_configs:\n- job_name: a\n  yellowpages_sd_configs: []\n", "prometheus.yml:3: unknown key yellowpages_sd_configs: this build discovers by static, "},
+		{"unknown discovery", "scrape_configs:\n- job_name: a\n  yellowpages_sd_configs: []\n", "prometheus.yml:3: unknown key yellowpages_sd_configs: this program discovers by static, "},
 		{"not YAML", "scrape_configs: [\n", "prometheus.yml"},
 		{"two jobs of one name", "scrape_configs: [{job_name: a}, {job_name: a}]\n", `multiple scrape configs with job name "a"`},
 		{"no name", "scrape_configs: [{}]\n", "job_name is empty"},
