@@ -46,7 +46,7 @@ func factories(o *exporterOptions, t telemetry.Factory) (f otelcol.Factories, er
 	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](
 		attributesprocessor.NewFactory(),
 		batchprocessor.NewFactory(),
-		deltatocumulativeprocessor.NewFactory(), // what FromOTLP tells senders of deltas to use
+		deltatocumulativeprocessor.NewFactory(), // for pipelines to elsewhere: deltas that are stored are added up
 		filterprocessor.NewFactory(),
 		memorylimiterprocessor.NewFactory(),
 		resourceprocessor.NewFactory(),

@@ -35,6 +35,7 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 	if err != nil {
 		return metrics.PushResult{}, err
 	}
+	samples -= d.deltas.accumulate(w, b)
 	var result metrics.PushResult
 	if len(b.Series) > 0 {
 		if result, err = d.ingester.PushMetrics(ctx, w.tenant, b); err != nil {

@@ -69,6 +69,9 @@ type MetricsLimits struct {
 	HAFailoverTimeout model.Duration `yaml:"ha_failover_timeout"`
 	// HAMaxClusters bounds the clusters of a tenant; series of more are rejected. Default 100; 0 sets no bound.
 	HAMaxClusters int `yaml:"ha_max_clusters"`
+	// MaxDeltaSeries bounds the series of delta temporality (OTLP) whose sums are remembered; increments of more are
+	// rejected. Default 100000; 0 sets no bound.
+	MaxDeltaSeries int `yaml:"max_delta_series"`
 	// RetentionPeriod is how long metrics are kept. Default 0: as the section retention says.
 	RetentionPeriod model.Duration `yaml:"retention_period"`
 	// RetentionPeriod5m is the same of metrics downsampled to 5 minutes.
@@ -195,6 +198,7 @@ func DefaultConfig() Limits {
 			MaxLabelNamesPerSeries: 30, MaxLabelNameLength: 1024, MaxLabelValueLength: 2048,
 			MaxExemplarLabelLength: 256,
 			HAClusterLabel:         "cluster", HAReplicaLabel: "__replica__", HAFailoverTimeout: model.Duration(30 * time.Second), HAMaxClusters: 100,
+			MaxDeltaSeries: 100_000,
 		},
 		Logs: LogsLimits{
 			MaxLineSize:            256 * units.KiB,
@@ -238,6 +242,7 @@ func (l *Limits) Validate() error {
 	if m.HAClusterLabel == "" || m.HAReplicaLabel == "" || m.HAClusterLabel == m.HAReplicaLabel {
 		errs = append(errs, errors.New("metrics.ha_cluster_label and metrics.ha_replica_label: must be two names"))
 	}
+	check("metrics.max_delta_series", m.MaxDeltaSeries < 0)
 	check("metrics.retention_period", m.RetentionPeriod < 0)
 	check("metrics.retention_period_5m", m.RetentionPeriod5m < 0)
 	check("metrics.retention_period_1h", m.RetentionPeriod1h < 0)

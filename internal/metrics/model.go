@@ -33,6 +33,9 @@ type Series struct {
 	Histograms []HistogramSample
 	Exemplars  []exemplar.Exemplar
 	Metadata   *metadata.Metadata // nil: none sent
+	// Delta says that each sample is an increment since its Start. The distributor makes sums of them: no
+	// storage takes them.
+	Delta bool
 }
 
 // Sample is a float sample. Start is the start (created) timestamp of a cumulative series in
