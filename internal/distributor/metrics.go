@@ -64,7 +64,9 @@ func (w *write) checkMetrics(b *metrics.Batch) int {
 	kept := b.Series[:0]
 	for i := range b.Series {
 		s := &b.Series[i]
-		if reason, message := checkSeries(s.Labels, &w.limits.Metrics); reason != "" {
+		if s.Valid && withinLimits(s.Labels, &w.limits.Metrics) {
+			// Fast path: the edge has seen these labels before.
+		} else if reason, message := checkSeries(s.Labels, &w.limits.Metrics); reason != "" {
 			// A series that brings only metadata counts as one record, or its loss would be silent.
 			w.rejected.add(reason, max(1, len(s.Samples)+len(s.Histograms)+len(s.Exemplars)), message)
 			continue
@@ -82,6 +84,16 @@ func (w *write) checkMetrics(b *metrics.Batch) int {
 	clear(b.Series[len(kept):])
 	b.Series = kept
 	return total
+}
+
+// withinLimits looks at sizes only.
+func withinLimits(lbls labels.Labels, l *limits.MetricsLimits) bool {
+	count, name, value := 0, 0, 0
+	lbls.Range(func(lb labels.Label) {
+		count, name, value = count+1, max(name, len(lb.Name)), max(value, len(lb.Value))
+	})
+	within := func(n, limit int) bool { return limit <= 0 || n <= limit }
+	return within(count, l.MaxLabelNamesPerSeries) && within(name, l.MaxLabelNameLength) && within(value, l.MaxLabelValueLength)
 }
 
 // checkSeries returns the reason why a label set can't be stored, or "".

@@ -33,6 +33,8 @@ type Series struct {
 	Histograms []HistogramSample
 	Exemplars  []exemplar.Exemplar
 	Metadata   *metadata.Metadata // nil: none sent
+	// Valid says that the labels are known to be as said above, and UTF-8: only limits are left to check.
+	Valid bool
 	// Delta says that each sample is an increment since its Start. The distributor makes sums of them: no
 	// storage takes them.
 	Delta bool

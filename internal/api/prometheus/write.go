@@ -36,7 +36,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, err)
 		return
 	}
-	d := getDecoder()
+	d := getDecoder(a.labels)
 	defer d.put()
 	result, err := a.store(r, d, message)
 	if message == messageV2 {
