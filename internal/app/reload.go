@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,7 +47,12 @@ var reloadables = []reloadable{
 		}},
 	{"limits", []string{"limits", "overrides"},
 		func(to, from *config.Config) { to.Limits, to.Overrides = from.Limits, from.Overrides },
-		func(a *App, cfg *config.Config) error { return a.overrides.Reload(cfg.Limits, cfg.Overrides) }},
+		func(a *App, cfg *config.Config) error {
+			if a.overrides == nil { // no role here has limits
+				return nil
+			}
+			return a.overrides.Reload(cfg.Limits, cfg.Overrides)
+		}},
 	{"log level", []string{"log.level"},
 		func(to, from *config.Config) { to.Log.Level = from.Log.Level },
 		func(a *App, cfg *config.Config) error {
@@ -137,6 +143,9 @@ func (a *App) reload() (err error) {
 	read, err := r.load()
 	if err != nil {
 		return err
+	}
+	if data, err := filepath.Abs(read.Data); err == nil {
+		read.Data = data // as at the start
 	}
 	next := *old
 	for i := range reloadables {

@@ -35,9 +35,12 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 		w.window = 0
 		w.app.SetOptions(&storage.AppendOptions{DiscardOutOfOrder: true})
 	}
-	if len(b.Series) > 1 {
+	switch n := len(b.Series); {
+	case n > maxSmallBatch:
 		w.seen = seenPool.Get().(map[storage.SeriesRef]newest)
-		defer func() { clear(w.seen); seenPool.Put(w.seen) }()
+		defer w.putSeen()
+	case n > 1:
+		w.seen = make(map[storage.SeriesRef]newest, n)
 	}
 	for i := range b.Series {
 		w.series(&b.Series[i])
@@ -69,6 +72,20 @@ var noData = newest{histogram: math.MinInt64}
 
 var seenPool = sync.Pool{New: func() any { return map[storage.SeriesRef]newest{} }}
 
+const (
+	// maxSmallBatch is up to where a new map is cheaper than to clear one that was large.
+	maxSmallBatch = 64
+	// maxPooledSeen keeps one huge batch from pinning its map, and all others from clearing it.
+	maxPooledSeen = 16_384
+)
+
+func (w *batchWriter) putSeen() {
+	if len(w.seen) <= maxPooledSeen {
+		clear(w.seen)
+		seenPool.Put(w.seen)
+	}
+}
+
 // batchWriter appends one batch.
 type batchWriter struct {
 	head *head
@@ -92,7 +109,7 @@ func (w *batchWriter) series(s *Series) {
 	if len(s.Exemplars) > 0 {
 		w.exemplars(ref, s)
 	}
-	if ref != 0 && w.seen != nil {
+	if ref != 0 && w.seen != nil && n != noData {
 		w.seen[ref] = n
 	}
 }
