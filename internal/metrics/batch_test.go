@@ -59,20 +59,3 @@ func storedSamples(t *testing.T, h *Heads, tenant string) (n int) {
 	}
 	return n
 }
-
-// With start_timestamp_zero a counter is 0 where it starts, once, and its first increase is seen.
-func TestStartTimestampZero(t *testing.T) {
-	for _, on := range []bool{false, true} {
-		opts := testHeadOptions(t, t.TempDir(), nil)
-		opts.Config.StartTimestampZero = on
-		h := openTestHeads(t, opts)
-		start := at(-2 * time.Minute)
-		push(t, h, "a", floats("c_total", Sample{Start: start, T: at(-time.Minute), V: 5}), floats("c_total", Sample{Start: start, T: at(0), V: 7}))
-		push(t, h, "a", floats("c_total", Sample{Start: start, T: at(time.Minute), V: 7}))
-		want := []string{`{job="test"} 3`}
-		if on {
-			want = []string{`{job="test"} 4`}
-		}
-		require.Equal(t, want, instant(t, "a", "count_over_time(c_total[1h])", at(time.Minute), h))
-	}
-}
