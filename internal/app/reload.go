@@ -158,8 +158,9 @@ func (a *App) reload() (err error) {
 	if err := a.follow(old, &next); err != nil {
 		return err
 	}
+	// r.read stays what it was before the files were read: one that has changed since is found. Where other files
+	// belong to the new configuration, it is read once more.
 	r.current.Store(&next)
-	r.read = r.sum(&next)
 	a.logger.Info("configuration reloaded", "file", r.file)
 	for _, text := range next.Warnings() {
 		a.logger.Warn("configuration", "warning", text)

@@ -153,7 +153,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	require.NotContains(t, f.get(t, "/config"), "job_name: two")
 }
 
-func TestReloadByFilesAndSignal(t *testing.T) {
+func TestReloadByFiles(t *testing.T) {
 	prom := filepath.Join(t.TempDir(), "prometheus.yml")
 	job := func(name string) {
 		require.NoError(t, os.WriteFile(prom, []byte("scrape_configs: [{job_name: "+name+"}]\n"), 0o600))
@@ -167,9 +167,10 @@ func TestReloadByFilesAndSignal(t *testing.T) {
 	pools(f, "one")
 	job("two")
 	pools(f, "two") // nobody asked
+	job("three") // and the other file too: whichever is seen first, the program ends up with both
 	f.write(t, fmt.Sprintf("reload_interval: 0s\nmetrics: {prometheus_config: %q}\n", prom))
-	job("three")
 	pools(f, "three")
+	require.Eventually(t, func() bool { return f.reloader.current.Load().ReloadInterval == 0 }, 30*time.Second, 5*time.Millisecond)
 }
 
 func TestReloadBySignal(t *testing.T) {
