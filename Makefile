@@ -2,13 +2,16 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X github.com/hune-io/hune/internal/telemetry.Version=$(VERSION)
 
-.PHONY: help build run test lint bench fuzz ui ui-verify docs
+.PHONY: help build release run test lint bench fuzz ui ui-verify docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## build bin/hune
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/hune ./cmd/hune
+
+release: ## build bin/hune with service discovery in Kubernetes and clouds
+	go build -trimpath -tags kubernetes,clouds -ldflags '$(LDFLAGS)' -o bin/hune ./cmd/hune
 
 run: build ## build and run with data in ./hune-data
 	bin/hune serve

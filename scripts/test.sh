@@ -48,6 +48,9 @@ formatted() {
 step "gofmt" formatted
 # Prometheus iterators have a Seek of their own; the check for io.Seeker is wrong about them.
 step "go vet" go vet -stdmethods=false ./...
+# With every discovery, as a release has it.
+step "go vet, release" go vet -stdmethods=false -tags kubernetes,clouds ./internal/scraper ./cmd/hune
+step "tests, release" go test -tags kubernetes,clouds -run TestDiscoveries ./internal/scraper
 step "build" go build -o bin/hune ./cmd/hune
 step "tests" go test -timeout 20m ./...
 if [ ${#race[@]} -gt 0 ]; then

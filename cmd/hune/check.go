@@ -17,10 +17,14 @@ func newCheck() *cobra.Command {
 		Short: "Check a configuration file",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := config.Load(args[0], os.Environ()); err != nil {
+			cfg, err := config.Load(args[0], os.Environ())
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])
+			for _, text := range cfg.Warnings() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s\n", text)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid\n", args[0])
 			return err
 		},
 	})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,7 +31,11 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg)
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			return serve(cmd.Context(), cfg, app.Options{Log: os.Stderr, ConfigFile: f.file(), Reload: hangup,
+				Load: func() (config.Config, error) { return f.load(cmd.Flags()) }})
 		},
 	}
 	fs := cmd.Flags()
@@ -44,11 +50,7 @@ func newServe() *cobra.Command {
 
 // load reads the configuration; flags that were given win over environment and file.
 func (f *serveFlags) load(fs *pflag.FlagSet) (config.Config, error) {
-	file := f.configFile
-	if file == "" {
-		file = os.Getenv(config.EnvPrefix + "CONFIG")
-	}
-	cfg, err := config.Load(file, os.Environ())
+	cfg, err := config.Load(f.file(), os.Environ())
 	if err != nil {
 		return cfg, err
 	}
@@ -66,8 +68,15 @@ func (f *serveFlags) load(fs *pflag.FlagSet) (config.Config, error) {
 	return cfg, cfg.Validate()
 }
 
-func serve(ctx context.Context, cfg config.Config) error {
-	a, err := app.New(ctx, cfg, app.Options{Log: os.Stderr})
+func (f *serveFlags) file() string {
+	if f.configFile != "" {
+		return f.configFile
+	}
+	return os.Getenv(config.EnvPrefix + "CONFIG")
+}
+
+func serve(ctx context.Context, cfg config.Config, opts app.Options) error {
+	a, err := app.New(ctx, cfg, opts)
 	if err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			return nil // stopped while it was starting

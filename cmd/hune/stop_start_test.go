@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hune-io/hune/internal/app"
 	"github.com/hune-io/hune/internal/config"
 	"github.com/hune-io/hune/internal/wal"
 )
@@ -24,7 +26,7 @@ func TestStopDuringTheStart(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	require.NoError(t, serve(ctx, cfg))
+	require.NoError(t, serve(ctx, cfg, app.Options{Log: os.Stderr}))
 
 	log, err = wal.Open(dir, wal.Options{})
 	require.NoError(t, err)

@@ -138,7 +138,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 		RuntimeInfo: func() (v1.RuntimeInfo, error) {
 			host, cwd := hostAndFolder()
 			return v1.RuntimeInfo{StartTime: started, ServerTime: time.Now(), Hostname: host, CWD: cwd, GoroutineCount: runtime.NumGoroutine(),
-				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: true, LastConfigTime: started}, nil
+				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: a.reloader.ok.Load(), LastConfigTime: time.UnixMilli(a.reloader.at.Load())}, nil
 		},
 		OTLP: a.cfg.Metrics.OTLP, Limits: limits, LookbackDelta: time.Duration(a.cfg.Metrics.Query.LookbackDelta),
 		Features:      a.cfg.Metrics.Query.Features,

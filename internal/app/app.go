@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	gokitlog "github.com/go-kit/log"
@@ -55,12 +56,20 @@ import (
 // Options are what the surroundings give the program.
 type Options struct {
 	Log io.Writer // the program's own log
+	// Load reads the configuration again, as the one that New was given was read. Nil: it can't be reloaded.
+	Load func() (config.Config, error)
+	// ConfigFile is the file that Load reads, looked at for changes; "" for none.
+	ConfigFile string
+	// Reload asks for a reload with each value: SIGHUP. May be nil.
+	Reload <-chan os.Signal
 }
 
 // App is the assembled program. Fields below services are set by the roles' constructors, in the order
 // of their needs; a role that doesn't run leaves its fields nil.
 type App struct {
-	cfg      config.Config
+	cfg      config.Config // as it was at the start; reloader knows the one in force
+	reloader *reloader
+	asked    <-chan os.Signal // for a reload
 	logger   *slog.Logger
 	logLevel *slog.LevelVar
 	registry *prometheus.Registry
@@ -125,8 +134,9 @@ func New(ctx context.Context, cfg config.Config, opts Options) (*App, error) {
 		return nil, fmt.Errorf("data folder %s: %w", cfg.Data, err)
 	}
 	cfg.Data = data
-	a := &App{cfg: cfg, logLevel: level, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
+	a := &App{cfg: cfg, asked: opts.Reload, logLevel: level, registry: prometheus.NewRegistry(), tenancy: tenancy{cfg.Multitenancy}, mux: http.NewServeMux()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	a.reloader = newReloader(cfg, opts, a.registry)
 	host, _ := os.Hostname()
 	a.self = telemetry.NewSelf(cfg.Telemetry, []attribute.KeyValue{
 		attribute.String("service.name", "hune"), attribute.String("service.version", telemetry.Build().Version),
@@ -257,6 +267,10 @@ func (a *App) Run(ctx context.Context) error {
 		if a.cfg.Telemetry.Enabled && a.distributor != nil {
 			a.self.Start(a.selfSink())
 		}
+		for _, text := range a.cfg.Warnings() {
+			a.logger.Warn("configuration", "warning", text)
+		}
+		unwatch := a.watch(ctx)
 		a.logger.Info("hune is ready", "http", a.server.addr(), "data", a.cfg.Data, "version", telemetry.Build().Version, "duration", time.Since(started))
 		select {
 		case <-ctx.Done():
@@ -264,8 +278,17 @@ func (a *App) Run(ctx context.Context) error {
 		case err = <-failed:
 			a.logger.Error("a role failed, stopping", "err", err)
 		}
+		unwatch()
 	}
 	return errors.Join(err, a.stop())
+}
+
+// watch follows the configuration until ctx is done or the function that it returns is called, which waits.
+func (a *App) watch(ctx context.Context) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { a.watchConfig(ctx, a.asked) })
+	return func() { cancel(); done.Wait() }
 }
 
 // awaitHealthy waits for every role to run.

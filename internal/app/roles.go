@@ -303,7 +303,7 @@ func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
 }
 
 func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
-	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scrape, Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant,
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant,
 		Logger: a.logger, Registerer: a.registry})
 	return a.scraper, err
 }

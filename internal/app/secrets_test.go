@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
@@ -64,6 +65,7 @@ func TestConfigText(t *testing.T) {
 	a.cfg.Storage.OSS.AccessKeySecret = "open-9"
 	require.NoError(t, yaml.Unmarshal([]byte("scrape_configs: [{job_name: x, basic_auth: {username: who, password: open-10}}]\n"+
 		"collector: {config: {exporters: {otlp: {headers: {authorization: open-11}}}}}"), &a.cfg))
+	a.reloader = newReloader(a.cfg, Options{}, prometheus.NewRegistry())
 	text, err := a.configText()
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "open-")

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.yaml.in/yaml/v3"
@@ -24,10 +25,13 @@ func (a *App) system(mux *http.ServeMux) {
 	mux.HandleFunc("GET /-/ready", a.handleReady)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "Hune is healthy.") })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError}))
+	mux.HandleFunc("POST /-/reload", a.handleReload)
+	mux.HandleFunc("PUT /-/reload", a.handleReload)
 	mux.HandleFunc("GET /config", a.handleConfig)
 	mux.HandleFunc("GET /services", a.handleServices)
 	mux.HandleFunc("GET /status", a.handleStatus)
 	mux.HandleFunc("GET /status/{what}", a.handleStatus)
+	mux.HandleFunc("GET /distributor/ha_tracker", a.handleHATracker)
 	mux.HandleFunc("GET /log_level", a.handleLogLevel)
 	mux.HandleFunc("POST /log_level", a.handleLogLevel)
 	for _, path := range []string{"/flush", "/flush/{tenant}"} {
@@ -71,7 +75,7 @@ func (a *App) handleConfig(w http.ResponseWriter, r *http.Request) {
 }
 
 // configText is the configuration in force, without secrets.
-func (a *App) configText() ([]byte, error) { return shown(a.cfg) }
+func (a *App) configText() ([]byte, error) { return shown(*a.reloader.current.Load()) }
 
 // shown is a configuration as YAML, without secrets.
 func shown(cfg config.Config) ([]byte, error) {
@@ -90,7 +94,7 @@ func shown(cfg config.Config) ([]byte, error) {
 // configDiffs is the keys of the configuration whose values are not the defaults.
 func (a *App) configDiffs() ([]byte, error) {
 	var both [2]map[string]any
-	for i, cfg := range []config.Config{config.Default(), a.cfg} {
+	for i, cfg := range []config.Config{config.Default(), *a.reloader.current.Load()} {
 		text, err := shown(cfg)
 		if err != nil {
 			return nil, err
@@ -118,6 +122,16 @@ func differing(base, other map[string]any) map[string]any {
 		out[key] = value
 	}
 	return out
+}
+
+// handleHATracker shows which replica of each pair of Prometheus servers is stored.
+func (a *App) handleHATracker(w http.ResponseWriter, _ *http.Request) {
+	if a.distributor == nil {
+		http.Error(w, "no distributor runs in this process", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"now": time.Now().UTC(), "elected": a.distributor.HAElections()})
 }
 
 // handleLogLevel answers with the level of the program's log, or sets it until the next start.

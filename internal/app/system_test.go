@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hune-io/hune/internal/config"
@@ -43,7 +44,7 @@ func TestConfigModes(t *testing.T) {
 	cfg := config.Default()
 	cfg.HTTP.Listen = "127.0.0.1:1"
 	cfg.Multitenancy = true
-	a := &App{cfg: cfg, registry: nil}
+	a := &App{cfg: cfg, reloader: newReloader(cfg, Options{}, prometheus.NewRegistry())}
 	get := func(mode string) string {
 		w := httptest.NewRecorder()
 		a.handleConfig(w, httptest.NewRequest(http.MethodGet, "/config?mode="+mode, nil))

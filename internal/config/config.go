@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/units"
 	"github.com/prometheus/common/model"
@@ -43,6 +44,9 @@ type Config struct {
 	// Multitenancy takes the tenant of each request from its X-Scope-OrgID header and refuses requests
 	// without one. Off, everything belongs to the tenant "anonymous". Default false.
 	Multitenancy bool `yaml:"multitenancy"`
+	// ReloadInterval is how often the files of the configuration are looked at for changes, which are then followed
+	// as far as that needs no restart. Default 30s; 0: never (SIGHUP and POST /-/reload work in any case).
+	ReloadInterval model.Duration `yaml:"reload_interval"`
 	// HTTP is the main port.
 	HTTP HTTP `yaml:"http"`
 	// OTLP is where the collector's default pipeline receives.
@@ -127,30 +131,31 @@ type OTLP struct {
 // Default returns the configuration that an empty file stands for.
 func Default() Config {
 	return Config{
-		Roles:        []string{"all"},
-		Data:         "./hune-data",
-		HTTP:         HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
-		OTLP:         OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
-		Log:          telemetry.DefaultLogConfig(),
-		Telemetry:    telemetry.DefaultConfig(),
-		WAL:          wal.DefaultConfig(),
-		Storage:      bucket.DefaultConfig(),
-		Cache:        cache.DefaultConfig(),
-		S3:           s3.DefaultConfig(),
-		Retention:    compactor.DefaultRetention(),
-		Limits:       limits.DefaultConfig(),
-		Ingester:     ingester.DefaultConfig(),
-		Metrics:      metrics.DefaultConfig(),
-		Traces:       Traces{Generator: generator.DefaultConfig()},
-		Store:        store.DefaultConfig(),
-		Compactor:    compactor.DefaultConfig(),
-		Frontend:     frontend.DefaultConfig(),
-		Scheduler:    scheduler.DefaultConfig(),
-		Querier:      querier.DefaultConfig(),
-		Rules:        ruler.DefaultConfig(),
-		Alertmanager: alertmanager.DefaultConfig(),
-		Collector:    collector.DefaultConfig(),
-		Scrape:       scraper.DefaultConfig(),
+		Roles:          []string{"all"},
+		ReloadInterval: model.Duration(30 * time.Second),
+		Data:           "./hune-data",
+		HTTP:           HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
+		OTLP:           OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
+		Log:            telemetry.DefaultLogConfig(),
+		Telemetry:      telemetry.DefaultConfig(),
+		WAL:            wal.DefaultConfig(),
+		Storage:        bucket.DefaultConfig(),
+		Cache:          cache.DefaultConfig(),
+		S3:             s3.DefaultConfig(),
+		Retention:      compactor.DefaultRetention(),
+		Limits:         limits.DefaultConfig(),
+		Ingester:       ingester.DefaultConfig(),
+		Metrics:        metrics.DefaultConfig(),
+		Traces:         Traces{Generator: generator.DefaultConfig()},
+		Store:          store.DefaultConfig(),
+		Compactor:      compactor.DefaultConfig(),
+		Frontend:       frontend.DefaultConfig(),
+		Scheduler:      scheduler.DefaultConfig(),
+		Querier:        querier.DefaultConfig(),
+		Rules:          ruler.DefaultConfig(),
+		Alertmanager:   alertmanager.DefaultConfig(),
+		Collector:      collector.DefaultConfig(),
+		Scrape:         scraper.DefaultConfig(),
 	}
 }
 
@@ -201,7 +206,10 @@ func (c Config) Validate() error {
 	}
 	at("alertmanager", c.Alertmanager.Validate())
 	at("collector", c.Collector.Validate())
-	if err := c.Scrape.Validate(); err != nil {
+	if c.ReloadInterval < 0 || c.ReloadInterval > 0 && time.Duration(c.ReloadInterval) < time.Second {
+		errs = append(errs, errors.New("reload_interval: must be 0 or at least 1s"))
+	}
+	if err := c.Scraping().Validate(); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, c.keepUntilPolled()...)
@@ -214,6 +222,19 @@ func (c Config) Validate() error {
 		errs = append(errs, checkPolicies(overrides)...)
 	}
 	return errors.Join(errs...)
+}
+
+// Scraping is what the scraper is to do: the file of metrics.prometheus_config, or the sections given inline.
+func (c Config) Scraping() scraper.Config {
+	out := c.Scrape
+	out.File = c.Metrics.PrometheusConfig
+	return out
+}
+
+// Warnings are things in a valid configuration that don't do what their author may expect.
+func (c Config) Warnings() []string {
+	s := c.Scraping()
+	return s.Warnings()
 }
 
 // checkPolicies reports faulty filter policies of derived metrics, with whose they are.

@@ -65,6 +65,8 @@ type Distributor struct {
 	metrics   *instruments
 	buckets   map[signal.Signal]*buckets
 
+	ha          *haTracker
+	deltas      *deltas
 	streams     *activeStreams
 	streamRates *buckets // by tenant and stream
 	enrichers   enrichers
@@ -93,7 +95,7 @@ func New(o Options) *Distributor {
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),
-		streams:   newActiveStreams(), streamRates: newBuckets(),
+		streams:   newActiveStreams(), streamRates: newBuckets(), ha: newHATracker(o.Registerer), deltas: newDeltas(o.Registerer),
 
 		otlpMetrics: o.OTLPMetrics, otlpLogs: o.OTLPLogs,
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/hune-io/hune/internal/signal"
 )
 
-// PushMetrics checks b and hands what is left to the ingester. The batch may be changed: rejected
+// PushMetrics checks b and hands what is left to the ingester. Of pairs of Prometheus servers one is elected
+// and the samples of the other are dropped. The batch may be changed: rejected
 // data is cut out of it in place.
 func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error) {
 	w, err := d.begin(ctx, signal.Metrics)
@@ -24,6 +25,7 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 		return metrics.PushResult{}, err
 	}
 	defer d.end(w)
+	duplicates := d.deduplicate(w, b)
 	samples := w.checkMetrics(b)
 	l := &w.limits.Metrics
 	err = d.limitRate(w, samples, samples, l.IngestionRate, float64(l.IngestionBurst), func() string {
@@ -33,6 +35,7 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 	if err != nil {
 		return metrics.PushResult{}, err
 	}
+	samples -= d.deltas.accumulate(w, b)
 	var result metrics.PushResult
 	if len(b.Series) > 0 {
 		if result, err = d.ingester.PushMetrics(ctx, w.tenant, b); err != nil {
@@ -40,6 +43,10 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 		}
 		d.metrics.records.WithLabelValues(string(w.signal)).Add(float64(samples))
 	}
+	result.Samples += duplicates.Samples
+	result.Histograms += duplicates.Histograms
+	result.Exemplars += duplicates.Exemplars
+	result.Deduplicated = duplicates.Deduplicated
 	for _, r := range result.Rejected {
 		w.rejected.add(r.Reason, r.Count, text(r.Message))
 	}
@@ -57,7 +64,9 @@ func (w *write) checkMetrics(b *metrics.Batch) int {
 	kept := b.Series[:0]
 	for i := range b.Series {
 		s := &b.Series[i]
-		if reason, message := checkSeries(s.Labels, &w.limits.Metrics); reason != "" {
+		if s.Valid && withinLimits(s.Labels, &w.limits.Metrics) {
+			// Fast path: the edge has seen these labels before.
+		} else if reason, message := checkSeries(s.Labels, &w.limits.Metrics); reason != "" {
 			// A series that brings only metadata counts as one record, or its loss would be silent.
 			w.rejected.add(reason, max(1, len(s.Samples)+len(s.Histograms)+len(s.Exemplars)), message)
 			continue
@@ -75,6 +84,16 @@ func (w *write) checkMetrics(b *metrics.Batch) int {
 	clear(b.Series[len(kept):])
 	b.Series = kept
 	return total
+}
+
+// withinLimits looks at sizes only.
+func withinLimits(lbls labels.Labels, l *limits.MetricsLimits) bool {
+	count, name, value := 0, 0, 0
+	lbls.Range(func(lb labels.Label) {
+		count, name, value = count+1, max(name, len(lb.Name)), max(value, len(lb.Value))
+	})
+	within := func(n, limit int) bool { return limit <= 0 || n <= limit }
+	return within(count, l.MaxLabelNamesPerSeries) && within(name, l.MaxLabelNameLength) && within(value, l.MaxLabelValueLength)
 }
 
 // checkSeries returns the reason why a label set can't be stored, or "".

@@ -12,6 +12,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/metrics"
 )
 
 func TestPushOTLPMetrics(t *testing.T) {
@@ -20,7 +22,7 @@ func TestPushOTLPMetrics(t *testing.T) {
 	rm := md.ResourceMetrics().AppendEmpty()
 	rm.Resource().Attributes().PutStr("service.name", "shop")
 	ms := rm.ScopeMetrics().AppendEmpty().Metrics()
-	for _, temporality := range []pmetric.AggregationTemporality{pmetric.AggregationTemporalityCumulative, pmetric.AggregationTemporalityDelta} {
+	for _, temporality := range []pmetric.AggregationTemporality{pmetric.AggregationTemporalityCumulative, pmetric.AggregationTemporalityUnspecified} {
 		m := ms.AppendEmpty()
 		m.SetName("orders")
 		m.SetUnit("1")
@@ -41,6 +43,49 @@ func TestPushOTLPMetrics(t *testing.T) {
 
 	_, err = f.PushOTLPMetrics(t.Context(), md)
 	require.Equal(t, fault.Invalid, fault.ClassOf(err), "no tenant")
+}
+
+// Increments are added up by tenant, over requests; one that comes again is not added again.
+func TestPushOTLPDeltas(t *testing.T) {
+	f := newFixture(t, func(l *limits.Limits) { l.Metrics.MaxDeltaSeries = 1 })
+	push := func(tenant, name string, seconds int, v int64) metrics.PushResult {
+		md := pmetric.NewMetrics()
+		m := md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+		m.SetName(name)
+		sum := m.SetEmptySum()
+		sum.SetIsMonotonic(true)
+		sum.SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+		p := sum.DataPoints().AppendEmpty()
+		p.SetStartTimestamp(pcommon.NewTimestampFromTime(now.Add(time.Duration(seconds-1) * time.Second)))
+		p.SetTimestamp(pcommon.NewTimestampFromTime(now.Add(time.Duration(seconds) * time.Second)))
+		p.SetIntValue(v)
+		r, err := f.PushOTLPMetrics(as(tenant), md)
+		require.NoError(t, err)
+		return r
+	}
+	stored := func() metrics.Sample {
+		last := f.ingester.metrics[len(f.ingester.metrics)-1]
+		return last.Series[0].Samples[0]
+	}
+	push("a", "orders", 1, 3)
+	push("a", "orders", 2, 4)
+	want := metrics.Sample{Start: now.UnixMilli(), T: now.Add(2 * time.Second).UnixMilli(), V: 7}
+	require.Equal(t, want, stored())
+	push("a", "orders", 2, 4)
+	require.Equal(t, want, stored())
+	push("b", "orders", 2, 4)
+	require.Equal(t, 4.0, stored().V)
+
+	r := push("a", "orders", 1, 3)
+	require.Equal(t, "delta_out_of_order", r.Rejected[0].Reason)
+	require.Equal(t, 1.0, f.discardedTotal(t, "metrics", "delta_out_of_order", "a"))
+	r = push("a", "refunds", 1, 3)
+	require.Equal(t, "delta_series_limit", r.Rejected[0].Reason)
+	require.Equal(t, 2, f.deltas.len())
+
+	f.now = f.now.Add(metrics.DeltaIdle)
+	push("a", "orders", 3, 1)
+	require.Len(t, f.deltas.tenants, 1, "b is idle")
 }
 
 func TestPushOTLPLogs(t *testing.T) {

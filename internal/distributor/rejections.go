@@ -28,6 +28,7 @@ const (
 	reasonHistogramTooLarge = "max_native_histogram_buckets"
 	reasonExemplarTooLong   = "exemplar_labels_too_long"
 	reasonInvalidExemplar   = "invalid_exemplar"
+	reasonTooManyClusters   = "too_many_ha_clusters"
 	reasonRateLimited       = "rate_limited"
 	reasonStreamLimit       = logs.ReasonStreamLimit
 	reasonStreamRate        = logs.ReasonStreamRate

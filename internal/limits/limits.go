@@ -56,6 +56,22 @@ type MetricsLimits struct {
 	MaxExemplarLabelLength int `yaml:"max_exemplar_label_length"`
 	// MaxNativeHistogramBuckets bounds the buckets of one native histogram sample. Default 0: no bound.
 	MaxNativeHistogramBuckets int `yaml:"max_native_histogram_buckets"`
+	// AcceptHASamples takes samples of pairs of Prometheus servers that scrape the same targets: of each cluster one
+	// replica is elected, whose samples are stored without the replica's label; those of the others are
+	// dropped. Default false.
+	AcceptHASamples bool `yaml:"accept_ha_samples"`
+	// HAClusterLabel names the cluster of Prometheus servers. Default cluster.
+	HAClusterLabel string `yaml:"ha_cluster_label"`
+	// HAReplicaLabel names the server within its cluster. Default __replica__.
+	HAReplicaLabel string `yaml:"ha_replica_label"`
+	// HAFailoverTimeout is how long the elected replica may be silent before another is elected. It should be
+	// more than a scrape interval and the time that a sender waits to fill a request. Default 30s.
+	HAFailoverTimeout model.Duration `yaml:"ha_failover_timeout"`
+	// HAMaxClusters bounds the clusters of a tenant; series of more are rejected. Default 100; 0 sets no bound.
+	HAMaxClusters int `yaml:"ha_max_clusters"`
+	// MaxDeltaSeries bounds the series of delta temporality (OTLP) whose sums are remembered; increments of more are
+	// rejected. Default 100000; 0 sets no bound.
+	MaxDeltaSeries int `yaml:"max_delta_series"`
 	// RetentionPeriod is how long metrics are kept. Default 0: as the section retention says.
 	RetentionPeriod model.Duration `yaml:"retention_period"`
 	// RetentionPeriod5m is the same of metrics downsampled to 5 minutes.
@@ -195,6 +211,8 @@ func DefaultConfig() Limits {
 		Metrics: MetricsLimits{
 			MaxLabelNamesPerSeries: 30, MaxLabelNameLength: 1024, MaxLabelValueLength: 2048,
 			MaxExemplarLabelLength: 256,
+			HAClusterLabel:         "cluster", HAReplicaLabel: "__replica__", HAFailoverTimeout: model.Duration(30 * time.Second), HAMaxClusters: 100,
+			MaxDeltaSeries: 100_000,
 		},
 		Logs: LogsLimits{
 			MaxLineSize:            256 * units.KiB,
@@ -233,6 +251,12 @@ func (l *Limits) Validate() error {
 	check("metrics.max_label_value_length", m.MaxLabelValueLength < 0)
 	check("metrics.max_exemplar_label_length", m.MaxExemplarLabelLength < 0)
 	check("metrics.max_native_histogram_buckets", m.MaxNativeHistogramBuckets < 0)
+	check("metrics.ha_failover_timeout", m.HAFailoverTimeout < 0)
+	check("metrics.ha_max_clusters", m.HAMaxClusters < 0)
+	if m.HAClusterLabel == "" || m.HAReplicaLabel == "" || m.HAClusterLabel == m.HAReplicaLabel {
+		errs = append(errs, errors.New("metrics.ha_cluster_label and metrics.ha_replica_label: must be two names"))
+	}
+	check("metrics.max_delta_series", m.MaxDeltaSeries < 0)
 	check("metrics.retention_period", m.RetentionPeriod < 0)
 	check("metrics.retention_period_5m", m.RetentionPeriod5m < 0)
 	check("metrics.retention_period_1h", m.RetentionPeriod1h < 0)

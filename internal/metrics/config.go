@@ -12,6 +12,9 @@ import (
 
 // Config is the "metrics" section of the configuration.
 type Config struct {
+	// PrometheusConfig is a file to scrape by: a prometheus.yml as it is, instead of the sections global and
+	// scrape_configs. docs/scraping.md says what of it is followed. Default none.
+	PrometheusConfig string `yaml:"prometheus_config"`
 	// OutOfOrderWindow is how far behind the newest sample of its tenant a sample may be and still
 	// be stored. Default 1h. Zero refuses every sample that is not newer than its series.
 	OutOfOrderWindow model.Duration `yaml:"out_of_order_window"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -34,6 +35,13 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 		w.window = 0
 		w.app.SetOptions(&storage.AppendOptions{DiscardOutOfOrder: true})
 	}
+	switch n := len(b.Series); {
+	case n > maxSmallBatch:
+		w.seen = seenPool.Get().(map[storage.SeriesRef]newest)
+		defer w.putSeen()
+	case n > 1:
+		w.seen = make(map[storage.SeriesRef]newest, n)
+	}
 	for i := range b.Series {
 		w.series(&b.Series[i])
 	}
@@ -54,9 +62,36 @@ const (
 	latest   = 253402300799999
 )
 
+// newest is the newest data of one series in the batch so far.
+type newest struct {
+	sample    *Sample // nil: none
+	histogram int64
+}
+
+var noData = newest{histogram: math.MinInt64}
+
+var seenPool = sync.Pool{New: func() any { return map[storage.SeriesRef]newest{} }}
+
+const (
+	// maxSmallBatch is up to where a new map is cheaper than to clear one that was large.
+	maxSmallBatch = 64
+	// maxPooledSeen keeps one huge batch from pinning its map, and all others from clearing it.
+	maxPooledSeen = 16_384
+)
+
+func (w *batchWriter) putSeen() {
+	if len(w.seen) <= maxPooledSeen {
+		clear(w.seen)
+		seenPool.Put(w.seen)
+	}
+}
+
 // batchWriter appends one batch.
 type batchWriter struct {
-	head     *head
+	head *head
+	// seen are the series of the batch so far: senders may repeat one, with other start timestamps for
+	// instance. Nil when there is one series only.
+	seen     map[storage.SeriesRef]newest
 	app      storage.Appender
 	maxT     int64
 	window   model.Duration
@@ -68,29 +103,36 @@ func (w *batchWriter) series(s *Series) {
 	if s.Metadata != nil {
 		w.head.meta.put(s.Labels.Get(labels.MetricName), *s.Metadata)
 	}
-	var ref storage.SeriesRef
-	ref = w.samples(ref, s)
-	ref = w.histograms(ref, s)
+	n := noData
+	ref := w.samples(s, &n)
+	ref = w.histograms(ref, s, &n)
 	if len(s.Exemplars) > 0 {
 		w.exemplars(ref, s)
 	}
+	if ref != 0 && w.seen != nil && n != noData {
+		w.seen[ref] = n
+	}
 }
 
-func (w *batchWriter) samples(ref storage.SeriesRef, s *Series) storage.SeriesRef {
-	var prev *Sample
+// before returns what the batch had of a series before the entry at hand.
+func (w *batchWriter) before(ref storage.SeriesRef) newest {
+	if n, ok := w.seen[ref]; ok {
+		return n
+	}
+	return noData
+}
+
+func (w *batchWriter) samples(s *Series, n *newest) (ref storage.SeriesRef) {
+	first := true // of this entry that the TSDB takes
 	for i := range s.Samples {
 		p := &s.Samples[i]
 		if err := w.checkTime(p.T); err != nil {
 			w.reject(err, s.Labels, p.T)
 			continue
 		}
-		// The TSDB compares with what is committed, so order within the batch is ours to check:
-		// at the commit it would drop such samples without a word.
-		if prev != nil && p.T <= prev.T {
-			if err := w.checkOrder(prev, p); err != nil {
-				w.reject(err, s.Labels, p.T)
-				continue
-			}
+		if err := w.checkOrder(n.sample, p); err != nil {
+			w.reject(err, s.Labels, p.T)
+			continue
 		}
 		if p.Start != 0 && w.head.opts.Config.StartTimestampZero {
 			// Best effort, as in Prometheus: most of these repeat a start that is known.
@@ -99,22 +141,33 @@ func (w *batchWriter) samples(ref storage.SeriesRef, s *Series) storage.SeriesRe
 			}
 		}
 		r, err := w.app.Append(ref, s.Labels, p.T, p.V)
+		if err == nil && first {
+			first = false
+			*n = w.before(r)
+			err = w.checkOrder(n.sample, p)
+		}
+		if r != 0 {
+			ref = r
+		}
 		if err != nil {
 			w.reject(err, s.Labels, p.T)
 			continue
 		}
-		ref = r
-		if prev == nil || p.T > prev.T {
-			prev = p
+		if n.sample == nil || p.T > n.sample.T {
+			n.sample = p
 		}
 		w.result.Samples++
 	}
 	return ref
 }
 
-// checkOrder compares a sample with the newest one of the same series in the batch.
+// checkOrder compares a sample with the newest one of the same series in the batch. The TSDB compares with what
+// is committed, so order within the batch is ours to check: at the commit it would drop such samples
+// without a word.
 func (w *batchWriter) checkOrder(newest, p *Sample) error {
 	switch {
+	case newest == nil || p.T > newest.T:
+		return nil
 	case p.T == newest.T && math.Float64bits(p.V) != math.Float64bits(newest.V):
 		return storage.NewDuplicateFloatErr(p.T, newest.V, p.V)
 	case p.T < newest.T && w.window == 0:
@@ -123,16 +176,13 @@ func (w *batchWriter) checkOrder(newest, p *Sample) error {
 	return nil
 }
 
-func (w *batchWriter) histograms(ref storage.SeriesRef, s *Series) storage.SeriesRef {
-	newest := int64(math.MinInt64)
+func (w *batchWriter) histograms(ref storage.SeriesRef, s *Series, n *newest) storage.SeriesRef {
+	first := n.sample == nil
 	for i := range s.Histograms {
 		p := &s.Histograms[i]
 		err := w.checkTime(p.T)
-		if err == nil && p.T < newest && w.window == 0 {
-			err = storage.ErrOutOfOrderSample
-		}
-		if err == nil && p.T == newest {
-			err = storage.ErrDuplicateSampleForTimestamp
+		if err == nil {
+			err = w.checkHistogramOrder(n, p)
 		}
 		if err == nil && p.H == nil && p.FH == nil {
 			err = errors.New("histogram sample without a histogram")
@@ -147,14 +197,32 @@ func (w *batchWriter) histograms(ref storage.SeriesRef, s *Series) storage.Serie
 			}
 		}
 		r, err := w.app.AppendHistogram(ref, s.Labels, p.T, p.H, p.FH)
+		if err == nil && first {
+			first = false
+			*n = w.before(r)
+			err = w.checkHistogramOrder(n, p)
+		}
+		if r != 0 {
+			ref = r
+		}
 		if err != nil {
 			w.reject(err, s.Labels, p.T)
 			continue
 		}
-		ref, newest = r, max(newest, p.T)
+		n.histogram = max(n.histogram, p.T)
 		w.result.Histograms++
 	}
 	return ref
+}
+
+func (w *batchWriter) checkHistogramOrder(n *newest, p *HistogramSample) error {
+	switch {
+	case p.T == n.histogram:
+		return storage.ErrDuplicateSampleForTimestamp
+	case p.T < n.histogram && w.window == 0:
+		return storage.ErrOutOfOrderSample
+	}
+	return nil
 }
 
 func staleHistogram(h *histogram.Histogram, fh *histogram.FloatHistogram) bool {

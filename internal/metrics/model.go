@@ -33,6 +33,11 @@ type Series struct {
 	Histograms []HistogramSample
 	Exemplars  []exemplar.Exemplar
 	Metadata   *metadata.Metadata // nil: none sent
+	// Valid says that the labels are known to be as said above, and UTF-8: only limits are left to check.
+	Valid bool
+	// Delta says that each sample is an increment since its Start. The distributor makes sums of them: no
+	// storage takes them.
+	Delta bool
 }
 
 // Sample is a float sample. Start is the start (created) timestamp of a cumulative series in
@@ -53,7 +58,9 @@ type HistogramSample struct {
 // all rejected is not an error of the call.
 type PushResult struct {
 	Samples, Histograms, Exemplars int
-	Rejected                       []Rejection
+	// Deduplicated is how much of these another replica of the sender stores: it was accepted, and dropped.
+	Deduplicated int
+	Rejected     []Rejection
 }
 
 // Rejection is a group of samples refused for one reason. Reason is a short machine word

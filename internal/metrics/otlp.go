@@ -88,20 +88,24 @@ func (c OTLPConfig) settings() prometheusremotewrite.Settings {
 }
 
 // FromOTLP turns OTLP metrics into a batch. What can't be turned is in the rejections (one bad
-// metric never loses the others); an error means that ctx has ended. Delta temporality is refused by
-// name: it wants the collector's deltatocumulative processor. md is not changed and may be reused
-// afterwards.
+// metric never loses the others); an error means that ctx has ended. Series of delta temporality are marked as such, for
+// Deltas to add up. md is not changed and may be reused afterwards.
 func FromOTLP(ctx context.Context, md pmetric.Metrics, cfg OTLPConfig) (*Batch, []Rejection, error) {
 	a := newBatchAppender(min(md.DataPointCount(), 1<<16))
-	rejectNotCumulative(md, &a.rejected)
+	deltas := deltaMetrics(md, &a.rejected)
 	_, err := prometheusremotewrite.NewPrometheusConverter(a).FromMetrics(ctx, md, cfg.settings())
+	if deltas.MetricCount() > 0 {
+		a.delta = true
+		_, derr := prometheusremotewrite.NewPrometheusConverter(a).FromMetrics(ctx, deltas, cfg.settings())
+		err = multierr.Append(err, derr)
+	}
 	if ctx.Err() != nil {
 		return nil, nil, ctx.Err()
 	}
 	for _, err := range multierr.Errors(err) {
 		switch text := err.Error(); {
 		case errors.Is(err, errTargetInfo): // the metrics themselves are all there
-		case strings.HasPrefix(text, "invalid temporality"): // counted by points above
+		case strings.HasPrefix(text, "invalid temporality"): // counted by points, or converted apart
 		case strings.HasPrefix(text, "empty data points"): // nothing was lost
 		default:
 			a.rejected.Add("invalid_metric", 1, func() string { return text })
@@ -110,29 +114,70 @@ func FromOTLP(ctx context.Context, md pmetric.Metrics, cfg OTLPConfig) (*Batch, 
 	return &Batch{Series: a.series}, a.rejected.List(), nil
 }
 
-// rejectNotCumulative counts the data points of metrics that the converter will leave out because
-// of their temporality.
-func rejectNotCumulative(md pmetric.Metrics, rejected *Rejections) {
+// deltaMetrics returns the metrics of delta temporality, as if they were cumulative, so that the converter takes them. It
+// counts the data points of metrics without a temporality, which the converter leaves out.
+func deltaMetrics(md pmetric.Metrics, rejected *Rejections) pmetric.Metrics {
+	out := pmetric.NewMetrics()
 	for _, rm := range md.ResourceMetrics().All() {
+		var toResource pmetric.ResourceMetrics
+		found := false
 		for _, sm := range rm.ScopeMetrics().All() {
+			var to pmetric.MetricSlice
+			inScope := false
 			for _, m := range sm.Metrics().All() {
-				temporality, points := pmetric.AggregationTemporalityCumulative, 0
-				switch m.Type() {
-				case pmetric.MetricTypeSum:
-					temporality, points = m.Sum().AggregationTemporality(), m.Sum().DataPoints().Len()
-				case pmetric.MetricTypeHistogram:
-					temporality, points = m.Histogram().AggregationTemporality(), m.Histogram().DataPoints().Len()
-				case pmetric.MetricTypeExponentialHistogram:
-					temporality, points = m.ExponentialHistogram().AggregationTemporality(), m.ExponentialHistogram().DataPoints().Len()
-				}
-				if temporality != pmetric.AggregationTemporalityCumulative && points > 0 {
+				temporality, points := temporalityOf(m)
+				switch {
+				case temporality == pmetric.AggregationTemporalityUnspecified && points > 0:
 					rejected.Add("temporality", points, func() string {
-						return fmt.Sprintf("metric %q has %s temporality: only cumulative metrics can be stored, "+
-							"convert them with the deltatocumulative processor or in the SDK", m.Name(), strings.ToLower(temporality.String()))
+						return fmt.Sprintf("metric %q has no temporality: it can't be known whether its values are sums or increments", m.Name())
 					})
+					continue
+				case temporality != pmetric.AggregationTemporalityDelta || points == 0:
+					continue
 				}
+				if !found {
+					found = true
+					toResource = out.ResourceMetrics().AppendEmpty()
+					rm.Resource().CopyTo(toResource.Resource())
+				}
+				if !inScope {
+					inScope = true
+					scope := toResource.ScopeMetrics().AppendEmpty()
+					sm.Scope().CopyTo(scope.Scope())
+					scope.SetSchemaUrl(sm.SchemaUrl())
+					to = scope.Metrics()
+				}
+				c := to.AppendEmpty()
+				m.CopyTo(c)
+				setCumulative(c)
 			}
 		}
+	}
+	return out
+}
+
+// temporalityOf returns the temporality of a metric and its number of data points. Metrics that need none count as
+// cumulative.
+func temporalityOf(m pmetric.Metric) (pmetric.AggregationTemporality, int) {
+	switch m.Type() {
+	case pmetric.MetricTypeSum:
+		return m.Sum().AggregationTemporality(), m.Sum().DataPoints().Len()
+	case pmetric.MetricTypeHistogram:
+		return m.Histogram().AggregationTemporality(), m.Histogram().DataPoints().Len()
+	case pmetric.MetricTypeExponentialHistogram:
+		return m.ExponentialHistogram().AggregationTemporality(), m.ExponentialHistogram().DataPoints().Len()
+	}
+	return pmetric.AggregationTemporalityCumulative, 0
+}
+
+func setCumulative(m pmetric.Metric) {
+	switch m.Type() {
+	case pmetric.MetricTypeSum:
+		m.Sum().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	case pmetric.MetricTypeHistogram:
+		m.Histogram().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+	case pmetric.MetricTypeExponentialHistogram:
+		m.ExponentialHistogram().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
 	}
 }
 
@@ -145,6 +190,7 @@ type batchAppender struct {
 	meta     *metadata.Metadata // the last one: all series of a metric share it
 	newest   int64              // of the resource at hand
 	target   targetRun
+	delta    bool // the samples at hand are increments
 }
 
 // targetRun is the target_info samples of one resource.
@@ -208,6 +254,9 @@ func (a *batchAppender) seen(t int64) {
 // newest data point when there are too many.
 func (a *batchAppender) targetInfo(i int, t int64, v float64) error {
 	s := &a.series[i]
+	if n := len(s.Samples); a.delta && n > 0 && t <= s.Samples[n-1].T {
+		return nil // the resource's other metrics have brought it
+	}
 	if !a.target.active || a.target.series != i {
 		a.target = targetRun{active: true, series: i, first: len(s.Samples)}
 	}
@@ -222,8 +271,9 @@ func (a *batchAppender) targetInfo(i int, t int64, v float64) error {
 // get returns the index of the series, false when its labels can't be stored.
 func (a *batchAppender) get(ls labels.Labels, meta prometheusremotewrite.Metadata) (int, bool) {
 	hash := ls.Hash()
+	delta := a.delta && meta.MetricFamilyName != targetInfo
 	i, ok := a.byHash[hash]
-	if ok && labels.Equal(a.series[i].Labels, ls) {
+	if ok && labels.Equal(a.series[i].Labels, ls) && a.series[i].Delta == delta {
 		return i, true
 	}
 	if !ls.IsValid(model.UTF8Validation) || ls.Get(labels.MetricName) == "" {
@@ -236,7 +286,7 @@ func (a *batchAppender) get(ls labels.Labels, meta prometheusremotewrite.Metadat
 		m := meta.Metadata
 		a.meta = &m
 	}
-	a.series = append(a.series, Series{Labels: ls, Metadata: a.meta})
+	a.series = append(a.series, Series{Labels: ls, Metadata: a.meta, Delta: delta})
 	a.byHash[hash] = len(a.series) - 1
 	return len(a.series) - 1, true
 }

@@ -159,8 +159,13 @@ func TestFromOTLPRejections(t *testing.T) {
 	delta.SetName("delta")
 	s := delta.SetEmptySum()
 	s.SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
-	s.DataPoints().AppendEmpty()
-	s.DataPoints().AppendEmpty()
+	s.DataPoints().AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(testNow))
+	s.DataPoints().AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(testNow))
+	unspecified := ms.AppendEmpty()
+	unspecified.SetName("unspecified")
+	u := unspecified.SetEmptyHistogram()
+	u.DataPoints().AppendEmpty()
+	u.DataPoints().AppendEmpty()
 	ms.AppendEmpty().SetName("no type")
 	ms.AppendEmpty().SetEmptyGauge().DataPoints().AppendEmpty().SetTimestamp(pcommon.NewTimestampFromTime(testNow)) // no name
 	empty := ms.AppendEmpty()                                                                                       // no points: nothing is lost
@@ -174,13 +179,13 @@ func TestFromOTLPRejections(t *testing.T) {
 
 	b, rejected, err := FromOTLP(t.Context(), md, DefaultOTLPConfig())
 	require.NoError(t, err)
-	require.Len(t, seriesText(b), 12, "the good metrics are all there")
+	require.Len(t, seriesText(b), 14, "the good metrics are all there")
 	counts := map[string]int{}
 	for _, r := range rejected {
 		counts[r.Reason] = r.Count
 	}
 	require.Equal(t, map[string]int{"temporality": 2, "invalid_metric": 2, "invalid_labels": 1}, counts)
-	require.Contains(t, rejected[0].Message, `metric "delta" has delta temporality`)
+	require.Contains(t, rejected[0].Message, `metric "unspecified" has no temporality`)
 }
 
 // A data point without a timestamp must not make the converter write target_info from 1970 on.

@@ -6,21 +6,23 @@ import (
 	"log/slog"
 	"net"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
+	"github.com/prometheus/common/model"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/model/relabel"
 	"go.yaml.in/yaml/v3"
-
-	// Service discovery, one by one: all of Prometheus's at once would double the size of the
-	// program. Static targets are built in.
-	_ "github.com/prometheus/prometheus/discovery/dns"
-	_ "github.com/prometheus/prometheus/discovery/file"
-	_ "github.com/prometheus/prometheus/discovery/http"
 )
 
 // Config is the scraping part of a prometheus.yml, as it is. Keys and defaults are Prometheus's.
 type Config struct {
+	// File is a whole prometheus.yml to scrape by, instead of the sections. Set by the configuration's key
+	// metrics.prometheus_config.
+	File string `yaml:"-"`
 	// Global is the section `global`: scrape_interval (default 1m), scrape_timeout, external_labels, …
 	Global yaml.Node `yaml:"global"`
 	// ScrapeConfigs is the section `scrape_configs`. Default none.
@@ -30,10 +32,15 @@ type Config struct {
 	// ScrapeSelf adds a job "hune" that scrapes this process every 15 seconds, unless a job of that
 	// name is configured. Default true.
 	ScrapeSelf bool `yaml:"scrape_self"`
+	// ScrapeShards is how many scrapers share the targets: each scrapes those whose discovered address has its
+	// hash. Default 1, which 0 also means: no sharing.
+	ScrapeShards int `yaml:"scrape_shards"`
+	// ScrapeShard is which of them this one is, from 0. Default 0.
+	ScrapeShard int `yaml:"scrape_shard"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{ScrapeSelf: true} }
+func DefaultConfig() Config { return Config{ScrapeSelf: true, ScrapeShards: 1} }
 
 // MarshalYAML leaves absent sections out, which yaml can't write.
 func (c Config) MarshalYAML() (any, error) {
@@ -42,7 +49,9 @@ func (c Config) MarshalYAML() (any, error) {
 		ScrapeConfigs     *yaml.Node `yaml:"scrape_configs,omitempty"`
 		ScrapeConfigFiles []string   `yaml:"scrape_config_files,omitempty"`
 		ScrapeSelf        bool       `yaml:"scrape_self"`
-	}{ScrapeConfigFiles: c.ScrapeConfigFiles, ScrapeSelf: c.ScrapeSelf}
+		ScrapeShards      int        `yaml:"scrape_shards"`
+		ScrapeShard       int        `yaml:"scrape_shard"`
+	}{ScrapeConfigFiles: c.ScrapeConfigFiles, ScrapeSelf: c.ScrapeSelf, ScrapeShards: c.ScrapeShards, ScrapeShard: c.ScrapeShard}
 	if present(&c.Global) {
 		out.Global = &c.Global
 	}
@@ -65,14 +74,24 @@ const selfJob = "hune"
 // load returns the configuration of the scrape manager. self is the address of this process's
 // /metrics, "" for none.
 func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, error) {
-	cfg, err := c.parse("", logger)
+	if c.ScrapeShards < 0 || c.ScrapeShard < 0 || c.ScrapeShard >= max(1, c.ScrapeShards) {
+		return nil, fmt.Errorf("scrape_shard: %d is not one of %d shards (scrape_shards), which count from 0", c.ScrapeShard, c.ScrapeShards)
+	}
+	read, explain := c.parse, c.explain
+	if c.File != "" {
+		read, explain = c.readFile, c.explainFile
+	}
+	cfg, err := read(logger)
 	if err != nil {
 		return nil, err
 	}
 	jobs, err := cfg.GetScrapeConfigs() // reads the files, and checks that names are unique
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, explain(err)
 	}
+	// What the files hold belongs to this configuration: it is not read again when it is followed.
+	cfg.ScrapeConfigs, cfg.ScrapeConfigFiles = jobs, nil
+	c.share(jobs)
 	if !c.ScrapeSelf || self == "" {
 		return cfg, nil
 	}
@@ -81,10 +100,37 @@ func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, err
 			return cfg, nil
 		}
 	}
-	return c.parse(self, logger)
+	job, err := selfConfig(self, cfg.GlobalConfig)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ScrapeConfigs = append(cfg.ScrapeConfigs, job)
+	return cfg, nil
 }
 
-func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, error) {
+// shardLabel is gone after relabelling, as all labels that begin with __.
+const shardLabel = "__tmp_hune_shard"
+
+// share makes each job drop the targets of other shards. It comes before the job's own relabelling, which may give
+// all targets one address, that of an exporter that asks them.
+func (c *Config) share(jobs []*promconfig.ScrapeConfig) {
+	if c.ScrapeShards <= 1 {
+		return
+	}
+	for _, job := range jobs {
+		scheme := job.MetricNameValidationScheme
+		job.RelabelConfigs = append([]*relabel.Config{
+			{SourceLabels: model.LabelNames{model.AddressLabel}, Modulus: uint64(c.ScrapeShards), TargetLabel: shardLabel,
+				Action: relabel.HashMod, Separator: relabel.DefaultRelabelConfig.Separator, Regex: relabel.DefaultRelabelConfig.Regex,
+				Replacement: relabel.DefaultRelabelConfig.Replacement, NameValidationScheme: scheme},
+			{SourceLabels: model.LabelNames{shardLabel}, Regex: relabel.MustNewRegexp(strconv.Itoa(c.ScrapeShard)),
+				Action: relabel.Keep, Separator: relabel.DefaultRelabelConfig.Separator, Replacement: relabel.DefaultRelabelConfig.Replacement,
+				NameValidationScheme: scheme},
+		}, job.RelabelConfigs...)
+	}
+}
+
+func (c *Config) parse(logger *slog.Logger) (*promconfig.Config, error) {
 	doc := map[string]any{}
 	if present(&c.Global) {
 		doc["global"] = &c.Global
@@ -95,13 +141,6 @@ func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, er
 			return nil, fmt.Errorf("scrape_configs: line %d: want a list", c.ScrapeConfigs.Line)
 		}
 		jobs.Content = append(jobs.Content, c.ScrapeConfigs.Content...)
-	}
-	if self != "" {
-		job := yaml.Node{}
-		if err := job.Encode(selfConfig(self)); err != nil {
-			return nil, err
-		}
-		jobs.Content = append(jobs.Content, &job)
 	}
 	if len(jobs.Content) > 0 {
 		doc["scrape_configs"] = &jobs
@@ -120,13 +159,14 @@ func (c *Config) parse(self string, logger *slog.Logger) (*promconfig.Config, er
 	return cfg, nil
 }
 
-func selfConfig(addr string) map[string]any {
-	return map[string]any{
-		"job_name":        selfJob,
-		"scrape_interval": "15s",
-		"scrape_timeout":  "10s",
-		"static_configs":  []map[string]any{{"targets": []string{reachable(addr)}}},
-	}
+// selfConfig is the job that scrapes this process.
+func selfConfig(addr string, global promconfig.GlobalConfig) (*promconfig.ScrapeConfig, error) {
+	job := promconfig.DefaultScrapeConfig
+	job.JobName = selfJob
+	job.ScrapeInterval, job.ScrapeTimeout = model.Duration(15*time.Second), model.Duration(10*time.Second)
+	target := model.LabelSet{model.AddressLabel: model.LabelValue(reachable(addr))}
+	job.ServiceDiscoveryConfigs = discovery.Configs{discovery.StaticConfig{{Targets: []model.LabelSet{target}, Source: "0"}}}
+	return &job, job.Validate(global)
 }
 
 // reachable makes an address to connect to of one to listen on.
@@ -157,10 +197,7 @@ func (c *Config) explain(err error) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(line)
 		if m := unknown.FindStringSubmatch(line); m != nil {
-			line = "unknown key " + m[1]
-			if strings.HasSuffix(m[1], "_sd_configs") {
-				line += ": this build discovers by static, " + strings.Join(discoveries(), ", ")
-			}
+			line = "unknown key " + m[1] + discoveryHint(m[1])
 			if at := findKey(m[1], &c.Global, &c.ScrapeConfigs); at > 0 {
 				line = fmt.Sprintf("line %d: %s", at, line)
 			}
@@ -170,11 +207,23 @@ func (c *Config) explain(err error) error {
 	return errors.New("scrape_configs: " + strings.Join(lines, "; "))
 }
 
+// discoveryHint says which discoveries there are, when key is the name of one that there isn't.
+func discoveryHint(key string) string {
+	if !strings.HasSuffix(key, "_sd_configs") {
+		return ""
+	}
+	if tag := buildTags[strings.TrimSuffix(key, "_sd_configs")]; tag != "" {
+		return ": this program is built without it: take the release, or build with -tags " + tag
+	}
+	return ": this program discovers by static, " + strings.Join(discoveries(), ", ")
+}
+
 func discoveries() []string {
 	names := discovery.RegisteredConfigNames()
 	for i, n := range names {
 		names[i] = strings.TrimSuffix(n, "_sd_configs")
 	}
+	slices.Sort(names)
 	return names
 }
 

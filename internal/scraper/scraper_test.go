@@ -251,7 +251,7 @@ func TestBadConfigurations(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":       {"global:\n  scrape_interval: 5s\nscrape_configs:\n  - job_name: x\n    metric_path: /x\n", "scrape_configs: line 5: unknown key metric_path"},
 		"unknown global":    {"global:\n  interval: 5s\n", "scrape_configs: line 2: unknown key interval"},
-		"unknown discovery": {"scrape_configs:\n  - job_name: x\n    kubernetes_sd_configs: []\n", "line 3: unknown key kubernetes_sd_configs: this build discovers by static, dns, file, http"},
+		"unknown discovery": {"scrape_configs:\n  - job_name: x\n    yellowpages_sd_configs: []\n", "line 3: unknown key yellowpages_sd_configs: this program discovers by static, consul, dns, docker"},
 		"no name":           {"scrape_configs: [{metrics_path: /x}]", "job_name is empty"},
 		"twice":             {"scrape_configs: [{job_name: x}, {job_name: x}]", `found multiple scrape configs with job name "x"`},
 		"timeout":           {"scrape_configs: [{job_name: x, scrape_interval: 5s, scrape_timeout: 10s}]", "scrape timeout greater than scrape interval"},

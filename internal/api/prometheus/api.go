@@ -88,8 +88,9 @@ type Options struct {
 
 // API serves the paths under /api/v1/ and /federate.
 type API struct {
-	opts Options
-	v1   *v1.API
+	opts   Options
+	v1     *v1.API
+	labels *labelCache
 }
 
 // noOrigin matches no origin at all.
@@ -118,7 +119,7 @@ func New(opts Options) *API {
 		start := opts.Now()
 		opts.RuntimeInfo = func() (v1.RuntimeInfo, error) { return v1.RuntimeInfo{StartTime: start, ServerTime: opts.Now()}, nil }
 	}
-	a := &API{opts: opts}
+	a := &API{opts: opts, labels: newLabelCache(maxCachedLabels)}
 	q := queryable{a}
 	build := opts.Build
 	a.v1 = v1.NewAPI(engine{a}, q, nil, q,

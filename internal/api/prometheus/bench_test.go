@@ -39,10 +39,11 @@ func BenchmarkDecodeV2(b *testing.B) {
 }
 
 func benchDecode(b *testing.B, data []byte, decode func(*decoder, []byte) error) {
+	cache := newLabelCache(maxCachedLabels)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
 	for b.Loop() {
-		d := getDecoder()
+		d := getDecoder(cache)
 		if err := decode(d, data); err != nil {
 			b.Fatal(err)
 		}

@@ -30,6 +30,8 @@ type decoder struct {
 	batch    metrics.Batch
 	rejected metrics.Rejections
 
+	cache     *labelCache   // nil: none
+	scratch   labels.Labels // of the series at hand, written again for the next
 	builder   labels.ScratchBuilder
 	names     [][2]string // of the series at hand
 	samples   []metrics.Sample
@@ -46,7 +48,11 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-func getDecoder() *decoder { return decoders.Get().(*decoder) }
+func getDecoder(cache *labelCache) *decoder {
+	d := decoders.Get().(*decoder)
+	d.cache = cache
+	return d
+}
 
 // maxPooledSamples keeps one huge request from pinning its memory for ever.
 const maxPooledSamples = 1 << 16
@@ -98,7 +104,7 @@ func (d *decoder) finish(p pending) {
 		Metadata:   p.metadata,
 	}
 	n := len(s.Samples) + len(s.Histograms)
-	ls, err := d.labels(true)
+	ls, err := d.seriesLabels()
 	if err != nil {
 		d.rejected.Add("invalid_labels", max(1, n), func() string { return err.Error() })
 		return
@@ -106,11 +112,32 @@ func (d *decoder) finish(p pending) {
 	if n == 0 && len(s.Exemplars) == 0 && s.Metadata == nil {
 		return
 	}
-	s.Labels = ls
+	s.Labels, s.Valid = ls, true
 	if len(s.Histograms) > 0 {
 		s.Histograms = d.validHistograms(ls, s.Histograms)
 	}
 	d.batch.Series = append(d.batch.Series, s)
+}
+
+// seriesLabels returns the label set of d.names, from the cache if it was there lately.
+func (d *decoder) seriesLabels() (labels.Labels, error) {
+	if d.cache == nil {
+		return d.labels(true)
+	}
+	d.builder.Reset()
+	for _, l := range d.names {
+		d.builder.Add(l[0], l[1])
+	}
+	d.builder.Overwrite(&d.scratch)
+	hash := d.scratch.Hash()
+	if ls, ok := d.cache.get(hash, d.scratch); ok {
+		return ls, nil // Fast path: what is equal to valid labels is valid.
+	}
+	ls, err := d.labels(true)
+	if err == nil && labels.Equal(ls, d.scratch) { // not sorted here, and nothing empty left out
+		d.cache.put(hash, ls)
+	}
+	return ls, err
 }
 
 // labels builds the label set of d.names: sorted, without empty values. Names and values must be
@@ -335,7 +362,7 @@ func (d *decoder) keepMetadata(m metadata.Metadata) *metadata.Metadata {
 // metadataV1 reads a MetricMetadata, which 1.0 sends apart from the series: it becomes a series of
 // only a name.
 func (d *decoder) metadataV1(b []byte) error {
-	var m metadata.Metadata
+	m := metadata.Metadata{Type: model.MetricTypeUnknown}
 	var family string
 	w := wire{b: b}
 	for field, typ, ok := w.next(); ok; field, typ, ok = w.next() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/metadata"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
@@ -188,6 +189,10 @@ func (d *decoder) exemplarV2(b []byte, bad error) (error, error) { //nolint:revi
 		d.rejected.Add("invalid_"+metrics.ExemplarReason, 1, func() string { return "exemplar: " + err.Error() })
 		return bad, nil
 	}
+	if !e.HasTs {
+		d.rejected.Add("invalid_"+metrics.ExemplarReason, 1, func() string { return "exemplar: the timestamp is missing" })
+		return bad, nil
+	}
 	first := len(d.names)
 	d.names = append(d.names, names...)
 	d.addExemplar(first, e)
@@ -195,7 +200,7 @@ func (d *decoder) exemplarV2(b []byte, bad error) (error, error) { //nolint:revi
 }
 
 func (d *decoder) metadataV2(b []byte, p *pending, bad error) (error, error) { //nolint:revive // two kinds of error
-	var m metadata.Metadata
+	m := metadata.Metadata{Type: model.MetricTypeUnknown}
 	var err error
 	w := wire{b: b}
 	for field, typ, ok := w.next(); ok; field, typ, ok = w.next() {
@@ -218,7 +223,7 @@ func (d *decoder) metadataV2(b []byte, p *pending, bad error) (error, error) { /
 	if !utf8.ValidString(m.Help) || !utf8.ValidString(m.Unit) {
 		m.Help, m.Unit = "", ""
 	}
-	if m.Type != metricType(0) || m.Help != "" || m.Unit != "" {
+	if m.Type != model.MetricTypeUnknown || m.Help != "" || m.Unit != "" {
 		p.metadata = d.keepMetadata(m)
 	}
 	return bad, w.err

@@ -23,7 +23,7 @@ func FuzzRemoteWriteV1(f *testing.F) {
 	}))
 	f.Add(marshalV1(f, prompb.WriteRequest{Timeseries: []prompb.TimeSeries{{Labels: pairs("b", "1", "a", "2", "a", "3")}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := getDecoder()
+		d := getDecoder(newLabelCache(64))
 		defer d.put()
 		err := d.decodeV1(data)
 		checkBatch(t, d)
@@ -55,7 +55,7 @@ func FuzzRemoteWriteV2(f *testing.F) {
 	}}))
 	f.Add(marshalV2(f, writev2.Request{Symbols: []string{"", "x"}, Timeseries: []writev2.TimeSeries{{LabelsRefs: []uint32{1, 4294967295}}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := getDecoder()
+		d := getDecoder(newLabelCache(64))
 		defer d.put()
 		_ = d.decodeV2(data)
 		checkBatch(t, d)

@@ -39,6 +39,7 @@ type backend struct {
 	engine *metrics.Engine
 	push   func() error // returns an error to fail pushes with; may be nil
 	run    func() error
+	seen   func(*metrics.Batch) // looks at what is pushed; may be nil
 }
 
 func (b *backend) PushMetrics(ctx context.Context, batch *metrics.Batch) (metrics.PushResult, error) {
@@ -46,6 +47,9 @@ func (b *backend) PushMetrics(ctx context.Context, batch *metrics.Batch) (metric
 		if err := b.push(); err != nil {
 			return metrics.PushResult{}, err
 		}
+	}
+	if b.seen != nil {
+		b.seen(batch)
 	}
 	id, err := tenant.FromContext(ctx)
 	if err != nil {

@@ -36,7 +36,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, err)
 		return
 	}
-	d := getDecoder()
+	d := getDecoder(a.labels)
 	defer d.put()
 	result, err := a.store(r, d, message)
 	if message == messageV2 {
@@ -46,10 +46,14 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 		h.Set(headerExemplars, strconv.Itoa(result.Exemplars))
 	}
 	if err == nil {
-		err = rejection(result.Rejected)
+		err = rejection(result.Rejected, message)
 	}
 	if err != nil {
 		a.writeError(w, err)
+		return
+	}
+	if result.Deduplicated > 0 && result.Deduplicated == result.Samples+result.Histograms+result.Exemplars {
+		w.WriteHeader(http.StatusAccepted) // all of it is what another replica has sent
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -111,13 +115,14 @@ func writeMessage(contentType string) (string, error) {
 	}
 }
 
-// rejection is the 400 that tells of refused samples. Refused exemplars alone are no reason to
+// rejection is the 400 that tells of what was refused. Exemplars are data as any other in 2.0, where a success
+// says that every one is written; with 1.0, which doesn't know them, refused exemplars alone are no reason to
 // trouble a sender: Prometheus doesn't either.
-func rejection(groups []metrics.Rejection) error {
+func rejection(groups []metrics.Rejection, message string) error {
 	var texts []string
 	for _, g := range groups {
 		switch {
-		case g.OfExemplars():
+		case message == messageV1 && g.OfExemplars():
 		case g.Count > 1:
 			texts = append(texts, fmt.Sprintf("%s (and %d more: %s)", g.Message, g.Count-1, g.Reason))
 		default:

@@ -239,7 +239,7 @@ func TestDecoderIsReusable(t *testing.T) {
 	}
 	body := marshalV1(t, prompb.WriteRequest{Timeseries: big})
 	for range 3 {
-		d := getDecoder()
+		d := getDecoder(newLabelCache(64))
 		require.NoError(t, d.decodeV1(body))
 		require.Len(t, d.batch.Series, 100)
 		for i, s := range d.batch.Series {
