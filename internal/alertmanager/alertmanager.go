@@ -209,12 +209,16 @@ func (m *Alertmanager) Put(ctx context.Context, id string, alerts []*alert.Alert
 	return i.alerts.Put(ctx, alerts...)
 }
 
-// Reload reads the configuration file and puts it into force for all tenants without one of their own. With
+// Reload reads a configuration file and puts it into force for all tenants without one of their own. With
 // an error the old one stays everywhere.
-func (m *Alertmanager) Reload() error {
-	conf, err := loadFile(m.o.Config.ConfigFile)
+func (m *Alertmanager) Reload(file string) error {
+	conf, err := loadFile(file)
+	if old := m.fallback.Load(); err == nil && conf.source == old.source {
+		m.setFallback(old)
+		return nil
+	}
 	if err == nil {
-		err = m.useFallback(conf)
+		err = m.useFallback(conf, file)
 	}
 	if err != nil {
 		m.reloaded.ok.Set(0)
@@ -223,7 +227,7 @@ func (m *Alertmanager) Reload() error {
 	return nil
 }
 
-func (m *Alertmanager) useFallback(conf *configuration) error {
+func (m *Alertmanager) useFallback(conf *configuration, file string) error {
 	old := m.fallback.Load()
 	m.setFallback(conf)
 	for _, i := range m.all() {
@@ -234,7 +238,7 @@ func (m *Alertmanager) useFallback(conf *configuration) error {
 			m.fallback.Store(old)
 			return err
 		}
-		i.history.Record(i.tenant, history.Event{Event: history.ConfigApplied, Result: "applied", File: m.o.Config.ConfigFile})
+		i.history.Record(i.tenant, history.Event{Event: history.ConfigApplied, Result: "applied", File: file})
 	}
 	return nil
 }

@@ -235,7 +235,7 @@ func TestAKillLosesNothingAndRepeatsNothing(t *testing.T) {
 	// Taken, but killed before anybody is told.
 	waiting := strings.Replace(routes(hooks.URL), "group_wait: 10ms", "group_wait: 1h", 1)
 	writeFile(t, s.file, waiting)
-	require.NoError(t, s.Reload())
+	require.NoError(t, s.Reload(s.file))
 	require.NoError(t, s.Put(t.Context(), "team", []*alert.Alert{firing("Untold"), firing("Quiet")}))
 	disk := s.killed(t)
 	require.NoError(t, services.StopAndAwaitTerminated(t.Context(), s))
@@ -316,13 +316,13 @@ func TestReload(t *testing.T) {
 	s := start(t, t.TempDir(), objstore.NewInMemBucket(), quiet)
 	require.NoError(t, s.Put(t.Context(), "a", []*alert.Alert{firing("Early")}))
 	writeFile(t, s.file, "route:\n  receiver: nobody\n")
-	require.ErrorContains(t, s.Reload(), `undefined receiver "nobody" used in route`)
+	require.ErrorContains(t, s.Reload(s.file), `undefined receiver "nobody" used in route`)
 	require.InDelta(t, 0, testutil.ToFloat64(s.reloaded.ok), 0)
 	_, body := s.ask(t, "a", http.MethodGet, "/api/v2/status", "")
 	require.Contains(t, body, "receiver: none", "the old one stays")
 
 	writeFile(t, s.file, routes(hooks.URL))
-	require.NoError(t, s.Reload())
+	require.NoError(t, s.Reload(s.file))
 	require.InDelta(t, 1, testutil.ToFloat64(s.reloaded.ok), 0)
 	hooks.awaits(t, "firing Early")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -57,27 +58,37 @@ func (c *configuration) templates(external *url.URL) (*template.Template, error)
 }
 
 // loadFile reads the file of the section `alertmanager`; an empty name stands for quiet.
-func loadFile(name string) (*configuration, error) {
-	if name == "" {
+func loadFile(file string) (*configuration, error) {
+	if file == "" {
 		c, err := config.Load(quiet)
 		return &configuration{Config: c, source: quiet}, err
 	}
-	c, err := config.LoadFile(name)
+	c, err := config.LoadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	source := c.String()
+	text, err := os.ReadFile(file) // c itself hides its secrets
+	if err != nil {
+		return nil, err
+	}
+	source := string(text)
 	for _, glob := range c.Templates {
 		// A changed template is a changed configuration.
 		names, err := filepath.Glob(glob)
 		if err != nil {
-			return nil, fmt.Errorf("%s: templates: %q: %w", name, glob, err)
+			return nil, fmt.Errorf("%s: templates: %q: %w", file, glob, err)
 		}
-		source += "\n" + strings.Join(names, "\n")
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("%s: templates: %w", file, err)
+			}
+			source += "\n" + name + "\n" + string(text)
+		}
 	}
 	conf := &configuration{Config: c, source: source}
 	if _, err := conf.templates(nil); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return conf, nil
 }

@@ -53,6 +53,22 @@ var reloadables = []reloadable{
 			}
 			return a.overrides.Reload(cfg.Limits, cfg.Overrides)
 		}},
+	{"rules", []string{"rules.files"},
+		func(to, from *config.Config) { to.Rules.Files = from.Rules.Files },
+		func(a *App, cfg *config.Config) error {
+			if a.ruler == nil {
+				return nil
+			}
+			return a.ruler.Reload(context.Background(), cfg.Rules.Files)
+		}},
+	{"alertmanager", []string{"alertmanager.config_file"},
+		func(to, from *config.Config) { to.Alertmanager.ConfigFile = from.Alertmanager.ConfigFile },
+		func(a *App, cfg *config.Config) error {
+			if a.alertmanager == nil {
+				return nil
+			}
+			return a.alertmanager.Reload(cfg.Alertmanager.ConfigFile)
+		}},
 	{"log level", []string{"log.level"},
 		func(to, from *config.Config) { to.Log.Level = from.Log.Level },
 		func(a *App, cfg *config.Config) error {
@@ -103,7 +119,7 @@ func newReloader(cfg config.Config, opts Options, reg prometheus.Registerer) *re
 func (r *reloader) sum(cfg *config.Config) (out [sha256.Size]byte) {
 	h := sha256.New()
 	scraping := cfg.Scraping()
-	for _, name := range append([]string{r.file}, scraping.Files()...) {
+	for _, name := range append([]string{r.file, cfg.Alertmanager.ConfigFile}, scraping.Files()...) { // the ruler looks at its own
 		if name == "" {
 			continue
 		}

@@ -167,7 +167,7 @@ func TestReloadByFiles(t *testing.T) {
 	pools(f, "one")
 	job("two")
 	pools(f, "two") // nobody asked
-	job("three") // and the other file too: whichever is seen first, the program ends up with both
+	job("three")    // and the other file too: whichever is seen first, the program ends up with both
 	f.write(t, fmt.Sprintf("reload_interval: 0s\nmetrics: {prometheus_config: %q}\n", prom))
 	pools(f, "three")
 	require.Eventually(t, func() bool { return f.reloader.current.Load().ReloadInterval == 0 }, 30*time.Second, 5*time.Millisecond)

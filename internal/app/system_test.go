@@ -59,7 +59,8 @@ func TestConfigModes(t *testing.T) {
 
 // The parts of /status are those of Tempo that there are; all of them together without a name.
 func TestStatus(t *testing.T) {
-	a := &App{logger: slog.New(slog.DiscardHandler), cfg: config.Default()}
+	cfg := config.Default()
+	a := &App{logger: slog.New(slog.DiscardHandler), cfg: cfg, reloader: newReloader(cfg, Options{}, prometheus.NewRegistry())}
 	mux := http.NewServeMux()
 	a.system(mux)
 	for path, want := range map[string]struct {

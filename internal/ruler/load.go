@@ -51,10 +51,10 @@ func (gs groups) add(tenant, file string, g rules.Group, interval time.Duration)
 }
 
 // readFiles reads the rule files. Each fault names its file; with any, none of the files is used.
-func (r *Ruler) readFiles() (groups, error) {
+func (r *Ruler) readFiles(globs []string) (groups, error) {
 	out := groups{}
 	var errs []error
-	for _, glob := range r.o.Config.Files {
+	for _, glob := range globs {
 		names, err := filepath.Glob(glob)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("rules.files: %q: %w", glob, err))

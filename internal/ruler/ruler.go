@@ -71,6 +71,7 @@ type Ruler struct {
 	wake     chan struct{}
 
 	load  sync.Mutex // one load at a time
+	globs []string   // of rule files
 	files groups     // that are in force
 
 	mu       sync.Mutex
@@ -96,7 +97,8 @@ func New(o Options) (*Ruler, error) {
 	r.reloaded.ok = reg.NewGauge(prometheus.GaugeOpts{Name: "hune_rules_last_load_successful", Help: "Whether the last reading of all rules succeeded."})
 	r.reloaded.at = reg.NewGauge(prometheus.GaugeOpts{Name: "hune_rules_last_load_success_timestamp_seconds", Help: "When all rules were last read."})
 	var err error
-	if r.files, err = r.readFiles(); err != nil {
+	r.globs = o.Config.Files
+	if r.files, err = r.readFiles(r.globs); err != nil {
 		return nil, err
 	}
 	r.Service = services.NewBasicService(nil, r.run, r.stop)
@@ -111,16 +113,28 @@ func (r *Ruler) Changed(string) {
 	}
 }
 
-// Reload reads the rule files again. With an error those in force stay.
-func (r *Ruler) Reload(ctx context.Context) error {
-	found, err := r.readFiles()
-	if err == nil {
-		r.load.Lock()
-		r.files = found
-		r.load.Unlock()
-		err = r.apply(ctx)
+// Reload reads the rule files that globs name. With an error those in force stay.
+func (r *Ruler) Reload(ctx context.Context, globs []string) error {
+	r.load.Lock()
+	defer r.load.Unlock()
+	found, err := r.readFiles(globs)
+	if err != nil {
+		return err
 	}
-	return err
+	r.globs, r.files = globs, found
+	return r.apply(ctx)
+}
+
+// poll looks at the files that were last named, and at the groups of the API.
+func (r *Ruler) poll(ctx context.Context) error {
+	r.load.Lock()
+	defer r.load.Unlock()
+	found, err := r.readFiles(r.globs)
+	if err != nil {
+		return err
+	}
+	r.files = found
+	return r.apply(ctx)
 }
 
 func (r *Ruler) run(ctx context.Context) error {
@@ -130,7 +144,7 @@ func (r *Ruler) run(ctx context.Context) error {
 	for {
 		// What is wrong is told once, not at every poll.
 		text := ""
-		if err := r.Reload(ctx); err != nil && ctx.Err() == nil {
+		if err := r.poll(ctx); err != nil && ctx.Err() == nil {
 			text = err.Error()
 			if text != told {
 				r.o.Logger.Error("rules can't be read, those in force stay", "err", err)
@@ -146,10 +160,8 @@ func (r *Ruler) run(ctx context.Context) error {
 	}
 }
 
-// apply brings the managers in line with the files and the groups of the API.
+// apply brings the managers in line with the files and the groups of the API. load is held.
 func (r *Ruler) apply(ctx context.Context) (err error) {
-	r.load.Lock()
-	defer r.load.Unlock()
 	defer func() {
 		if err != nil {
 			r.reloaded.ok.Set(0)

@@ -237,18 +237,18 @@ func TestAFileThatBecomesBadChangesNothing(t *testing.T) {
 	r, file := w.ruler(`groups: [{name: g, rules: [{alert: A, expr: vector(1)}]}]`)
 	soon(t, func() bool { return len(w.sent("A")) > 0 })
 	require.NoError(t, os.WriteFile(file, []byte("groups:\n- name: g\n  rules:\n  - alert: B\n    expr: vector(\n"), 0o600))
-	err := r.Reload(t.Context())
+	err := r.Reload(t.Context(), []string{file})
 	require.ErrorContains(t, err, file+`: 5:11: group "g", rule 0, "B": could not parse expression`)
 	require.Len(t, r.Groups("anonymous", signal.Metrics), 1)
 	require.Equal(t, "A", r.Groups("anonymous", signal.Metrics)[0].Rules()[0].Name())
 
 	require.NoError(t, os.WriteFile(file, []byte(`groups: [{name: g, rules: [{alert: B, expr: vector(1)}]}]`), 0o600))
-	require.NoError(t, r.Reload(t.Context()))
+	require.NoError(t, r.Reload(t.Context(), []string{file}))
 	require.InDelta(t, 1, testutil.ToFloat64(r.reloaded.ok), 0)
 	soon(t, func() bool { return len(w.sent("B")) > 0 })
 
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	require.NoError(t, r.Reload(t.Context()))
+	require.NoError(t, r.Reload(t.Context(), []string{file}))
 	require.Empty(t, r.Groups("anonymous", signal.Metrics))
 
 	o := r.o
