@@ -59,7 +59,11 @@ var reloadables = []reloadable{
 			if a.ruler == nil {
 				return nil
 			}
-			return a.ruler.Reload(context.Background(), cfg.Rules.Files)
+			rules, _, err := cfg.Ruling()
+			if err != nil {
+				return err
+			}
+			return a.ruler.Reload(context.Background(), rules.Files)
 		}},
 	{"alertmanager", []string{"alertmanager.config_file"},
 		func(to, from *config.Config) { to.Alertmanager.ConfigFile = from.Alertmanager.ConfigFile },

@@ -37,10 +37,11 @@ func (a *App) makeAlertmanager(ctx context.Context) (_ services.Service, err err
 
 // makeNotifier sends alerts to Alertmanagers elsewhere, where some are named.
 func (a *App) makeNotifier(context.Context) (_ services.Service, err error) {
-	if !a.cfg.Alerting.External() {
-		return nil, nil
+	rules, alerting, err := a.cfg.Ruling()
+	if err != nil || !alerting.External() {
+		return nil, err
 	}
-	a.notifier, err = ruler.NewExternal(a.cfg.Alerting, a.cfg.Rules.ExternalLabels, a.logger, a.registry)
+	a.notifier, err = ruler.NewExternal(alerting, rules.ExternalLabels, a.logger, a.registry)
 	return a.notifier, err
 }
 
@@ -53,7 +54,11 @@ func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
 	if a.notifier != nil {
 		sender = a.notifier
 	}
-	a.ruler, err = ruler.New(ruler.Options{Config: a.cfg.Rules, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: sender,
+	cfg, _, err := a.cfg.Ruling()
+	if err != nil {
+		return nil, err
+	}
+	a.ruler, err = ruler.New(ruler.Options{Config: cfg, Runner: a.frontend, Pusher: a.distributor, Store: a.rules, Alerts: sender,
 		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)

@@ -201,8 +201,10 @@ func (c Config) Validate() error {
 	at("scheduler", c.Scheduler.Validate())
 	at("querier", c.Querier.Validate())
 	at("rules", c.Rules.Validate())
-	if err := c.Alerting.Validate(); err != nil {
-		errs = append(errs, err)
+	if _, alerting, err := c.Ruling(); err == nil { // else the scraper says what is wrong with the file
+		if err := alerting.Validate(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	at("alertmanager", c.Alertmanager.Validate())
 	at("collector", c.Collector.Validate())
@@ -229,6 +231,14 @@ func (c Config) Scraping() scraper.Config {
 	out := c.Scrape
 	out.File = c.Metrics.PrometheusConfig
 	return out
+}
+
+// Ruling is what rules are evaluated and where alerts are sent: the sections, and what a prometheus.yml adds.
+func (c Config) Ruling() (ruler.Config, ruler.AlertingConfig, error) {
+	if c.Metrics.PrometheusConfig == "" {
+		return c.Rules, c.Alerting, nil
+	}
+	return ruler.Follow(c.Metrics.PrometheusConfig, c.Rules, c.Alerting)
 }
 
 // Warnings are things in a valid configuration that don't do what their author may expect.

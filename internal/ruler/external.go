@@ -28,6 +28,8 @@ type AlertingConfig struct {
 	// Alertmanagers are where to send alerts: static_configs, discovery, scheme, path_prefix, authentication. Default none: the one
 	// in this process.
 	Alertmanagers yaml.Node `yaml:"alertmanagers"`
+
+	dir string // that paths are relative to
 }
 
 // MarshalYAML leaves absent sections out, which yaml can't write.
@@ -66,6 +68,9 @@ func (c AlertingConfig) load(external map[string]string) (*promconfig.Config, er
 		// Lines are those of a text that the user never saw.
 		text := lineOf.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: unmarshal errors:\n"), "")
 		return nil, errors.New("alerting: " + strings.Join(strings.Fields(text), " "))
+	}
+	if c.dir != "" {
+		cfg.AlertingConfig.SetDirectory(c.dir)
 	}
 	return cfg, nil
 }

@@ -77,10 +77,8 @@ func (c *Config) Files() []string {
 
 // ignored are the parts of a prometheus.yml that are read and not followed, with what does their work here.
 var ignored = []struct{ path, text string }{
-	{"global.external_labels", "they are not added to samples; metrics.external_labels are those of blocks in the bucket"},
+	{"global.external_labels", "they are added to alerts and not to samples; metrics.external_labels are those of blocks in the bucket"},
 	{"global.query_log_file", "slow queries are in the log of the program"},
-	{"rule_files", "rules of this file are not evaluated"},
-	{"alerting", "no alerts are sent"},
 	{"remote_write", "samples are stored here and sent nowhere else"},
 	{"remote_read", "no other storage is read"},
 	{"storage", "see metrics.out_of_order_window, metrics.max_exemplars and retention.metrics"},

@@ -68,10 +68,10 @@ func TestWholePrometheusFile(t *testing.T) {
 	require.Equal(t, []string{c.File, filepath.Join(dir, "more/one.yml"), filepath.Join(dir, "more/two.yml")}, c.Files())
 
 	warnings := c.Warnings()
-	for i, part := range []string{"5: global.external_labels", "6: rule_files", "7: alerting", "9: remote_write", "10: remote_read", "11: storage", "12: otlp", "13: tracing"} {
+	for i, part := range []string{"5: global.external_labels", "9: remote_write", "10: remote_read", "11: storage", "12: otlp", "13: tracing"} {
 		require.Contains(t, warnings[i], c.File+":"+part+" is not followed: ")
 	}
-	require.Len(t, warnings, 8)
+	require.Len(t, warnings, 6)
 }
 
 func TestSelfJobFollowsGlobal(t *testing.T) {
