@@ -12,7 +12,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
-// BenchmarkCold asks the queries of the search part one by one, to be profiled:
+// BenchmarkCold asks for all lines, the newest, and the queries of the search part one by one, to be profiled:
 //
 //	go test ./bench/logs -run '^$' -bench 'Cold/json/' -cpuprofile cpu.out
 func BenchmarkCold(b *testing.B) {
@@ -31,6 +31,7 @@ func benchmarkCold(b *testing.B, set loggen.Set) {
 	s, err := in.store(ctx, c)
 	require.NoError(b, err)
 	defer func() { require.NoError(b, s.close()) }()
+	b.Run("all", func(b *testing.B) { s.benchmark(ctx, b, selectAll(everything(set))) })
 	newest := everything(set)
 	newest.Direction, newest.Limit = logs.Backward, 100
 	b.Run("newest100", func(b *testing.B) { s.benchmark(ctx, b, selectAll(newest)) })

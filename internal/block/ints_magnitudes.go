@@ -3,6 +3,7 @@ package block
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/huff0"
@@ -146,13 +147,14 @@ func (d *Decoder) magnitudes(h *intHeader, m int) {
 		d.Failf("symbols of an integer column: %w", err)
 		return
 	}
-	total := 0
+	total, wrong := 0, false
 	for _, s := range h.huffman.symbols {
-		if s > maxSymbol {
-			d.Failf("symbol %d in an integer column", s)
-			return
-		}
-		total += max(int(s>>1)-1, 0)
+		total += int(symbolForms[s].width)
+		wrong = wrong || s > maxSymbol
+	}
+	if wrong {
+		d.Failf("symbol %d in an integer column", slices.Max(h.huffman.symbols))
+		return
 	}
 	h.payload = d.Bytes((total + 7) / 8)
 }
@@ -187,23 +189,34 @@ func (h *huffman) decode(coded []byte, m int) error {
 	return err
 }
 
+// symbolForm is what a symbol says of a number: how many bits are stored, the highest bit, which isn't, the mask of those
+// that are, and the sign as 0 or -1.
+type symbolForm struct {
+	high, mask uint64
+	sign       int64
+	width      uint8
+}
+
+var symbolForms = func() (t [256]symbolForm) {
+	for s := 2; s <= maxSymbol; s++ { // zero has nothing of these
+		width := s>>1 - 1
+		t[s] = symbolForm{high: 1 << width, mask: 1<<width - 1, sign: -int64(s & symbolNegative), width: uint8(width)}
+	}
+	return t
+}()
+
 // undoMagnitudes fills dst from symbols and the bits of p, which are as many as the symbols say.
 func undoMagnitudes(dst []int64, symbols, p []byte, base int64) {
-	bit := 0
+	bit, last := 0, len(p)<<3-64
 	for i, s := range symbols[:len(dst)] {
-		width := int(s>>1) - 1
-		if width < 0 {
-			dst[i] = base
-			continue
-		}
+		f := &symbolForms[s]
 		var v uint64
-		if at := bit >> 3; width <= 56 && at+8 <= len(p) {
-			v = binary.LittleEndian.Uint64(p[at:]) >> (bit & 7) & (1<<width - 1) // Fast path: one load.
+		if bit <= last && f.width <= 56 {
+			v = binary.LittleEndian.Uint64(p[bit>>3:]) >> (bit & 7) // Fast path: one load, whatever the width.
 		} else {
-			v = bitsAt(p, bit, width) & (1<<width - 1)
+			v = bitsAt(p, bit, int(f.width))
 		}
-		bit += width
-		sign := -int64(s & symbolNegative)
-		dst[i] = base + (int64(v|1<<width) ^ sign - sign)
+		bit += int(f.width)
+		dst[i] = base + (int64(v&f.mask|f.high) ^ f.sign - f.sign)
 	}
 }

@@ -52,13 +52,13 @@ func (r *Reader) lengthsAtHand(c *Column) bool {
 
 func (r *Reader) textLengthsAtHand(c *Column) bool {
 	ok := r.numbersAtHand(c.IDs)
-	for _, s := range c.Shared {
+	for s := range c.SharedColumns() {
 		ok = r.lengthsAtHand(s) && ok
 	}
 	for k := range c.Templates {
 		for s := range c.Templates[k].Slots {
 			if slot := &c.Templates[k].Slots[s]; slot.Shared < 0 {
-				ok = r.lengthsAtHand(slot.Column) && ok
+				ok = r.lengthsAtHand(slot.Values()) && ok
 			}
 		}
 	}
@@ -220,7 +220,8 @@ func (l *lengther) text(c *Column) []uint32 {
 			fixed += len(p)
 		}
 		for s := range t.Slots {
-			if n, ok := fixedLen(t.Slots[s].Column); ok {
+			values := t.Slots[s].Values()
+			if n, ok := fixedLen(values); ok {
 				fixed += n
 				continue
 			}
@@ -228,7 +229,7 @@ func (l *lengther) text(c *Column) []uint32 {
 			if shared && !ok {
 				return nil
 			}
-			l.add(out, rows, t.Slots[s].Column, places)
+			l.add(out, rows, values, places)
 		}
 		addConstant(out, rows, uint32(fixed))
 	}

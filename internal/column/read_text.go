@@ -1,6 +1,10 @@
 package column
 
-import "github.com/hune-io/hune/internal/block"
+import (
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
 
 // lineSource prints the rows of a template.
 type lineSource struct {
@@ -77,7 +81,11 @@ func (r *Reader) appendAllLines(v *block.Values, c *Column) bool {
 	}
 	only := c.only()
 	out := v.Data
+	room := rowRoom{rows: c.Rows, begin: len(out), limit: r.most}
 	for row := range c.Rows {
+		if row == room.next {
+			out = room.grow(out, row)
+		}
 		k := only
 		if k < 0 {
 			k = int(ids[row])
@@ -90,6 +98,31 @@ func (r *Reader) appendAllLines(v *block.Values, c *Column) bool {
 	}
 	v.Data = out
 	return true
+}
+
+// rowRoom makes room for rows that are printed, going by the length of those before: to grow little by little takes as
+// long as the printing.
+type rowRoom struct {
+	rows  int // that there will be
+	begin int // of the first row in the output
+	limit int // of the output
+	next  int // row at which to look
+}
+
+// roomParts is which part of the rows is printed before room is made for all: hostile bytes make it so many times as
+// large as needed at most.
+const roomParts = 16
+
+// grow returns out with room for all rows, of which the first n are printed.
+func (r *rowRoom) grow(out []byte, n int) []byte {
+	if n == 0 {
+		r.next = max(r.rows/roomParts, 1)
+		return out
+	}
+	r.next = 4 * n
+	left := (len(out) - r.begin) * (r.rows - n) / n
+	left += left/roomParts + shortLen
+	return slices.Grow(out, max(0, min(left, r.limit-len(out))))
 }
 
 // shortLen is how many bytes are copied at once where there are fewer and room for as many: most pieces
