@@ -1,6 +1,7 @@
 // Package alerting answers what the page asks about alerts and no other protocol tells:
 //
-//	GET /api/hune/v1/rules?signal=S          groups of all signals, or of those named
+//	GET /api/hune/v1/rules?signal=S          groups of all signals, or of those named, in Prometheus's form; with active=true
+//	                                         only rules that have alerts, with exclude_alerts=true no alerts
 //	GET /api/hune/v1/alertmanager/routes     the routing tree; with label=NAME=VALUE, repeated, where such an alert goes
 //
 // Both answer in Prometheus's envelope: {"status": "success", "data": …}, or "error" with errorType and error.
@@ -10,6 +11,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -82,16 +84,51 @@ func (a *API) rules(r *http.Request, id string) (any, error) {
 			return nil, fault.Invalidf("signal: %q is none of metrics, logs and traces", name)
 		}
 	}
+	active, err := boolParam(r, "active")
+	if err != nil {
+		return nil, err
+	}
+	without, err := boolParam(r, "exclude_alerts")
+	switch {
+	case err != nil:
+		return nil, err
+	case active && without:
+		return nil, fault.Invalidf("active and exclude_alerts exclude each other")
+	}
 	groups := []group{}
 	for _, s := range signal.All {
 		if len(asked) > 0 && !slices.Contains(asked, string(s)) {
 			continue
 		}
 		for _, e := range a.o.Rules.Groups(id, s) {
-			groups = append(groups, group{s, ruleconfig.StateOf(e, func(string, string) bool { return true }, true)})
+			state := ruleconfig.StateOf(e, func(string, string) bool { return true }, !without)
+			if active {
+				state.Rules = slices.DeleteFunc(state.Rules, quiet)
+			}
+			if len(state.Rules) > 0 || !active {
+				groups = append(groups, group{s, state})
+			}
 		}
 	}
 	return map[string]any{"groups": groups}, nil
+}
+
+// quiet reports that a rule has no alerts.
+func quiet(rule any) bool {
+	alerting, ok := rule.(ruleconfig.AlertRuleState)
+	return !ok || len(alerting.Alerts) == 0
+}
+
+func boolParam(r *http.Request, name string) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fault.Invalidf("%s: %q is neither true nor false", name, text)
+	}
+	return v, nil
 }
 
 // maxLabels bounds the labels of one question.

@@ -104,6 +104,13 @@ func TestRules(t *testing.T) {
 
 	names, _ = groups("acme", "/api/hune/v1/rules?signal=traces&signal=logs")
 	require.Equal(t, []string{"traces traces"}, names)
+	names, all = groups("acme", "/api/hune/v1/rules?active=true")
+	require.Equal(t, []string{"metrics metrics"}, names)
+	require.Len(t, all[0].(map[string]any)["rules"], 1)
+	_, all = groups("acme", "/api/hune/v1/rules?exclude_alerts=true&signal=metrics")
+	rule = all[0].(map[string]any)["rules"].([]any)[0].(map[string]any)
+	require.Equal(t, "firing", rule["state"])
+	require.Empty(t, rule["alerts"])
 	names, _ = groups("else", "/api/hune/v1/rules")
 	require.Empty(t, names)
 }
@@ -131,6 +138,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{"no tenant", "", "/api/hune/v1/rules", whole, 400, "no org id"},
 		{"unknown signal", "acme", "/api/hune/v1/rules?signal=profiles", whole, 400, `signal: "profiles" is none of metrics, logs and traces`},
+		{"no boolean", "acme", "/api/hune/v1/rules?active=maybe", whole, 400, `active: "maybe" is neither true nor false`},
+		{"nothing left", "acme", "/api/hune/v1/rules?active=1&exclude_alerts=1", whole, 400, "active and exclude_alerts exclude each other"},
 		{"no ruler", "acme", "/api/hune/v1/rules", Options{}, 404, "the role ruler does not run in this process"},
 		{"no alertmanager", "acme", "/api/hune/v1/alertmanager/routes", Options{}, 404, "the role alertmanager does not run in this process"},
 		{"no value", "acme", "/api/hune/v1/alertmanager/routes?label=alertname", whole, 400, `label: "alertname" is not NAME=VALUE`},
