@@ -1,6 +1,6 @@
 // The APIs of rules and of the Alertmanager, and the history of alerts.
 import type { HistoryEvent, ManagedAlert, RuleGroup, Silence } from './alertmodel';
-import { eventOf } from './alertmodel';
+import { endedQuery, eventOf } from './alertmodel';
 import { getJSON, sendJSON, type Query } from './http';
 import { matcherText, type Matcher } from './matchers';
 import { msToNano, queryLines } from './loki';
@@ -58,15 +58,6 @@ export interface Route {
 export const routes = async (labels: Labels, stop: AbortSignal): Promise<{ route: Route; receivers: string[] }> =>
   (await getJSON<Envelope<{ route: Route; receivers: string[] }>>('api/hune/v1/alertmanager/routes', { query: { label: Object.entries(labels).map(([k, v]) => `${k}=${v}`) }, signal: stop })).data;
 
-export const historyStream = '{hune="alerts"}';
-
-const quoted = (s: string): string => JSON.stringify(s);
-
-/** The query of the history: of one kind of event, with a text in it. */
-export function historyQuery(event: string, text: string): string {
-  return historyStream + (event ? ` |= ${quoted(`"event":${quoted(event)}`)}` : '') + (text ? ` |~ ${quoted(`(?i)${text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}`)}` : '');
-}
-
 /** Events of r, newest first, at most limit. */
 export async function history(query: string, r: Range, limit: number, stop: AbortSignal): Promise<HistoryEvent[]> {
   const { entries } = await queryLines(query, msToNano(r.from), String(BigInt(msToNano(r.to)) + 1n), limit, stop);
@@ -75,4 +66,4 @@ export async function history(query: string, r: Range, limit: number, stop: Abor
 
 /** Alerts that ended within r. */
 export const ended = (r: Range, limit: number, stop: AbortSignal): Promise<HistoryEvent[]> =>
-  history(`${historyStream} |= ${quoted('"from":"firing"')} |= ${quoted('"state":"inactive"')}`, r, limit, stop);
+  history(endedQuery, r, limit, stop);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { eventOf, exploreOf, groupAlerts, lanesOf, mergeAlerts, severityOf, webAddress, type AlertItem, type HistoryEvent, type ManagedAlert, type RuleGroup } from './alertmodel';
+import { eventOf, exploreOf, groupAlerts, historyQuery, lanesOf, mergeAlerts, severityOf, webAddress, type AlertItem, type HistoryEvent, type ManagedAlert, type RuleGroup } from './alertmodel';
 
 const at = (s: number): string => new Date(s * 1000).toISOString();
 
@@ -25,7 +25,8 @@ describe('alerts of rules, Alertmanager and history are one', () => {
     expect(items.map((i) => [i.name, i.state, i.labels.x, i.since])).toEqual([['Foreign', 'firing', undefined, 80_000], ['A', 'pending', 'waits', 50_000], ['A', 'resolved', 'over', 70_000]]);
   });
   it('says what is silenced and what is inhibited', () => {
-    const items = mergeAlerts([], [managed({ alertname: 'A' }, ['s1']), managed({ alertname: 'B' }, [], ['f']), managed({ alertname: 'C' })], []);
+    const items = mergeAlerts([], [managed({ alertname: 'A' }, ['s1']), managed({ alertname: 'B' }, [], ['f', 'gone']), managed({ alertname: 'C' })], []);
+    expect(items.find((i) => i.name === 'B')!.inhibitedBy).toEqual(['C', 'gone']);
     expect(Object.fromEntries(items.map((i) => [i.name, i.state]))).toEqual({ A: 'suppressed', B: 'suppressed', C: 'firing' });
   });
   it('shows an alert that ended twice once, and one that fires again as firing', () => {
@@ -61,6 +62,12 @@ it('knows severities by the words that people use', () => {
 it('reads events of lines, and nothing else', () => {
   expect(eventOf('1500000000000000000', '{"event":"state","alertname":"A"}', 'x')).toMatchObject({ at: 1_500_000_000_000, event: 'state', alertname: 'A', id: 'x' });
   for (const line of ['text', '{}', 'null', '[]', '{"event":5}']) expect(eventOf('1', line, 'x'), line).toBeNull();
+});
+
+it('asks the history for one kind of event and a text, whatever is in it', () => {
+  expect(historyQuery('', '')).toBe('{hune="alerts"}');
+  expect(historyQuery('state', '')).toBe('{hune="alerts"} |= "\\"event\\":\\"state\\""');
+  expect(historyQuery('', 'a.b"(c)\\')).toBe('{hune="alerts"} |~ "(?i)a\\\\.b\\"\\\\(c\\\\)\\\\\\\\"');
 });
 
 it('draws when alerts waited and fired', () => {

@@ -99,6 +99,18 @@ export function eventOf(ns: Nano, line: string, id: string): HistoryEvent | null
   }
 }
 
+export const historyStream = '{hune="alerts"}';
+
+const quoted = (s: string): string => JSON.stringify(s);
+
+/** The query of the history: of one kind of event, with a text in it. */
+export function historyQuery(event: string, text: string): string {
+  return historyStream + (event ? ` |= ${quoted(`"event":${quoted(event)}`)}` : '') + (text ? ` |~ ${quoted(`(?i)${text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')}`)}` : '');
+}
+
+/** The query of alerts that ended. */
+export const endedQuery = `${historyStream} |= ${quoted('"from":"firing"')} |= ${quoted('"state":"inactive"')}`;
+
 export type AlertState = 'firing' | 'suppressed' | 'pending' | 'resolved';
 export const alertStates: readonly AlertState[] = ['firing', 'suppressed', 'pending', 'resolved'];
 
@@ -120,8 +132,8 @@ export interface AlertItem {
   /** Where the sender says that it comes from. */
   source?: string;
   receivers: string[];
-  silencedBy: string[];
-  inhibitedBy: string[];
+  silencedBy: string[]; // IDs of silences
+  inhibitedBy: string[]; // names of alerts
 }
 
 export const labelsKey = (l: Labels): string => JSON.stringify(Object.entries(l).filter(([, v]) => v !== '').sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
@@ -142,6 +154,7 @@ export function mergeAlerts(groups: readonly RuleGroup[], managed: readonly Mana
       }
     }
   }
+  const names = new Map(managed.map((m) => [m.fingerprint, m.labels.alertname]));
   for (const m of managed) {
     const key = labelsKey(m.labels);
     const { silencedBy, inhibitedBy } = m.status;
@@ -149,7 +162,7 @@ export function mergeAlerts(groups: readonly RuleGroup[], managed: readonly Mana
     found.set(key, {
       ...(known ?? { key, name: m.labels.alertname ?? '', labels: m.labels, annotations: m.annotations }),
       state: silencedBy.length || inhibitedBy.length ? 'suppressed' : 'firing',
-      since: Date.parse(m.startsAt), source: m.generatorURL, receivers: m.receivers.map((r) => r.name), silencedBy, inhibitedBy,
+      since: Date.parse(m.startsAt), source: m.generatorURL, receivers: m.receivers.map((r) => r.name), silencedBy, inhibitedBy: inhibitedBy.map((f) => names.get(f) || f),
     });
   }
   for (const e of [...ended].sort((a, b) => b.at - a.at)) {

@@ -29,7 +29,7 @@ export function AlertRow({ alert: a, named, silences, open, onToggle, onFilter, 
       <div class="alert-line">
         <button type="button" class="alert-toggle" aria-expanded={open} aria-controls={id} onClick={onToggle}>
           <Icon name={open ? 'down' : 'right'} size={10} />
-          <span class={`alert-state state-${a.state}`}><i />{t(`alert.${a.state}`)}</span>
+          <span class={`alert-state state-${a.state}`}><i />{t(a.state !== 'suppressed' ? `alert.${a.state}` : a.silencedBy.length ? 'alert.silenced' : 'alert.inhibited')}</span>
           {named && <b>{a.name}</b>}
           <span class="alert-text">{summary || Object.entries(a.labels).filter(([k]) => k !== 'alertname').map(([k, v]) => `${k}=${v}`).join(' ')}</span>
         </button>

@@ -5,8 +5,8 @@ import { tenant } from '../../app/settings';
 import { range, rangeKey, refresh, tick } from '../../app/time';
 import { href, onLink, param, paths, setParams } from '../../app/url';
 import { clock, dateTime, day, significant } from '../../data/format';
-import { history, historyQuery } from '../../data/alerting';
-import { lanesOf, type HistoryEvent, type Lane } from '../../data/alertmodel';
+import { history } from '../../data/alerting';
+import { historyQuery, lanesOf, type HistoryEvent, type Lane } from '../../data/alertmodel';
 import { useLoad } from '../../data/load';
 import type { Range } from '../../data/time';
 import { t, type Key } from '../../i18n';
@@ -96,10 +96,10 @@ function What({ e }: { e: HistoryEvent }) {
         </>
       );
   }
-  return <>{e.author && <b>{e.author}</b>} {e.comment} {e.ends_at && <span class="dim">{t('silence.ends', { time: dateTime(Date.parse(e.ends_at)) })}</span>} {e.result} {e.error && <pre class="err">{e.error}</pre>}</>;
+  return <>{e.author && <b>{e.author}</b>} {e.comment} {e.ends_at && <span class="dim">{t('silence.ends', { time: dateTime(Date.parse(e.ends_at)) })}</span>} {e.result && t(results[e.result] ?? 'unknown')} {e.error && <pre class="err">{e.error}</pre>}</>;
 }
 
-const results: Record<string, Key> = { sent: 'result.sent', failed: 'result.failed', gave_up: 'result.gave_up' };
+const results: Record<string, Key> = { sent: 'result.sent', failed: 'result.failed', gave_up: 'result.gave_up', applied: 'result.applied' };
 
 const stateText = (s: string | undefined): string => (s === 'firing' || s === 'pending' ? t(`alert.${s}`) : s === 'inactive' ? t('rule.inactive') : (s ?? ''));
 

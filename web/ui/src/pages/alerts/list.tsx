@@ -10,7 +10,7 @@ import { alertStates, groupAlerts, mergeAlerts, type AlertItem, type AlertState,
 import { useLoad } from '../../data/load';
 import { compile, equals, matchersText, parseMatchers } from '../../data/matchers';
 import { t } from '../../i18n';
-import { Empty, ErrorBox, Notice, Skeleton } from '../../kit/ui';
+import { Button, Empty, ErrorBox, Notice, Skeleton } from '../../kit/ui';
 import { AlertRow } from './alert';
 import { Head } from './page';
 import { FilterBox, moveFocus } from './parts';
@@ -36,6 +36,7 @@ export function AlertList() {
   const states = (param('state') ?? '').split(',').filter((s): s is AlertState => (alertStates as readonly string[]).includes(s));
   const shown = states.length ? matching.filter((a) => states.includes(a.state)) : matching;
   const by = groupByOf(param('by'));
+  const label = by === 'alertname' ? by : by === 'group' ? '' : by.slice('label:'.length);
   const names = useMemo(() => [...new Set(items.flatMap((a) => Object.keys(a.labels)))].filter((n) => n !== 'alertname').sort(), [items]);
   useEffect(() => debug('alerts', () => ({ items: items.map((a) => ({ name: a.name, state: a.state })), shown: shown.length, errors: [rules, managed, over].flatMap((l) => l.error?.message ?? []) })), [items, shown.length, rules.error, managed.error, over.error]);
 
@@ -80,7 +81,7 @@ export function AlertList() {
         : shown.length === 0 ? !error && <Empty title={t('alerts.empty')} text={t('alerts.empty.text')} />
         : groupAlerts(shown.slice(0, maxShown), by).map((g) => (
           <section key={g.title} class="alert-group">
-            <h3>{g.title || t('alerts.by.nothing')} <span class="dim">{count(g.items.length)}</span></h3>
+            <h3>{g.title || t('alerts.by.nothing')} <span class="dim">{count(g.items.length)}</span>{label && g.title && g.items.length > 1 && <Button icon="mute" compact label={t('silence.group', { name: `${label}=${g.title}` })} onClick={() => setDraft({ matchers: [equals(label, g.title)], name: g.title })} />}</h3>
             <ul>
               {g.items.map((a) => (
                 <AlertRow key={a.key} alert={a} named={by !== 'alertname'} silences={known} open={open.has(a.key)} onFilter={add} onSilence={() => silence(a)} onToggle={() => setOpen(flipped(open, a.key))} />
