@@ -132,9 +132,19 @@ export async function alertTests({ base, test, withBrowser, shot }) {
     const [edited] = (await mine()).filter((s) => s.status.state === 'active');
     assert.deepEqual([edited.createdBy, edited.comment], ['Ada', 'being mended']);
 
+    // Other matchers make another silence: the page goes on to it.
+    await b.page.getByRole('button', { name: 'Edit' }).click();
+    await b.page.getByRole('button', { name: 'Remove the matcher team' }).click();
+    await b.page.getByText('Matches 1 alert now').waitFor();
+    await b.page.getByRole('button', { name: 'Save' }).click();
+    await b.page.locator('dialog').waitFor({ state: 'detached' });
+    const [wider] = (await mine()).filter((s) => s.status.state === 'active');
+    assert.deepEqual([wider.createdBy, wider.matchers.length, wider.id === edited.id], ['Ada', 2, false]);
+    await b.page.waitForURL((u) => u.searchParams.get('id') === wider.id);
+
     await b.page.getByRole('button', { name: 'Expire', exact: true }).click();
     await b.page.getByRole('button', { name: 'Expire now?' }).click();
-    await b.until('it is over', (d) => d.silences?.all.every((s) => s.id !== edited.id || s.state === 'expired'));
+    await b.until('it is over', (d) => d.silences?.all.every((s) => s.id !== wider.id || s.state === 'expired'));
     await b.page.goto(`${base}/ui/alerts?refresh=1s`);
     await b.until('the alert fires again', (d) => state(d, 'E2eFires') === 'firing');
     // The name that was given last is offered for the next silence.

@@ -30,7 +30,7 @@ export interface Draft {
 const spans = ['30m', '1h', '2h', '8h', '1d', '7d'];
 const maxPreview = 8;
 
-export function SilenceForm({ draft, onClose }: { draft: Draft; onClose(): void }) {
+export function SilenceForm({ draft, onClose, onSaved }: { draft: Draft; onClose(): void; onSaved?(id: string): void }) {
   const [matchers, setMatchers] = useState<Matcher[]>(draft.matchers.length ? draft.matchers : [equals('', '')]);
   const [until, setUntil] = useState(draft.endsAt && Date.parse(draft.endsAt) > Date.now() ? isoLocal(Date.parse(draft.endsAt)) : '2h');
   const [who, setWho] = useState(draft.createdBy || author.value || 'web');
@@ -48,8 +48,9 @@ export function SilenceForm({ draft, onClose }: { draft: Draft; onClose(): void 
     setSaving(true);
     try {
       const begun = draft.id && draft.startsAt ? draft.startsAt : new Date().toISOString();
-      await setSilence({ id: draft.id, matchers: used, startsAt: begun, endsAt: new Date(ends).toISOString(), createdBy: who.trim(), comment: why.trim() });
-      author.value = who.trim();
+      const id = await setSilence({ id: draft.id, matchers: used, startsAt: begun, endsAt: new Date(ends).toISOString(), createdBy: who.trim(), comment: why.trim() });
+      if (who.trim() !== draft.createdBy) author.value = who.trim(); // somebody else's name stays theirs
+      onSaved?.(id);
       say('silence.saved');
       form.current?.closest('dialog')?.close(); // gives the focus back
       refresh();

@@ -79,7 +79,7 @@ export function SilencesView() {
           </div>
         )}
       </div>
-      {draft && <SilenceForm draft={draft} onClose={() => setDraft(null)} />}
+      {draft && <SilenceForm draft={draft} onClose={() => setDraft(null)} onSaved={(id) => only && setParams({ id }, true)} />}
     </>
   );
 }
