@@ -8,7 +8,7 @@ import (
 )
 
 // GroupState is a group as the APIs of Prometheus and Loki show it; of a group set over the API the file
-// is the namespace. Times are seconds.
+// is the namespace. Durations are seconds.
 type GroupState struct {
 	Name           string    `json:"name"`
 	File           string    `json:"file"`
