@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -152,6 +153,18 @@ func TestRulesOfAllSignals(t *testing.T) {
 	require.Equal(t, "ok", rules.Data.Groups[0].Rules[1].Health)
 	require.Equal(t, "firing", rules.Data.Groups[0].Rules[1].State)
 
+	var all struct {
+		Data struct {
+			Groups []struct{ Signal, Name string }
+		}
+	}
+	p.getJSON("/api/hune/v1/rules", nil, &all)
+	require.Equal(t, []struct{ Signal, Name string }{{"metrics", "metric rules"}, {"logs", "log rules"}, {"traces", "trace rules"}}, all.Data.Groups)
+
+	var route struct{ Data struct{ Receivers []string } }
+	p.getJSON("/api/hune/v1/alertmanager/routes", url.Values{"label": {"alertname=LoadHigh"}}, &route)
+	require.Equal(t, []string{"hook"}, route.Data.Receivers)
+
 	var alerts []struct {
 		Labels, Annotations map[string]string
 		GeneratorURL        string
@@ -162,8 +175,11 @@ func TestRulesOfAllSignals(t *testing.T) {
 	require.Equal(t, "load of a is 14, of 7", alerts[0].Annotations["summary"])
 	require.Equal(t, p.url+"/ui/explore/metrics?m="+url.QueryEscape("load:double > 10"), alerts[0].GeneratorURL)
 
+	// The alert is sent before the state that the same evaluation found is stored.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		require.Equal(c, map[string]string{"LoadHigh": "1"}, p.promVector(`ALERTS{alertname="LoadHigh",alertstate="firing"}`, time.Now(), "alertname", nil))
+	}, 30*time.Second, 100*time.Millisecond)
 	now := time.Now()
-	require.Equal(t, map[string]string{"LoadHigh": "1"}, p.promVector(`ALERTS{alertname="LoadHigh",alertstate="firing"}`, now, "alertname", nil))
 	require.NotEmpty(t, p.promVector(`app:errors > 1`, now, "app", nil), "what a rule about logs records is a metric")
 	require.Eventually(t, func() bool {
 		lines := p.lokiLines(`{hune="alerts"} | json | event="notification" | result="sent" | alertname="SlowSpans"`, now.Add(-time.Minute), time.Now().Add(time.Minute), nil)

@@ -56,11 +56,13 @@ type instance struct {
 	dispatching *dispatch.DispatcherMetrics
 	started     time.Time
 
-	mu         sync.Mutex // one apply at a time
-	active     *configuration
-	dispatcher atomic.Pointer[dispatch.Dispatcher]
-	inhibitor  atomic.Pointer[inhibit.Inhibitor]
-	running    sync.WaitGroup
+	mu     sync.Mutex // one apply at a time
+	active *configuration
+	// integrations are the names of those of each receiver that a route uses; guarded by mu.
+	integrations map[string][]string
+	dispatcher   atomic.Pointer[dispatch.Dispatcher]
+	inhibitor    atomic.Pointer[inhibit.Inhibitor]
+	running      sync.WaitGroup
 
 	wake   chan struct{} // something was announced to the journal
 	copied []byte        // what was last copied to the bucket
@@ -188,7 +190,7 @@ func (i *instance) apply(conf *configuration) error {
 	routes := dispatch.NewRoute(conf.Route, nil)
 	used := map[string]bool{}
 	routes.Walk(func(r *dispatch.Route) { used[r.RouteOpts.Receiver] = true })
-	receivers := map[string][]notify.Integration{}
+	receivers, names := map[string][]notify.Integration{}, map[string][]string{}
 	for _, rc := range conf.Receivers {
 		if !used[rc.Name] {
 			continue
@@ -198,6 +200,7 @@ func (i *instance) apply(conf *configuration) error {
 			return fmt.Errorf("receiver %q: %w", rc.Name, err)
 		}
 		for n := range made {
+			names[rc.Name] = append(names[rc.Name], made[n].Name())
 			made[n] = i.recorded(rc.Name, made[n])
 		}
 		receivers[rc.Name] = made
@@ -230,7 +233,7 @@ func (i *instance) apply(conf *configuration) error {
 	i.running.Go(func() { dispatcher.Run(i.started) })
 	dispatcher.WaitForLoading()
 	i.dispatcher.Store(dispatcher)
-	i.active = conf
+	i.active, i.integrations = conf, names
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/hune-io/hune/internal/api/alerting"
 	alertapi "github.com/hune-io/hune/internal/api/alertmanager"
 	"github.com/hune-io/hune/internal/api/body"
 	"github.com/hune-io/hune/internal/api/complete"
@@ -123,9 +124,15 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	zipkin.NewQuery(zipkin.QueryOptions{Runner: runner, Logger: a.logger}).Register(a.mux)
 	complete.Register(a.mux)
 	related.New(related.Options{Runner: runner, Logger: a.logger}).Register(a.mux)
+	alertingOptions := alerting.Options{}
 	if a.alertmanager != nil {
 		alertapi.New(a.alertmanager).Register(a.mux)
+		alertingOptions.Routes = a.alertmanager
 	}
+	if a.ruler != nil {
+		alertingOptions.Rules = a.ruler
+	}
+	alerting.New(alertingOptions).Register(a.mux)
 
 	external, err := a.externalURL()
 	if err != nil {

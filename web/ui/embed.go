@@ -6,8 +6,8 @@
 // after a change of its sources, or was edited by hand, fails the tests. The sources are in src;
 // `make ui` builds.
 //
-// The page reads the public APIs of its own origin (Prometheus, Loki and Tempo paths) and nothing
-// else. It asks for no path of its own beyond BasePath.
+// The page asks the public APIs of its own origin (paths of Prometheus, Loki, Tempo, Alertmanager and
+// /api/hune/v1) and nothing else. It asks for no path of its own beyond BasePath.
 package ui
 
 import (

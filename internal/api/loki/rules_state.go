@@ -19,48 +19,6 @@ import (
 // defaultRuleInterval is shown for groups that name none.
 const defaultRuleInterval = time.Minute
 
-// groupState is a group as Prometheus's API shows it; its file is the namespace.
-type groupState struct {
-	Name           string    `json:"name"`
-	File           string    `json:"file"`
-	Rules          []any     `json:"rules"`
-	Interval       float64   `json:"interval"`
-	Limit          int       `json:"limit"`
-	LastEvaluation time.Time `json:"lastEvaluation"`
-	EvaluationTime float64   `json:"evaluationTime"`
-}
-
-// ruleState is what all rules show. The health of rules that were not evaluated yet is unknown.
-type ruleState struct {
-	Name           string            `json:"name"`
-	Query          string            `json:"query"`
-	Labels         map[string]string `json:"labels"`
-	Health         string            `json:"health"`
-	LastError      string            `json:"lastError"`
-	Type           string            `json:"type"`
-	LastEvaluation time.Time         `json:"lastEvaluation"`
-	EvaluationTime float64           `json:"evaluationTime"`
-}
-
-// alertRuleState is a rule that raises alerts. Durations are seconds.
-type alertRuleState struct {
-	State         string            `json:"state"`
-	Duration      float64           `json:"duration"`
-	KeepFiringFor float64           `json:"keepFiringFor"`
-	Annotations   map[string]string `json:"annotations"`
-	Alerts        []alertState      `json:"alerts"`
-	ruleState
-}
-
-// alertState is an alert that is pending or firing.
-type alertState struct {
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
-	State       string            `json:"state"`
-	ActiveAt    *time.Time        `json:"activeAt,omitempty"`
-	Value       string            `json:"value"`
-}
-
 // RuleStates shows the rules that are evaluated.
 type RuleStates interface {
 	// Groups returns the groups of a tenant that are asked of a signal.
@@ -74,7 +32,7 @@ func (h *Handler) ruleStates(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ruleconfig.WriteJSON(w, http.StatusOK, ruleconfig.Answer{Status: "success", Data: struct {
-		Groups []groupState `json:"groups"`
+		Groups []ruleconfig.GroupState `json:"groups"`
 	}{groups}})
 }
 
@@ -85,14 +43,14 @@ func (h *Handler) alertStates(w http.ResponseWriter, r *http.Request) {
 		ruleconfig.WriteError(w, fault.New(fault.Invalid, err))
 		return
 	}
-	alerts := []alertState{}
+	alerts := []ruleconfig.AlertState{}
 	for _, g := range h.evaluated(id) {
 		for _, rule := range g.AlertingRules() {
-			alerts = append(alerts, alertsOf(rule)...)
+			alerts = append(alerts, ruleconfig.AlertsOf(rule)...)
 		}
 	}
 	ruleconfig.WriteJSON(w, http.StatusOK, ruleconfig.Answer{Status: "success", Data: struct {
-		Alerts []alertState `json:"alerts"`
+		Alerts []ruleconfig.AlertState `json:"alerts"`
 	}{alerts}})
 }
 
@@ -105,7 +63,7 @@ func (h *Handler) evaluated(id string) []*promrules.Group {
 }
 
 // ruleGroups returns the groups that are evaluated, and those that are stored and wait for it.
-func (h *Handler) ruleGroups(r *http.Request) ([]groupState, error) {
+func (h *Handler) ruleGroups(r *http.Request) ([]ruleconfig.GroupState, error) {
 	id, err := tenant.FromContext(r.Context())
 	if err != nil {
 		return nil, fault.New(fault.Invalid, err)
@@ -118,8 +76,8 @@ func (h *Handler) ruleGroups(r *http.Request) ([]groupState, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups := []groupState{}
-	add := func(g groupState) {
+	groups := []ruleconfig.GroupState{}
+	add := func(g ruleconfig.GroupState) {
 		if len(g.Rules) > 0 || !want.rules() {
 			groups = append(groups, g)
 		}
@@ -128,7 +86,7 @@ func (h *Handler) ruleGroups(r *http.Request) ([]groupState, error) {
 	for _, e := range h.evaluated(id) {
 		known[promrules.GroupKey(e.File(), e.Name())] = true
 		if want.group(e.File(), e.Name()) {
-			add(evaluatedGroup(e, want))
+			add(ruleconfig.StateOf(e, want.rule, !want.noAlerts))
 		}
 	}
 	for _, s := range found {
@@ -139,48 +97,9 @@ func (h *Handler) ruleGroups(r *http.Request) ([]groupState, error) {
 	return groups, nil
 }
 
-// evaluatedGroup shows a group with what its last evaluation gave.
-func evaluatedGroup(e *promrules.Group, want ruleFilter) groupState {
-	g := groupState{Name: e.Name(), File: e.File(), Rules: []any{}, Interval: e.Interval().Seconds(), Limit: e.Limit(),
-		LastEvaluation: e.GetLastEvaluation(), EvaluationTime: e.GetEvaluationTime().Seconds()}
-	for _, rule := range e.Rules() {
-		common := ruleState{Name: rule.Name(), Query: rule.Query().String(), Labels: rule.Labels().Map(), Health: string(rule.Health()), Type: "recording",
-			LastEvaluation: rule.GetEvaluationTimestamp(), EvaluationTime: rule.GetEvaluationDuration().Seconds()}
-		if err := rule.LastError(); err != nil {
-			common.LastError = err.Error()
-		}
-		alerting, ok := rule.(*promrules.AlertingRule)
-		if !want.rule(map[bool]string{true: "alert", false: "record"}[ok], rule.Name()) {
-			continue
-		}
-		if !ok {
-			g.Rules = append(g.Rules, common)
-			continue
-		}
-		common.Type = "alerting"
-		state := alertRuleState{State: alerting.State().String(), Duration: alerting.HoldDuration().Seconds(), KeepFiringFor: alerting.KeepFiringFor().Seconds(),
-			Annotations: alerting.Annotations().Map(), Alerts: []alertState{}, ruleState: common}
-		if !want.noAlerts {
-			state.Alerts = append(state.Alerts, alertsOf(alerting)...)
-		}
-		g.Rules = append(g.Rules, state)
-	}
-	return g
-}
-
-// alertsOf returns the alerts of a rule that are pending or firing.
-func alertsOf(rule *promrules.AlertingRule) (out []alertState) {
-	for _, a := range rule.ActiveAlerts() {
-		at := a.ActiveAt
-		out = append(out, alertState{Labels: a.Labels.Map(), Annotations: a.Annotations.Map(), State: a.State.String(), ActiveAt: &at,
-			Value: strconv.FormatFloat(a.Value, 'e', -1, 64)})
-	}
-	return out
-}
-
 // storedGroup shows a group that was not evaluated yet.
-func storedGroup(s rules.Stored, want ruleFilter) groupState {
-	g := groupState{Name: s.Group.Name, File: s.Namespace, Rules: []any{}, Interval: time.Duration(s.Group.Interval).Seconds(), Limit: s.Group.Limit}
+func storedGroup(s rules.Stored, want ruleFilter) ruleconfig.GroupState {
+	g := ruleconfig.GroupState{Name: s.Group.Name, File: s.Namespace, Rules: []any{}, Interval: time.Duration(s.Group.Interval).Seconds(), Limit: s.Group.Limit}
 	if s.Group.Interval == 0 {
 		g.Interval = defaultRuleInterval.Seconds()
 	}
@@ -204,7 +123,7 @@ func storedRule(r *rules.Rule, ofGroup map[string]string) any {
 			labels[name] = value
 		}
 	}
-	common := ruleState{Name: r.Record, Query: r.Expr, Labels: labels, Health: "unknown", Type: "recording"}
+	common := ruleconfig.RuleState{Name: r.Record, Query: r.Expr, Labels: labels, Health: "unknown", Type: "recording"}
 	if r.Record != "" {
 		return common
 	}
@@ -213,8 +132,8 @@ func storedRule(r *rules.Rule, ofGroup map[string]string) any {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	return alertRuleState{State: "inactive", Duration: time.Duration(r.For).Seconds(), KeepFiringFor: time.Duration(r.KeepFiringFor).Seconds(),
-		Annotations: annotations, Alerts: []alertState{}, ruleState: common}
+	return ruleconfig.AlertRuleState{State: "inactive", Duration: time.Duration(r.For).Seconds(), KeepFiringFor: time.Duration(r.KeepFiringFor).Seconds(),
+		Annotations: annotations, Alerts: []ruleconfig.AlertState{}, RuleState: common}
 }
 
 // ruleFilter is what the parameters of Prometheus's API leave.

@@ -3,9 +3,10 @@
 //   hune serve & hune demo --duration 2m &
 //   HUNE_URL=http://127.0.0.1:4320 npm run e2e
 //
-// With SHOTS=folder, pictures of each page are left there.
+// With SHOTS=folder, pictures of each page are left there; with ONLY=text, only tests whose name has it run.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
+import { alertTests } from './alerts.mjs';
 import { executable, open } from './browser.mjs';
 
 const base = (process.env.HUNE_URL ?? 'http://127.0.0.1:4320').replace(/\/$/, '');
@@ -18,6 +19,7 @@ if (shots) mkdirSync(shots, { recursive: true });
 
 let failed = 0;
 async function test(name, run) {
+  if (!name.includes(process.env.ONLY ?? '')) return;
   const start = Date.now();
   try {
     await run();
@@ -230,6 +232,8 @@ await test('a narrow window: nothing is cut off sideways', withBrowser({ viewpor
   }
   await shot(b, 'narrow');
 }));
+
+await alertTests({ base, test, withBrowser, shot });
 
 console.log(failed ? `${failed} failed` : 'all passed');
 process.exit(failed ? 1 : 0);

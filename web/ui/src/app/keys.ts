@@ -1,5 +1,6 @@
 // Keyboard: single keys act outside of text boxes and can be turned off (WCAG 2.1.4).
 import { signal } from '@preact/signals';
+import type { Key } from '../i18n';
 import { focusQuery } from '../kit/query';
 import { copy } from '../kit/ui';
 import { liveKeys } from '../pages/logs';
@@ -9,7 +10,13 @@ import { go, paths } from './url';
 
 export const helpOpen = signal(false);
 /** A short message in the corner. */
-export const toast = signal<'copy.link' | null>(null);
+export const toast = signal<Key | null>(null);
+
+/** Shows it for a moment. */
+export function say(key: Key): void {
+  toast.value = key;
+  setTimeout(() => toast.value === key && (toast.value = null), 1500);
+}
 
 let goPending = 0;
 
@@ -19,7 +26,7 @@ function onKey(e: KeyboardEvent): void {
   if (el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName)) return;
   if (Date.now() - goPending < 1500) {
     goPending = 0;
-    const to = { h: paths.home, m: paths.metrics, l: paths.logs, t: paths.traces }[e.key];
+    const to = { h: paths.home, m: paths.metrics, l: paths.logs, t: paths.traces, a: paths.alerts }[e.key];
     if (to !== undefined) {
       e.preventDefault();
       go(to);
@@ -43,10 +50,7 @@ const actions: Record<string, () => void> = {
   '.': () => liveKeys.current?.toggle(),
   p: () => liveKeys.current?.pause(),
   y: () =>
-    void copy(location.href).then(() => {
-      toast.value = 'copy.link';
-      setTimeout(() => (toast.value = null), 1500);
-    }),
+    void copy(location.href).then(() => say('copy.link')),
   '?': () => (helpOpen.value = true),
 };
 

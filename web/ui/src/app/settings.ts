@@ -11,6 +11,7 @@ interface Stored {
   zone?: Zone;
   tenant?: string;
   shortcuts?: boolean;
+  author?: string;
 }
 
 const key = 'hune.settings';
@@ -33,6 +34,9 @@ export const tenant = signal<string>(s.tenant ?? boot.tenant);
 /** Single-key shortcuts can be turned off (WCAG 2.1.4). */
 export const shortcuts = signal<boolean>(s.shortcuts ?? true);
 
+/** Who silences alerts: the name that was given last. */
+export const author = signal<string>(s.author ?? '');
+
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const systemDark = signal(dark.matches);
 dark.addEventListener('change', (e) => (systemDark.value = e.matches));
@@ -46,6 +50,7 @@ effect(() => {
   else root.dataset.theme = theme.value;
   root.lang = locale.value;
   const now: Stored = { theme: theme.value, zone: zone.value, tenant: tenant.value, shortcuts: shortcuts.value };
+  if (author.value) now.author = author.value;
   if (locale.value !== browserLocale || s.locale) now.locale = locale.value;
   try {
     localStorage.setItem(key, JSON.stringify(now));

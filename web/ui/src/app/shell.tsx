@@ -15,6 +15,7 @@ import { TimePicker } from './timepicker';
 import { rangeError } from './time';
 import { href, onLink, page, paths, type Page } from './url';
 
+const AlertsPage = lazy(() => import('../pages/alerts/page').then((m) => m.AlertsPage));
 const TracePage = lazy(() => import('../pages/trace').then((m) => m.TracePage));
 
 export function App() {
@@ -22,7 +23,7 @@ export function App() {
   useEffect(() => {
     document.title = p === 'home' ? 'Hune' : `${t(titles[p])} · Hune`;
   });
-  const titles: Record<Page, Key> = { home: 'home', metrics: 'metrics', logs: 'logs', traces: 'traces', trace: 'trace', unknown: 'notfound' };
+  const titles: Record<Page, Key> = { home: 'home', metrics: 'metrics', logs: 'logs', traces: 'traces', trace: 'trace', alerts: 'alerts', rules: 'rules', silences: 'silences', history: 'history', routing: 'routing', unknown: 'notfound' };
   return (
     <>
       <a class="skip" href="#main" onClick={(e) => (e.preventDefault(), document.getElementById('main')?.focus())}>{t('skip')}</a>
@@ -35,6 +36,7 @@ export function App() {
         {p === 'logs' && <LogsPane />}
         {p === 'traces' && <TracesPane />}
         {p === 'trace' && <Suspense fallback={<Skeleton rows={14} />}><TracePage /></Suspense>}
+        {alerting.has(p) && <Suspense fallback={<Skeleton rows={10} />}><AlertsPage page={p} /></Suspense>}
         {p === 'unknown' && <Empty title={t('notfound')} text={t('notfound.text')} />}
       </main>
       {helpOpen.value && <Help />}
@@ -43,15 +45,19 @@ export function App() {
   );
 }
 
+/** The pages that one part of the program serves. */
+const alerting: ReadonlySet<Page> = new Set<Page>(['alerts', 'rules', 'silences', 'history', 'routing']);
+
 const nav: { page: Page; to: string; key: Key; icon: IconName }[] = [
   { page: 'home', to: paths.home, key: 'home', icon: 'home' },
   { page: 'metrics', to: paths.metrics, key: 'metrics', icon: 'chart' },
   { page: 'logs', to: paths.logs, key: 'logs', icon: 'lines' },
   { page: 'traces', to: paths.traces, key: 'traces', icon: 'tree' },
+  { page: 'alerts', to: paths.alerts, key: 'alerts', icon: 'bell' },
 ];
 
 function TopBar() {
-  const now = page.value === 'trace' ? 'traces' : page.value;
+  const now = page.value === 'trace' ? 'traces' : alerting.has(page.value) ? 'alerts' : page.value;
   return (
     <header class="top">
       <a class="brand" href={href(paths.home)} onClick={onLink}>

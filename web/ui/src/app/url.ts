@@ -3,7 +3,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import { uiBase } from './boot';
 
-export type Page = 'home' | 'metrics' | 'logs' | 'traces' | 'trace' | 'unknown';
+export type Page = 'home' | 'metrics' | 'logs' | 'traces' | 'trace' | 'alerts' | 'rules' | 'silences' | 'history' | 'routing' | 'unknown';
 
 /** Parameters that travel along to every page. */
 const shared = ['from', 'to', 'refresh', 'm', 'l', 't'] as const;
@@ -23,6 +23,16 @@ export const page = computed<Page>(() => {
       return 'logs';
     case 'explore/traces':
       return 'traces';
+    case 'alerts':
+      return 'alerts';
+    case 'alerts/rules':
+      return 'rules';
+    case 'alerts/history':
+      return 'history';
+    case 'alerts/routing':
+      return 'routing';
+    case 'silences':
+      return 'silences';
   }
   return path.value.startsWith('trace/') ? 'trace' : 'unknown';
 });
@@ -36,7 +46,7 @@ export function param(name: string): string | null {
 
 export type Patch = Record<string, string | null>;
 
-export const paths = { home: '', metrics: 'explore/metrics', logs: 'explore/logs', traces: 'explore/traces' } as const;
+export const paths = { home: '', metrics: 'explore/metrics', logs: 'explore/logs', traces: 'explore/traces', alerts: 'alerts', rules: 'alerts/rules', silences: 'silences', history: 'alerts/history', routing: 'alerts/routing' } as const;
 
 /** Address of a page with the shared parameters of the present one, changed by patch (null removes). */
 export function href(to: string, patch: Patch = {}): string {

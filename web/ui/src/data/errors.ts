@@ -11,10 +11,11 @@ export class ApiError extends Error {
   }
 }
 
-/** The message of an error body: Prometheus's {error}, Loki's and Tempo's {message}, or plain text. */
+/** The message of an error body: Prometheus's {error}, Loki's and Tempo's {message}, Alertmanager's JSON string, or plain text. */
 export function errorText(body: string, res: { status: number; statusText: string }): string {
   try {
-    const j = JSON.parse(body) as { error?: unknown; message?: unknown };
+    const j = JSON.parse(body) as { error?: unknown; message?: unknown } | string;
+    if (typeof j === 'string') return j;
     if (typeof j.error === 'string' && j.error) return j.error;
     if (typeof j.message === 'string' && j.message) return j.message;
   } catch {

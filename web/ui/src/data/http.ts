@@ -31,25 +31,28 @@ export function apiURL(path: string, query?: Query): URL {
 
 /** The parsed JSON answer. Throws ApiError, or the abort reason. */
 export async function getJSON<T>(path: string, o: RequestOptions = {}): Promise<T> {
-  const headers: Record<string, string> = { Accept: 'application/json', ...o.headers };
-  if (multitenancy && tenant.value) headers['X-Scope-OrgID'] = tenant.value;
   const body = encode(o.query);
   const post = o.post && body.toString().length > 4000;
+  return (await request<T>(post ? apiURL(path) : apiURL(path, o.query), { method: post ? 'POST' : 'GET', body: post ? body : undefined, headers: o.headers, signal: o.signal }))!;
+}
+
+/** Changes something; body is sent as JSON. The parsed answer, or undefined if it is empty. Throws ApiError. */
+export const sendJSON = <T>(method: 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> =>
+  request<T>(apiURL(path), { method, body: body === undefined ? undefined : JSON.stringify(body), headers: body === undefined ? {} : { 'Content-Type': 'application/json' } }) as Promise<T>;
+
+async function request<T>(url: URL, init: { method: string; body?: BodyInit; headers?: Record<string, string>; signal?: AbortSignal }): Promise<T | undefined> {
+  const headers: Record<string, string> = { Accept: 'application/json', ...init.headers };
+  if (multitenancy && tenant.value) headers['X-Scope-OrgID'] = tenant.value;
   let res: Response;
   try {
-    res = await fetch(post ? apiURL(path) : apiURL(path, o.query), {
-      headers,
-      method: post ? 'POST' : 'GET',
-      body: post ? body : undefined,
-      signal: o.signal,
-      credentials: 'same-origin',
-    });
+    res = await fetch(url, { ...init, headers, credentials: 'same-origin' });
   } catch (e) {
-    if (o.signal?.aborted) throw e;
+    if (init.signal?.aborted) throw e;
     throw new ApiError(0, e instanceof Error ? e.message : String(e));
   }
   const text = await res.text();
   if (!res.ok) throw new ApiError(res.status, errorText(text, res));
+  if (!text.trim() && init.method !== 'GET') return undefined;
   try {
     return JSON.parse(text) as T;
   } catch {

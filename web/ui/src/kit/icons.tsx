@@ -23,6 +23,8 @@ const paths = {
   plus: 'M12 6v12M6 12h12',
   minus: 'M6 12h12',
   error: 'M12 3l9.5 17h-19zM12 10v4M12 17v.5',
+  bell: 'M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21h4',
+  mute: 'M6 16V11a6 6 0 0 1 9-5.2M18 11v5l2 2H8M10 21h4M4 3l16 18',
   table: 'M4 5h16v14H4zM4 10h16M10 5v14',
   link: 'M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1',
 } as const;
