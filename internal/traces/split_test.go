@@ -28,6 +28,7 @@ func drawSplit(t *rapid.T) ([]Piece, *groupIndex) {
 			pieces = append(pieces, Piece{ID{1, id}, start, start + rapid.Uint64Range(0, math.MaxInt64/2).Draw(t, "length")})
 		}
 	}
+	x.base = append(x.base, len(pieces))
 	return pieces, x
 }
 
@@ -62,7 +63,7 @@ func TestSplitRoundTrip(t *testing.T) {
 }
 
 func TestSplitRefuses(t *testing.T) {
-	x := &groupIndex{base: []int{0, 3}, entries: []groupEntry{{traces: 3}, {traces: 3}}}
+	x := &groupIndex{base: []int{0, 3, 6}, entries: []groupEntry{{traces: 3}, {traces: 3}}}
 	two := func(a, b tracePlace) splitTrace { return splitTrace{Piece{Start: 1, End: 2}, []tracePlace{a, b}} }
 	good := two(tracePlace{0, 1}, tracePlace{1, 2})
 	_, err := decodeSplit(appendSplit(nil, []splitTrace{good}), x)
@@ -84,7 +85,7 @@ func TestSplitRefuses(t *testing.T) {
 }
 
 func FuzzSplit(f *testing.F) {
-	x := &groupIndex{base: []int{0, 3}, entries: []groupEntry{{traces: 3}, {traces: 3}}}
+	x := &groupIndex{base: []int{0, 3, 6}, entries: []groupEntry{{traces: 3}, {traces: 3}}}
 	f.Add(appendSplit(nil, []splitTrace{{Piece{Start: 1, End: 2}, []tracePlace{{0, 1}, {1, 2}}}, {Piece{Start: 3, End: 3}, []tracePlace{{0, 2}, {1, 0}}}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		split, err := decodeSplit(data, x)
