@@ -113,9 +113,12 @@ func (s *settings) policy(m limits.PolicyMatch) (policy, error) {
 	return p, nil
 }
 
+// empty reports whether every span passes.
+func (f *filter) empty() bool { return f.include == nil && f.any == nil && f.exclude == nil }
+
 // passes reports whether a span counts.
 func (f *filter) passes(s *traces.SpanView, resource, span []traces.RawValue) bool {
-	if f.include == nil && f.any == nil && f.exclude == nil {
+	if f.empty() {
 		return true // Fast path: no policies.
 	}
 	for _, p := range f.exclude {

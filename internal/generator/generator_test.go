@@ -2,6 +2,7 @@ package generator
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,5 +275,38 @@ func TestPartsAndIntervalOfATenant(t *testing.T) {
 		require.Equal(t, 2.0, newest(r.get(t, "traces_spanmetrics_calls_total")))
 		require.Empty(t, r.all("traces_spanmetrics_latency_count"))
 		require.Empty(t, r.all("traces_spanmetrics_size_total"))
+	})
+}
+
+// The remembered series of a resource are those of name, kind and status, also where many share a place, and none that
+// has ended.
+func TestRecentSpans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, r, _ := start(t, nil, nil)
+		sleep(time.Second)
+		var spans []span
+		for i := range 4 * recentSpans {
+			for k := range 3 {
+				spans = append(spans, span{service: "cart", trace: uint64(1 + k), id: uint64(1 + i), name: fmt.Sprintf("job %03d", i), kind: traces.Kind(1 + i%2), status: traces.Status(k % 2)})
+			}
+		}
+		for range 2 {
+			g.Observe("a", encode(t, time.Now(), spans...))
+		}
+		sleep(tick)
+		counts := func(unset, failed float64) {
+			t.Helper()
+			for i := range 4 * recentSpans {
+				name := fmt.Sprintf("job %03d", i)
+				require.Equal(t, unset, newest(r.get(t, "traces_spanmetrics_calls_total", "span_name", name, "status_code", "STATUS_CODE_UNSET")), name)
+				require.Equal(t, failed, newest(r.get(t, "traces_spanmetrics_calls_total", "span_name", name, "status_code", "STATUS_CODE_OK")), name)
+			}
+		}
+		counts(4, 2)
+		sleep(time.Duration(DefaultConfig().StaleAfter) + 2*tick)
+		require.True(t, isStale(r.get(t, "traces_spanmetrics_calls_total", "span_name", "job 000", "status_code", "STATUS_CODE_UNSET")))
+		g.Observe("a", encode(t, time.Now(), spans...))
+		sleep(tick)
+		counts(2, 1)
 	})
 }

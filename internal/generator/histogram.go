@@ -105,8 +105,15 @@ func (n *native) observe(v, times float64) {
 	frac, exp := math.Frexp(v)
 	index := int32(sort.SearchFloat64s(fractions[:], frac) + (exp-1)<<maxSchema)
 	index = coarser(index, maxSchema-n.schema)
-	i, found := slices.BinarySearchFunc(n.buckets, index, func(b nativeBucket, i int32) int { return int(b.index) - int(i) })
-	if found {
+	i, end := 0, len(n.buckets)
+	for i < end { // a search by a function of the bucket would cost more than all else here
+		if half := (i + end) / 2; n.buckets[half].index < index {
+			i = half + 1
+		} else {
+			end = half
+		}
+	}
+	if i < len(n.buckets) && n.buckets[i].index == index {
 		n.buckets[i].count += times
 		return
 	}

@@ -35,6 +35,7 @@ type spanSettings struct {
 	excluded          map[string]bool
 	multiplier        multiplier
 	filter            filter
+	plain             bool // resource, name, kind and status tell the series
 }
 
 type graphSettings struct {
@@ -47,6 +48,8 @@ type graphSettings struct {
 	address, port            int // network.peer.*
 	multiplier               multiplier
 	filter                   filter
+	// allSides says that attributes of every side are asked for, not only of those that name a node.
+	allSides bool
 }
 
 // dimension is a label made of attributes.
@@ -161,6 +164,7 @@ func (s *settings) compileSpans(c *limits.SpanMetricsLimits, on bool) {
 	}
 	p.multiplier = s.multiplier(c.SpanMultiplierKey, c.EnableTracestateSpanMultiplier)
 	p.filter = s.filter(c.FilterPolicies)
+	p.plain = len(p.dimensions) == 0 && !p.intrinsic.StatusMessage
 }
 
 func (s *settings) compileGraphs(c *limits.ServiceGraphLimits, on bool) {
@@ -188,4 +192,5 @@ func (s *settings) compileGraphs(c *limits.ServiceGraphLimits, on bool) {
 	p.address, p.port = s.key("network.peer.address"), s.key("network.peer.port")
 	p.multiplier = s.multiplier(c.SpanMultiplierKey, c.EnableTracestateSpanMultiplier)
 	p.filter = s.filter(c.FilterPolicies)
+	p.allSides = len(p.dimensions) > 0 || p.multiplier.key >= 0 || !p.filter.empty()
 }

@@ -15,6 +15,21 @@ func (s *state) countSpan(v *traces.SpanView, seconds float64) {
 		s.seen.filtered++
 		return
 	}
+	e := s.spanEntry(v)
+	times := p.multiplier.of(v, s)
+	e.updated = s.now
+	e.counters[0] += times
+	e.counters[1] += float64(v.Size) * times
+	s.observe(&e.histograms[0], seconds, times, &v.TraceID)
+}
+
+// spanEntry returns the entry that counts a span.
+func (s *state) spanEntry(v *traces.SpanView) *entry {
+	recent := s.recentOf(v)
+	if recent != nil && recent.kind == v.Kind && recent.status == v.Status && recent.name == v.Name && !recent.entry.ended {
+		return recent.entry
+	}
+	p := &s.settings.spans
 	key := append(s.key[:0], s.resource.prefix...)
 	if p.intrinsic.SpanKind {
 		key = append(key, byte(v.Kind))
@@ -34,13 +49,12 @@ func (s *state) countSpan(v *traces.SpanView, seconds float64) {
 	s.key = key
 	e := s.registry.byKey[spanFamily][string(key)]
 	if e == nil {
-		e = s.addSpanEntry(v, key)
+		return s.addSpanEntry(v, key)
 	}
-	times := p.multiplier.of(v, s)
-	e.updated = s.now
-	e.counters[0] += times
-	e.counters[1] += float64(v.Size) * times
-	s.observe(&e.histograms[0], seconds, times, &v.TraceID)
+	if recent != nil {
+		*recent = recentSpan{strings.Clone(v.Name), v.Kind, v.Status, e}
+	}
+	return e
 }
 
 func (s *state) observe(d *distribution, seconds, times float64, trace *traces.ID) {

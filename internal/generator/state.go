@@ -48,6 +48,34 @@ type resource struct {
 	texts         []string          // of found
 	prefix        []byte            // of its spans' keys
 	target        *entry            // its traces_target_info; nil where it has none
+	recent        *[recentSpans]recentSpan
+}
+
+// recentSpan is the entry of the last span of some name, kind and status. To build the key of each span and look it up
+// costs more than to count it.
+type recentSpan struct {
+	name   string
+	kind   traces.Kind
+	status traces.Status
+	entry  *entry
+}
+
+const (
+	recentSpans = 32  // of a resource, a power of two
+	recentName  = 128 // bytes of the longest name that is remembered
+)
+
+// recentOf returns where the entry of such a span is remembered, nil where it depends on more.
+func (s *state) recentOf(v *traces.SpanView) *recentSpan {
+	if !s.settings.spans.plain || len(v.Name) == 0 || len(v.Name) > recentName {
+		return nil
+	}
+	r := s.resource
+	if r.recent == nil {
+		r.recent = new([recentSpans]recentSpan)
+	}
+	h := uint32(v.Name[len(v.Name)-1]) + uint32(len(v.Name))*7 + uint32(v.Name[len(v.Name)/2])*5 + uint32(v.Kind)*11 + uint32(v.Status)*13
+	return &r.recent[h%recentSpans]
 }
 
 // maxResources bounds the resources that are remembered. Above it all are forgotten and read again.
@@ -200,7 +228,9 @@ func (s *state) Span(v *traces.SpanView) {
 		return
 	}
 	edge := s.settings.graphs.on && v.Kind >= traces.KindServer
-	if s.settings.allSpans || edge {
+	// A server's side that was called by somebody is told by its IDs.
+	called := v.Kind != traces.KindClient && v.Kind != traces.KindProducer && v.ParentID != traces.SpanID{}
+	if s.settings.allSpans || edge && (s.settings.graphs.allSides || !called) {
 		v.Find(s.settings.keys, s.found)
 	}
 	seconds := 0.0

@@ -43,6 +43,9 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) 
 	if r.Has(sectionGroupsV1) {
 		return nil, fmt.Errorf("open traces block %s: %w: traces blocks of version 1 can't be read", r.Name(), block.ErrVersion)
 	}
+	if r.Has(sectionSplitRows) {
+		return nil, fmt.Errorf("open traces block %s: %w: traces in pieces in the form of section 213 can't be read", r.Name(), block.ErrVersion)
+	}
 	b := &Block{r: r, cache: cache}
 	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
 	if err := b.openSections(ctx); err != nil {

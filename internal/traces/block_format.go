@@ -17,7 +17,9 @@ const (
 	sectionGroups block.Kind = 210 // row groups and where they are
 	sectionIDs    block.Kind = 211 // where the filter of trace IDs is
 	sectionTags   block.Kind = 212 // attribute keys with short value lists
-	sectionSplit  block.Kind = 213 // traces with pieces in several row groups
+	sectionSplit  block.Kind = 214 // traces with pieces in several row groups
+
+	sectionSplitRows block.Kind = 213 // the same in rows, which no release wrote
 )
 
 const (
@@ -82,46 +84,4 @@ func (x *groupIndex) place(n int) (tracePlace, bool) {
 		i--
 	}
 	return tracePlace{i, n - x.base[i]}, true
-}
-
-func appendSplit(dst []byte, split []splitTrace) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(split)))
-	for i := range split {
-		t := &split[i]
-		dst = append(dst, t.ID[:]...)
-		dst = binary.AppendUvarint(dst, t.Start)
-		dst = binary.AppendUvarint(dst, t.End-t.Start)
-		dst = binary.AppendUvarint(dst, uint64(len(t.places)))
-		for _, p := range t.places {
-			dst = binary.AppendUvarint(dst, uint64(p.group))
-			dst = binary.AppendUvarint(dst, uint64(p.ordinal))
-		}
-	}
-	return dst
-}
-
-func decodeSplit(data []byte, x *groupIndex) ([]splitTrace, error) {
-	d := block.NewDecoder(data)
-	split := make([]splitTrace, d.Count(block.MaxRows, 20))
-	for i := range split {
-		t := &split[i]
-		copy(t.ID[:], d.Bytes(len(t.ID)))
-		t.Start = d.Uvarint()
-		t.End = t.Start + d.Uvarint()
-		t.places = make([]tracePlace, d.Count(maxGroups, 2))
-		for j := range t.places {
-			p := tracePlace{d.Count(maxGroups, 0), d.Count(block.MaxRows, 0)}
-			if d.Err() == nil && (p.group >= len(x.entries) || p.ordinal >= x.entries[p.group].traces || j > 0 && t.places[j-1].compare(p) >= 0) {
-				d.Failf("trace %s is said to be trace %d of row group %d", t.ID, p.ordinal, p.group)
-			}
-			t.places[j] = p
-		}
-		if d.Err() == nil && (len(t.places) < 2 || i > 0 && compareIDs(split[i-1].ID, t.ID) >= 0) {
-			d.Failf("split traces are not in order, or have %d pieces", len(t.places))
-		}
-		if d.Err() != nil {
-			break
-		}
-	}
-	return split, d.Finish()
 }

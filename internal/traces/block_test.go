@@ -42,7 +42,9 @@ func goldenTraces() []*Trace {
 	}
 	child := &Span{ID: SpanID{2}, ParentID: SpanID{1}, Name: "SELECT", Kind: KindClient, Start: genBase + 600, End: genBase + 1000, Resource: shopResource, Scope: scope}
 	orphan := &Span{ID: SpanID{3}, ParentID: SpanID{0xaa}, Name: "lost", Start: genBase + 900, End: genBase + 800, Resource: bare, Scope: &Scope{}}
-	out := []*Trace{{ID: ID{1, 15: 1}, Spans: []*Span{full, child, orphan}}}
+	other := &Span{ID: SpanID{3, 1}, ParentID: SpanID{0xbb}, Name: "lost", Start: genBase + 900, End: genBase + 901, Resource: bare, Scope: &Scope{}}
+	sibling := &Span{ID: SpanID{3, 2}, ParentID: SpanID{0xaa}, Name: "lost", Start: genBase + 901, End: genBase + 902, Resource: bare, Scope: &Scope{}}
+	out := []*Trace{{ID: ID{1, 15: 1}, Spans: []*Span{full, child, orphan, other, sibling}}}
 	// Enough spans for attribute columns: 20 small traces.
 	for i := range 20 {
 		s := &Span{ID: SpanID{4, byte(i)}, Name: fmt.Sprintf("job %d", i%3), Kind: KindInternal, Status: StatusOK, Start: genBase + uint64(i+1)*1e9, End: genBase + uint64(i+1)*1e9 + 5e6,

@@ -2,7 +2,6 @@ package traces
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,35 +154,6 @@ func (b *blockWriter) directories() error {
 		n++
 	}
 	return flush()
-}
-
-// splitOf returns the traces that occur more than once, in order of ID.
-func splitOf(traces []Piece, x *groupIndex) []splitTrace {
-	order := make([]int, len(traces))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(compareIDs(traces[a].ID, traces[b].ID), cmp.Compare(a, b))
-	})
-	var out []splitTrace
-	for i := 0; i < len(order); {
-		j := i + 1
-		for j < len(order) && traces[order[j]].ID == traces[order[i]].ID {
-			j++
-		}
-		if j > i+1 {
-			t := splitTrace{Piece: traces[order[i]]}
-			for _, n := range order[i:j] {
-				t.Start, t.End = min(t.Start, traces[n].Start), max(t.End, traces[n].End)
-				place, _ := x.place(n)
-				t.places = append(t.places, place)
-			}
-			out = append(out, t)
-		}
-		i = j
-	}
-	return out
 }
 
 // groupsOf cuts traces, which come in order of their start, into row groups.

@@ -143,8 +143,16 @@ func (m *merging) findShared() error {
 	parts := make([]Part, len(m.Blocks))
 	for i, b := range m.Blocks {
 		parts[i] = b
-		for k := range b.split {
-			m.shared[b.split[k].ID] = nil
+		split := make([]*splitTrace, len(b.split))
+		for k := range split {
+			copied := b.split[k]
+			split[k] = &copied
+		}
+		if err := b.nameSplit(m.ctx, split); err != nil {
+			return err
+		}
+		for _, t := range split {
+			m.shared[t.ID] = nil
 		}
 	}
 	list, err := sharedTraces(m.ctx, parts)

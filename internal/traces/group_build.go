@@ -30,6 +30,7 @@ type groupBuilder struct {
 	depth           []int64
 	loose           []int64 // rows
 	looseParents    block.Values
+	looseWhich      []int64 // of loose: see fixLooseWhich
 	resource        []int64 // rank among the resources of the service
 	order           []int64 // less the place in the trace
 	fixed           [fixedColumns]fixedColumn
@@ -231,6 +232,7 @@ func (g *groupBuilder) reset() {
 	g.start, g.duration, g.depth, g.loose = g.start[:0], g.duration[:0], g.depth[:0], g.loose[:0]
 	g.resource, g.order = g.resource[:0], g.order[:0]
 	g.looseParents.Reset()
+	g.looseWhich = g.looseWhich[:0]
 	for i := range g.fixed {
 		c := &g.fixed[i]
 		clear(c.texts)
@@ -280,9 +282,10 @@ func (g *groupBuilder) add(t *Trace, size traceSize) {
 	g.tree.layout(t.Spans)
 	e.twins = e.twins || g.tree.twins
 	base := len(g.depth)
+	known := g.looseParents.Len()
 	for _, i := range g.tree.loose {
 		g.loose = append(g.loose, int64(base+i))
-		g.looseParents.Append(g.tree.spans[i].ParentID[:])
+		g.looseWhich = append(g.looseWhich, g.looseParent(g.tree.spans[i].ParentID, known))
 	}
 	g.depth = append(g.depth, g.tree.depth...)
 	g.starts = append(g.starts[:0], start)
@@ -297,6 +300,22 @@ func (g *groupBuilder) add(t *Trace, size traceSize) {
 	e.traces++
 	e.spans += len(t.Spans)
 	g.bytes += size.bytes
+}
+
+// maxLookBack is among how many parents one is looked for: orphans of one parent mostly stand close together.
+const maxLookBack = 64
+
+// looseParent returns how many entries before the next one the parent stands among those from first on, 0 where it has
+// become the next one.
+func (g *groupBuilder) looseParent(id SpanID, first int) int64 {
+	n := g.looseParents.Len()
+	for i := n - 1; i >= max(first, n-maxLookBack); i-- {
+		if string(id[:]) == string(g.looseParents.At(i)) {
+			return int64(n - i)
+		}
+	}
+	g.looseParents.Append(id[:])
+	return 0
 }
 
 func (g *groupBuilder) span(s *Span, row uint32) {

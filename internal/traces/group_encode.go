@@ -220,12 +220,22 @@ func (g *groupWriter) ownBlobs() [][]byte {
 // packed bits, single times are read where they are.
 const packedShare = 4
 
+// lateShare says from how many orphans on a row group is one of late pieces: one span in so many. It takes more
+// space than it will once its traces are joined, so its times are stored in the fewest bytes.
+const lateShare = 8
+
 // packTimes makes the blob of the starts or durations of a chunk.
 func (g *groupWriter) packTimes(times []int64, scratch []byte) (blobInfo, []byte) {
 	scratch = block.AppendInts(scratch[:0], times)
 	info := g.pack(scratch, block.CodecZstd)
-	scratch = block.AppendPacked(scratch[:0], times)
-	if most := int(info.stored); len(scratch) > most+most/packedShare {
+	most := int(info.stored)
+	if len(g.loose) > g.entry.spans/lateShare {
+		scratch = block.AppendMagnitudes(scratch[:0], times)
+	} else {
+		scratch = block.AppendPacked(scratch[:0], times)
+		most += most / packedShare
+	}
+	if len(scratch) > most {
 		return info, scratch
 	}
 	g.blobs = g.blobs[:len(g.blobs)-1]
@@ -254,7 +264,7 @@ func (g *groupWriter) encodeFixed() {
 		loose[i], last = row-last, row
 	}
 	f[fixLoose] = fixedColumn{ints: loose, some: len(loose) > 0}
-	f[fixResource], f[fixOrder] = fixedInts(g.resource), fixedInts(g.order)
+	f[fixResource], f[fixOrder], f[fixLooseWhich] = fixedInts(g.resource), fixedInts(g.order), fixedInts(g.looseWhich)
 	e := &g.cols
 	e.reset(g.enc)
 	for i := range f {
@@ -277,7 +287,7 @@ func (g *groupWriter) encodeFixed() {
 		}
 	}
 	// These share their memory with the builder.
-	for _, i := range []int{fixTraceRows, fixTraceStart, fixTraceLength, fixResource, fixOrder, fixClass, fixDepth, fixLoose} {
+	for _, i := range []int{fixTraceRows, fixTraceStart, fixTraceLength, fixResource, fixOrder, fixClass, fixDepth, fixLoose, fixLooseWhich} {
 		f[i] = fixedColumn{some: f[i].some}
 	}
 	f[fixLooseParent].some = len(g.loose) > 0

@@ -38,7 +38,7 @@ const (
 	fixClass       // of each span
 	fixDepth
 	fixLoose       // rows of the spans of depth 0 that are no roots, each less the one before
-	fixLooseParent // 8 bytes each
+	fixLooseParent // their parent IDs, 8 bytes each; see fixLooseWhich
 	fixResource
 	fixName  // where classes have no names
 	fixScope // where classes have no scopes
@@ -64,6 +64,7 @@ const (
 	fixRestSpan // of each span that has any: the attributes without a column
 	fixRestEvent
 	fixRestLink
+	fixLooseWhich // of each of fixLoose its entry of fixLooseParent: 0 for the next one, k for the k-th before that
 	fixedColumns
 )
 

@@ -34,6 +34,7 @@ type spanReader struct {
 	start, duration                     block.IntsView
 	ids                                 []byte
 	nextLoose                           int
+	parentOf                            []uint32 // of each of loose: which of looseParent
 	childAt                             [tagPlaces]struct{ span, child int }
 	parents                             []parent
 	err                                 error
@@ -94,7 +95,7 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		}
 	}
 	r.bulk = rows > g.entry.spans/8
-	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixName, fixScope}
+	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixLooseWhich, fixName, fixScope}
 	if !r.serviceOnly {
 		fixed = append(fixed, fixResource)
 	}
@@ -154,8 +155,8 @@ func (r *spanReader) open() error {
 	if !g.inRange(fixScope, len(g.dir.scopes)) || len(g.dir.scopes) == 0 {
 		return g.corrupt("scopes", errStamp)
 	}
-	if len(g.loose) > 0 && (g.dir.fixed[fixLooseParent] < 0 || g.dir.page.Columns[g.dir.fixed[fixLooseParent]].Rows < len(g.loose)) {
-		return g.corrupt("parents", errValues)
+	if err := r.openParents(); err != nil {
+		return err
 	}
 	r.openEvents()
 	r.openLinks()
@@ -182,6 +183,36 @@ func (r *spanReader) open() error {
 		r.err = r.checkValues()
 	}
 	return r.err
+}
+
+// openParents finds the parent ID of each of the loose spans.
+func (r *spanReader) openParents() error {
+	if len(r.loose) == 0 {
+		return nil
+	}
+	stored := 0
+	if at := r.dir.fixed[fixLooseParent]; at >= 0 {
+		if r.dir.fixedTable[fixLooseParent] {
+			at++
+		}
+		stored = r.dir.page.Columns[at].Rows
+	}
+	which := r.ints(fixLooseWhich, len(r.loose))
+	if len(which) != len(r.loose) {
+		return r.corrupt("parents", errValues)
+	}
+	r.parentOf = make([]uint32, len(which))
+	next := 0
+	for i, back := range which {
+		if back < 0 || back > int64(next) || back == 0 && next >= stored {
+			return r.corrupt("parents", errValues)
+		}
+		r.parentOf[i] = uint32(next - int(back))
+		if back == 0 {
+			next++
+		}
+	}
+	return nil
 }
 
 func (r *spanReader) texts(fix int) *storedTexts {
@@ -278,7 +309,7 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 	s.End = s.Start + uint64(r.duration.At(at))
 	s.ParentID = up.id
 	if depth == 0 && r.nextLoose < len(r.loose) && r.loose[r.nextLoose] == int64(row) {
-		if copy(s.ParentID[:], r.looseParent.at(r.nextLoose)) != len(s.ParentID) {
+		if copy(s.ParentID[:], r.looseParent.at(int(r.parentOf[r.nextLoose]))) != len(s.ParentID) {
 			return r.corrupt("parents", errValues)
 		}
 		r.nextLoose++

@@ -13,7 +13,7 @@ import (
 type groupSet struct {
 	store   groupStore
 	entries []groupEntry
-	split   []splitTrace // those with pieces in several row groups, in order of ID
+	split   []splitTrace // those with pieces in several row groups; their IDs may be missing, see nameSplit
 	// lookup returns where the pieces of traces may be, which are in order of ID. It may name places of others.
 	lookup func(ctx context.Context, ids []ID) ([]tracePlace, error)
 	// index returns the places of all traces in order of hashes.
@@ -28,12 +28,6 @@ func (p tracePlace) compare(o tracePlace) int {
 		return p.group - o.group
 	}
 	return p.ordinal - o.ordinal
-}
-
-// splitTrace is a trace with pieces in several row groups.
-type splitTrace struct {
-	Piece
-	places []tracePlace
 }
 
 // TimeRange implements Part.
@@ -210,25 +204,40 @@ func (w *groupWalk) prepare(ctx context.Context) error {
 	if err := w.prepareExcept(ctx); err != nil {
 		return err
 	}
-	for i := range w.groupSet.split {
-		t := &w.groupSet.split[i]
-		for _, p := range t.places {
-			w.skip[p.group] = append(w.skip[p.group], p.ordinal)
-		}
-		if !w.q.Except.Has(t.ID) && (w.q.overlaps(t.Start, t.End) || hasID(w.q.Also, t.ID)) {
-			w.split = append(w.split, t)
-		}
+	if err := w.prepareSplit(ctx); err != nil {
+		return err
 	}
-	sort.Slice(w.split, func(i, j int) bool {
-		a, b := w.split[i], w.split[j]
-		return newestFirst(a.Start, a.ID, b.Start, b.ID) > 0
-	})
 	for i := range w.entries {
 		if w.q.overlaps(w.entries[i].minStart, w.entries[i].maxEnd) || len(w.also[i]) > 0 {
 			w.waiting = append(w.waiting, i)
 		}
 	}
 	sort.SliceStable(w.waiting, func(i, j int) bool { return w.entries[w.waiting[i]].maxStart < w.entries[w.waiting[j]].maxStart })
+	return nil
+}
+
+// prepareSplit finds the split traces that are answered.
+func (w *groupWalk) prepareSplit(ctx context.Context) error {
+	for i := range w.groupSet.split {
+		t := &w.groupSet.split[i]
+		for _, p := range t.places {
+			w.skip[p.group] = append(w.skip[p.group], p.ordinal)
+		}
+		if len(w.q.Also) > 0 || w.q.overlaps(t.Start, t.End) {
+			copied := *t // questions that run beside this one share t
+			w.split = append(w.split, &copied)
+		}
+	}
+	if err := w.nameSplit(ctx, w.split); err != nil {
+		return err
+	}
+	w.split = slices.DeleteFunc(w.split, func(t *splitTrace) bool {
+		return w.q.Except.Has(t.ID) || !w.q.overlaps(t.Start, t.End) && !hasID(w.q.Also, t.ID)
+	})
+	sort.Slice(w.split, func(i, j int) bool {
+		a, b := w.split[i], w.split[j]
+		return newestFirst(a.Start, a.ID, b.Start, b.ID) > 0
+	})
 	return nil
 }
 

@@ -33,6 +33,7 @@ var Sections = []block.Describer{
 		tags, err := decodeTags(data)
 		return fmt.Sprintf("%d keys", len(tags)), err
 	}},
+	{Kind: sectionSplitRows, Name: "traces in pieces, of an earlier version"},
 	{Kind: sectionSplit, Name: "traces in pieces"},
 }
 
