@@ -9,24 +9,23 @@ import (
 // tally counts rows of a page by window and series: rows of many series take turns, so that to find the bucket of each
 // costs more than to count it. It is for windows that don't overlap and for series that streams don't tell apart.
 type tally struct {
-	ids    int
-	least  int        // first window
-	counts []uint32   // by window, then by id
-	spans  []timeSpan // by window
-	firsts []place    // by id: of its first row
-	seen   []uint32   // by id: 1 + the last run that has it
+	ids    int      // how many there may be
+	least  int      // first window
+	counts []uint32 // by window, then by id
+	firsts []place  // by id: of its first row
+	seen   []uint32 // by id: 1 + the last run that has it
 }
 
-// timeSpan is the times of the first and the last row.
-type timeSpan struct{ from, to int64 }
-
-// maxTally bounds the counts of a page: more would be slower than buckets.
-const maxTally = 1 << 16
+const (
+	maxTally        = 1 << 16 // counts of a page: more would be slower than buckets
+	maxTallyWindows = 1 << 12 // windows of a query: a series has a count for each
+	countBytes      = 8
+)
 
 // tally makes room to count rows of so many ids, or returns nil where they are counted otherwise.
 func (f *columnFold) tally(ids int) *tally {
 	g := f.w.x.grid
-	if f.ids == nil || f.values || f.byRun || g.window != g.step {
+	if f.ids == nil || f.values || f.byRun || g.window != g.step || g.n > maxTallyWindows {
 		return nil
 	}
 	oldest, newest := int64(math.MaxInt64), int64(math.MinInt64)
@@ -39,7 +38,7 @@ func (f *columnFold) tally(ids int) *tally {
 	if windows <= 0 || windows > maxTally/max(ids, 1) {
 		return nil
 	}
-	return &tally{ids: ids, least: least, counts: make([]uint32, windows*ids), spans: make([]timeSpan, windows),
+	return &tally{ids: ids, least: least, counts: make([]uint32, windows*ids),
 		firsts: make([]place, ids), seen: make([]uint32, ids)}
 }
 
@@ -55,15 +54,14 @@ func (t *tally) run(f *columnFold, k int, run logs.PageRun) {
 			next = row + after(f.ts[row:end], g.until(lo, hi)-offset)
 		}
 		if lo <= hi {
-			last := t.window(f, k, run, lo-t.least, row, next)
-			t.spans[lo-t.least].add(ts, f.timeOf(run, last))
+			t.window(f, k, run, lo-t.least, row, next)
 		}
 		row = f.nextRow(next)
 	}
 }
 
-// window counts the rows from row on, before end, which are all of window w, and returns the last.
-func (t *tally) window(f *columnFold, k int, run logs.PageRun, w, row, end int) (last int) {
+// window counts the rows from row on, before end, which are all of window w.
+func (t *tally) window(f *columnFold, k int, run logs.PageRun, w, row, end int) {
 	counts := t.counts[w*t.ids:][:t.ids]
 	bits := f.rows.Bits()
 	for row < end {
@@ -73,12 +71,10 @@ func (t *tally) window(f *columnFold, k int, run logs.PageRun, w, row, end int) 
 			t.first(f, run, id, row)
 			t.seen[id] = uint32(k + 1)
 		}
-		last = row
 		if row++; bits != nil {
 			row = f.nextRow(row)
 		}
 	}
-	return last
 }
 
 // first notes the first row of a run that is of id.
@@ -99,20 +95,37 @@ func (t *tally) flush(f *columnFold) {
 		s := f.table[id]
 		f.w.at = t.firsts[id]
 		f.w.touch(s)
-		for w := range t.spans {
-			if n := t.counts[w*t.ids+int(id)]; n > 0 {
-				span := &t.spans[w]
-				s.buckets.addOnes(t.least+w, t.least+w, span.from, span.to, float64(n))
-			}
+		if len(s.counts) == 0 {
+			s.least, s.counts = t.least, append(s.counts, make([]uint32, len(t.counts)/t.ids)...)
+		}
+		for w := range s.counts {
+			s.counts[w] += t.counts[w*t.ids+int(id)]
 		}
 	}
 }
 
-// add makes s hold from and to, too.
-func (s *timeSpan) add(from, to int64) {
-	if *s == (timeSpan{}) {
-		*s = timeSpan{from, to}
+// count adds the counts of a page, and returns how many windows had none before.
+func (m *scanSeries) count(e *extracted) (grown int) {
+	counts := m.counts[e.least:]
+	for w, n := range e.counts {
+		if n > 0 && counts[w] == 0 {
+			grown++
+		}
+		counts[w] += uint64(n)
+	}
+	return grown
+}
+
+// bucketCounts makes buckets of the counts.
+func (m *scanSeries) bucketCounts(g grid) {
+	if m.counts == nil {
 		return
 	}
-	s.from, s.to = min(s.from, from), max(s.to, to)
+	for w, n := range m.counts {
+		if n > 0 {
+			ts := g.start + int64(w)*g.step
+			m.buckets.addOnes(w, w, ts, ts, float64(n))
+		}
+	}
+	m.counts = nil
 }
