@@ -125,7 +125,12 @@ func (p *Page) Timestamps(ctx context.Context) ([]int64, error) {
 		return p.ts, nil
 	}
 	var ts []int64
-	if err := p.Ask(ctx, func(r *column.Reader) { ts = r.Int64s(p.dir.timestamps()) }); err != nil {
+	read := func(r *column.Reader) {
+		if c := p.dir.timestamps(); r.Want(c) {
+			ts = r.Int64s(c)
+		}
+	}
+	if err := p.Ask(ctx, read); err != nil {
 		return nil, err
 	}
 	return ts, p.checkTimestamps(ts)

@@ -156,6 +156,8 @@ func (ev *evaluator) absent(e *RangeAgg, found []*extracted) ([]*series, error) 
 type extracted struct {
 	labels  labels.Labels
 	buckets buckets
+	counts  []uint32 // rows of the page at hand that are in no bucket, by window from least on; see tally
+	least   int
 
 	// What follows says which series comes first, for topk and the like.
 	first  place       // of the first row: of the page at hand, where pages are scanned

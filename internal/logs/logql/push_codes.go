@@ -147,6 +147,11 @@ func (c *coder) metadata(col *column.Column) {
 		c.out.rows, c.out.one = nil, codes.one
 		return
 	}
+	if has.IsAll() && len(codes.all) == c.v.page.Rows {
+		delete(c.columns, columnReading{vals, reading{}}) // the codes are the rows' own from now on
+		c.out.rows = codes.all
+		return
+	}
 	rows := c.fill()
 	i := 0
 	for row := range rows {

@@ -177,7 +177,8 @@ func (f *columnFold) number() int {
 
 func (f *columnFold) fold() {
 	f.table = make([]*extracted, f.number())
-	for _, run := range f.page.Runs {
+	t := f.tally(len(f.table))
+	for k, run := range f.page.Runs {
 		if f.nextRow(run.First) >= run.First+run.Rows {
 			continue
 		}
@@ -188,11 +189,17 @@ func (f *columnFold) fold() {
 			f.used = f.used[:0]
 		}
 		f.w.at.stream = f.page.Streams[run.Stream]
-		if f.ids == nil && !f.values {
+		switch {
+		case t != nil:
+			t.run(f, k, run)
+		case f.ids == nil && !f.values:
 			f.count(run)
-		} else {
+		default:
 			f.each(run)
 		}
+	}
+	if t != nil {
+		t.flush(f)
 	}
 }
 

@@ -55,7 +55,8 @@ type scanSeries struct {
 	labels  labels.Labels
 	first   place
 	buckets buckets
-	joined  int // so many are joined, the others came since
+	joined  int      // so many are joined, the others came since
+	counts  []uint64 // rows in no bucket yet, by window; see tally
 }
 
 // place is where a row stands in the order of rows: of time, stream, arrival.
@@ -155,6 +156,7 @@ func (s *scanner) give(w *pageFolder) error {
 		if err := s.add(e); err != nil {
 			return err
 		}
+		e.counts = e.counts[:0]
 		w.take(e)
 	}
 	w.reset()
@@ -200,6 +202,13 @@ func (s *scanner) add(e *extracted) error {
 		held, bytes = held+n, bytes+int64(n)*sampleBytes
 	}
 	grown := m.add(e.buckets, s.first.fold, s.exactSum)
+	if len(e.counts) > 0 {
+		if m.counts == nil {
+			m.counts = make([]uint64, s.first.grid.n)
+			bytes += countBytes * int64(len(m.counts))
+		}
+		grown += m.count(e)
+	}
 	held, bytes = held+grown, bytes+int64(grown)*bucketBytes
 	return s.ev.r.hold(held, bytes)
 }
@@ -227,6 +236,7 @@ func (m *scanSeries) add(b buckets, f *fold, exact bool) int {
 func (s *scanner) result() []*extracted {
 	all := make([]*scanSeries, 0, len(s.series))
 	for _, m := range s.series {
+		m.bucketCounts(s.first.grid)
 		all = append(all, m)
 	}
 	return inOrder(all, s.first.fold)
@@ -288,7 +298,7 @@ func (w *pageFolder) reset() {
 
 // touch notes that the row at w.at is of series e.
 func (w *pageFolder) touch(e *extracted) {
-	if len(e.buckets) == 0 {
+	if len(e.buckets) == 0 && len(e.counts) == 0 {
 		w.touched = append(w.touched, e)
 		if n := len(w.spare); n > 0 {
 			e.buckets, w.spare = w.spare[n-1], w.spare[:n-1]
