@@ -109,10 +109,11 @@ func (e *events) of(kind string) (out []history.Event) {
 // setup is one process's Alertmanager.
 type setup struct {
 	*Alertmanager
-	events *events
-	dir    string
-	bucket objstore.Bucket
-	file   string
+	events   *events
+	registry *prometheus.Registry
+	dir      string
+	bucket   objstore.Bucket
+	file     string
 }
 
 func routes(to string) string {
@@ -137,7 +138,7 @@ func writeFile(t *testing.T, name, text string) {
 // start runs an Alertmanager over a state folder and a bucket.
 func start(t *testing.T, dir string, bucket objstore.Bucket, text string, change ...func(*Config)) *setup {
 	t.Helper()
-	s := &setup{events: &events{}, dir: dir, bucket: bucket, file: filepath.Join(t.TempDir(), "alertmanager.yml")}
+	s := &setup{events: &events{}, registry: prometheus.NewRegistry(), dir: dir, bucket: bucket, file: filepath.Join(t.TempDir(), "alertmanager.yml")}
 	writeFile(t, s.file, text)
 	cfg := DefaultConfig()
 	cfg.ConfigFile = s.file
@@ -146,7 +147,7 @@ func start(t *testing.T, dir string, bucket objstore.Bucket, text string, change
 	}
 	var err error
 	s.Alertmanager, err = New(t.Context(), Options{Config: cfg, Dir: dir, Bucket: bucket, History: s.events, ExternalURL: &url.URL{Scheme: "http", Host: "hune:4320"},
-		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+		Logger: slog.New(slog.DiscardHandler), Registerer: s.registry})
 	require.NoError(t, err)
 	require.NoError(t, services.StartAndAwaitRunning(t.Context(), s))
 	t.Cleanup(func() { _ = services.StopAndAwaitTerminated(context.Background(), s) })

@@ -112,10 +112,16 @@ func newInstance(ctx context.Context, m *Alertmanager, id string, conf *configur
 	if err = i.newAPI(reg, m.duration); err != nil {
 		return nil, err
 	}
-	i.pipeline = notify.NewPipelineBuilder(reg, featurecontrol.NoopFlags{}, eventrecorder.Recorder{})
+	i.pipeline = notify.NewPipelineBuilder(reg, byReceiver{}, eventrecorder.Recorder{})
 	i.dispatching = dispatch.NewDispatcherMetrics(false, reg, featurecontrol.NoopFlags{})
 	return i, i.apply(conf)
 }
+
+// byReceiver counts notifications by receiver, so that the one that is down can be told from its neighbours.
+type byReceiver struct{ featurecontrol.NoopFlags }
+
+// EnableReceiverNamesInMetrics implements featurecontrol.Flagger.
+func (byReceiver) EnableReceiverNamesInMetrics() bool { return true }
 
 // restore reads the journal, or the bucket's copy where the disk has nothing.
 func (i *instance) restore(ctx context.Context, m *Alertmanager) ([]*alert.Alert, error) {

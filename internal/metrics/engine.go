@@ -267,17 +267,28 @@ func (r *querier) spend(n int64) error {
 	return nil
 }
 
-// arena hands out slices of larger ones: a query copies hundreds of thousands of small chunks.
-type arena[T any] struct{ free []T }
+// arena hands out slices of larger ones: a query copies hundreds of thousands of small chunks. They begin
+// small, since the queries of most rules find a handful.
+type arena[T any] struct {
+	free []T
+	size int // of the slice that free is of
+}
 
-const arenaSize = 16 << 10 // elements
+// Sizes of an arena's slices, in elements. Each is twice the one before.
+const (
+	arenaStart = 64
+	arenaSize  = 16 << 10
+)
 
 func (a *arena[T]) copy(src []T) []T {
 	if len(src) > len(a.free) {
 		if len(src) > arenaSize/4 {
 			return slices.Clone(src)
 		}
-		a.free = make([]T, arenaSize)
+		for a.size = min(max(2*a.size, arenaStart), arenaSize); a.size < len(src); {
+			a.size *= 2
+		}
+		a.free = make([]T, a.size)
 	}
 	n := copy(a.free, src)
 	out := a.free[:n:n]

@@ -70,6 +70,9 @@ type Ruler struct {
 	reloaded struct{ ok, at prometheus.Gauge }
 	wake     chan struct{}
 
+	reading sync.Mutex
+	known   map[string]decoded // rule files as they were last read, by name
+
 	load  sync.Mutex // one load at a time
 	globs []string   // of rule files
 	files groups     // that are in force

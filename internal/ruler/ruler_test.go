@@ -40,7 +40,9 @@ type world struct {
 	fail   error // of every query
 	alerts []Alert
 	events []history.Event
-	logs   []string // LogQL asked
+	logs   []string      // LogQL asked
+	times  []int64       // that metrics were asked about, in ms
+	hold   chan struct{} // what is asked waits for it, if set
 }
 
 func newWorld(t *testing.T) *world {
@@ -56,7 +58,14 @@ func (w *world) Run(ctx context.Context, j job.Job) (job.Result, error) {
 	if j.Logs != nil {
 		w.logs = append(w.logs, j.Logs.Expr)
 	}
+	if j.Metrics != nil {
+		w.times = append(w.times, j.Metrics.Start)
+	}
+	hold := w.hold
 	w.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
 	if err != nil {
 		return job.Result{}, err
 	}
@@ -210,6 +219,66 @@ func TestPendingAlertsThatEnd(t *testing.T) {
 	soon(t, func() bool { return len(w.states("Slow")) == 2 })
 	require.Equal(t, []string{"pending", "inactive"}, w.states("Slow"))
 	require.Empty(t, w.sent("Slow"))
+}
+
+func TestKeepFiringFor(t *testing.T) {
+	w := newWorld(t)
+	w.set("load", 7)
+	r, _ := w.ruler(`groups: [{name: g, rules: [{alert: Long, expr: load > 5, keep_firing_for: 1h}, {alert: Short, expr: load > 5}]}]`)
+	soon(t, func() bool { return len(w.sent("Long")) > 0 && len(w.sent("Short")) > 0 })
+	w.set("load", 1)
+	soon(t, func() bool { return len(w.states("Short")) == 2 })
+	alerts := r.Groups("anonymous", signal.Metrics)[0].AlertingRules()[0].ActiveAlerts()
+	require.Len(t, alerts, 1)
+	require.Equal(t, promrules.StateFiring, alerts[0].State)
+	require.False(t, alerts[0].KeepFiringSince.IsZero())
+	require.Equal(t, []string{"firing"}, w.states("Long"))
+}
+
+func TestQueryOffset(t *testing.T) {
+	w := newWorld(t)
+	before := time.Now().UnixMilli()
+	w.ruler(`groups: [{name: g, query_offset: 10m, rules: [{alert: Old, expr: load > 5}]}]`)
+	soon(t, func() bool { w.mu.Lock(); defer w.mu.Unlock(); return len(w.times) > 2 })
+	after := time.Now().UnixMilli()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	offset := (10 * time.Minute).Milliseconds()
+	// An evaluation's time is that of its slot of the interval, which may have begun before.
+	require.GreaterOrEqual(t, w.times[0], before-offset-1000)
+	require.LessOrEqual(t, w.times[2], after-offset)
+}
+
+func TestMissedEvaluationsAreCounted(t *testing.T) {
+	w := newWorld(t)
+	hold := make(chan struct{})
+	w.hold = hold
+	reg := prometheus.NewRegistry()
+	w.ruler(`groups: [{name: g, rules: [{alert: Slow, expr: vector(1)}]}]`, func(o *Options) { o.Registerer = reg })
+	var began time.Time
+	soon(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if began.IsZero() && len(w.times) > 0 {
+			began = time.Now()
+		}
+		return !began.IsZero() && time.Since(began) > 6*50*time.Millisecond
+	})
+	w.mu.Lock()
+	w.hold = nil
+	w.mu.Unlock()
+	close(hold)
+	soon(t, func() bool {
+		families, err := reg.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			if f.GetName() == "prometheus_rule_group_iterations_missed_total" {
+				return f.Metric[0].GetCounter().GetValue() >= 4
+			}
+		}
+		return false
+	})
+	soon(t, func() bool { return len(w.sent("Slow")) > 0 }, "it goes on")
 }
 
 func TestAFailingQueryStopsNothingElse(t *testing.T) {

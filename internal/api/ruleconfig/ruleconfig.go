@@ -219,7 +219,12 @@ func (a *API) put(w http.ResponseWriter, r *http.Request, q request) error {
 		}
 		return fault.Invalidf("%s", strings.Join(texts, ", "))
 	}
-	// A group of one name is there once, whatever its signal was.
+	g.Signal = ""
+	if err := a.o.Store.Put(r.Context(), q.tenant, s, q.namespace, *g); err != nil {
+		return err
+	}
+	// A group of one name is there once, whatever its signal was. The old one goes last, so that what fails
+	// between leaves two groups and not none.
 	for _, other := range a.o.Signals {
 		if other == s {
 			continue
@@ -227,10 +232,6 @@ func (a *API) put(w http.ResponseWriter, r *http.Request, q request) error {
 		if err := a.o.Store.Delete(r.Context(), q.tenant, other, q.namespace, g.Name); err != nil && !errors.Is(err, rules.ErrNoGroup) {
 			return err
 		}
-	}
-	g.Signal = ""
-	if err := a.o.Store.Put(r.Context(), q.tenant, s, q.namespace, *g); err != nil {
-		return err
 	}
 	writeAccepted(w)
 	return nil

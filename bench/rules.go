@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/golang/snappy"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/promql"
+	promrules "github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+const (
+	ruleGroups     = 100
+	rulesOfGroup   = 100
+	seriesOfRule   = 10 // at scale 1
+	ruleStep       = 15 * time.Second
+	ruleInterval   = 30 * time.Second // what one evaluation costs doesn't depend on it
+	measuredRounds = 2                // evaluations of each group that count, after one that doesn't
+)
+
+// ruleSets are two sets of 10,000 alerting rules over the same series: of one nothing fires, of the other
+// 20,000 alerts.
+var ruleSets = []struct {
+	name      string
+	threshold int
+}{{"none fires", 1000}, {"20,000 fire", 100}}
+
+// ruleFile is a rule file. Of ten rules seven compare what a selector finds, one its average, one its rate
+// and one a sum.
+func ruleFile(threshold int) string {
+	var b strings.Builder
+	b.WriteString("groups:\n")
+	for g := range ruleGroups {
+		fmt.Fprintf(&b, "- name: g%d\n  rules:\n", g)
+		for r := range rulesOfGroup {
+			i := g*rulesOfGroup + r
+			expr := fmt.Sprintf(`bench_load{shard="%d"} > %d`, i, threshold)
+			switch i % 10 {
+			case 7:
+				expr = fmt.Sprintf(`avg_over_time(bench_load{shard="%d"}[5m]) > %d`, i, threshold)
+			case 8:
+				expr = fmt.Sprintf(`rate(bench_load{shard="%d"}[5m]) > 1000`, i)
+			case 9:
+				expr = fmt.Sprintf(`sum by (job) (bench_load{shard="%d"}) > 1e6`, i)
+			}
+			fmt.Fprintf(&b, "  - {alert: Load%d, expr: '%s', labels: {severity: page}, annotations: {summary: 'load of {{ $labels.instance }} is {{ $value }}'}}\n", i, expr)
+		}
+	}
+	return b.String()
+}
+
+// ruleSeries is one of the series, with its value: of five rules' fifty, half of those of the selectors'
+// first five are above 100, so that 20,000 of 80,000 fire.
+func ruleSeries(i int) (labels.Labels, float64) {
+	shard, n := i/seriesOfRule, i%seriesOfRule
+	v := float64(n * 10)
+	if n < 2 || n == 2 && shard%2 == 0 {
+		v = 200
+	}
+	return labels.FromStrings("__name__", "bench_load", "instance", "host-"+strconv.Itoa(i%1000)+":9100", "job", "job-"+strconv.Itoa(i%20),
+		"n", strconv.Itoa(n), "shard", strconv.Itoa(shard)), v
+}
+
+// rulesSuite compares the processor time of evaluating rules in Hune, the real binary, with that of
+// Prometheus's rule manager over its own database in this process, and asks for the alerts.
+func rulesSuite(b *bench) error {
+	dir, err := os.MkdirTemp(b.dir, "hune-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file := filepath.Join(dir, "rules.yml")
+	if err := os.WriteFile(file, []byte("groups: []\n"), 0o600); err != nil {
+		return err
+	}
+	s, err := b.start(dir, append(slices.Clone(quiet), "HUNE_RULES_DEFAULTS=false", "HUNE_RULES_FILES=["+file+"]", "HUNE_RULES_POLL_INTERVAL=1s",
+		"HUNE_RULES_EVALUATION_INTERVAL="+ruleInterval.String(), "HUNE_RULES_RESEND_DELAY="+ruleInterval.String())...)
+	if err != nil {
+		return err
+	}
+	stopped := false
+	defer func() {
+		if !stopped {
+			_ = s.kill()
+		}
+	}()
+	p, err := openPrometheus(filepath.Join(dir, "prometheus"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	series := scaled(ruleGroups*rulesOfGroup*seriesOfRule, b.scale)
+	fmt.Printf("%d rules, %d series. CPU ms of one evaluation of all rules, the server's idle time taken off.\n\n", ruleGroups*rulesOfGroup, series)
+	fmt.Printf("| rules | Hune | idle in the same time | Prometheus | Hune / Prometheus |\n|---|---|---|---|---|\n")
+	from := time.Now().Add(-5 * time.Minute)
+	for _, set := range ruleSets {
+		now := time.Now()
+		if err := errors.Join(s.sendRuleSeries(series, from, now), p.sendRuleSeries(series, from, now)); err != nil {
+			return err
+		}
+		from = now
+		text := ruleFile(set.threshold)
+		ours, idle, err := s.evaluate(file, text)
+		if err != nil {
+			return err
+		}
+		theirs, err := p.evaluate(filepath.Join(dir, "theirs.yml"), text, now)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.2f |\n", set.name, ms(ours), ms(idle), ms(theirs), float64(ours)/float64(theirs))
+	}
+	if err := s.withoutRules(file); err != nil {
+		return err
+	}
+	if err := s.askAlerts(); err != nil {
+		return err
+	}
+	stopped = true
+	return s.stop()
+}
+
+// sendRuleSeries writes the series over a time.
+func (s *server) sendRuleSeries(series int, from, to time.Time) error {
+	l := &load{path: "/api/v1/write", contentType: protobufType, header: []string{"Content-Encoding", "snappy"}}
+	for first := 0; first < series; first += 1000 {
+		req := &prompb.WriteRequest{}
+		for i := first; i < min(first+1000, series); i++ {
+			ls, v := ruleSeries(i)
+			ts := prompb.TimeSeries{}
+			ls.Range(func(l labels.Label) { ts.Labels = append(ts.Labels, prompb.Label{Name: l.Name, Value: l.Value}) })
+			for t := from; t.Before(to); t = t.Add(ruleStep) {
+				ts.Samples = append(ts.Samples, prompb.Sample{Timestamp: t.UnixMilli(), Value: v})
+			}
+			req.Timeseries = append(req.Timeseries, ts)
+		}
+		l.requests = append(l.requests, snappy.Encode(nil, must(req.Marshal())))
+	}
+	return l.send(s)
+}
+
+// evaluate puts rules into force and returns the processor time of one evaluation of all of them, and
+// that of the server without rules within an interval, which is taken off.
+func (s *server) evaluate(file, text string) (used, idle time.Duration, err error) {
+	if err := s.withoutRules(file); err != nil {
+		return 0, 0, err
+	}
+	idle, err = s.used(func() error { time.Sleep(ruleInterval); return nil })
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return 0, 0, err
+	}
+	// The first evaluation makes the series of the alerts, and differs.
+	if err := s.awaitRules(func(rounds float64) bool { return rounds >= 1 }); err != nil {
+		return 0, 0, err
+	}
+	// Nothing is asked meanwhile: an answer of /metrics costs more than a hundred rules.
+	before, err := s.ruleRounds()
+	if err != nil {
+		return 0, 0, err
+	}
+	busy, err := s.used(func() error { time.Sleep(measuredRounds * ruleInterval); return nil })
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := s.ruleRounds()
+	if err != nil {
+		return 0, 0, err
+	}
+	if after-before < measuredRounds*0.9 {
+		return 0, 0, fmt.Errorf("%.1f evaluations of all rules in the time of %d: the machine is too slow", after-before, measuredRounds)
+	}
+	return time.Duration(float64(busy-measuredRounds*idle) / (after - before)), idle, nil
+}
+
+// withoutRules takes the rules out of force.
+func (s *server) withoutRules(file string) error {
+	if err := os.WriteFile(file, []byte("groups: []\n"), 0o600); err != nil {
+		return err
+	}
+	return s.awaitRules(func(rounds float64) bool { return rounds == 0 })
+}
+
+func (s *server) used(f func() error) (time.Duration, error) {
+	before, err := s.cpu()
+	if err != nil {
+		return 0, err
+	}
+	if err := f(); err != nil {
+		return 0, err
+	}
+	after, err := s.cpu()
+	return after - before, err
+}
+
+// awaitRules waits for a number of evaluations of all groups.
+func (s *server) awaitRules(enough func(rounds float64) bool) error {
+	for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(200 * time.Millisecond) {
+		rounds, err := s.ruleRounds()
+		if err != nil || enough(rounds) {
+			return err
+		}
+	}
+	return errors.New("the rules were not evaluated in ten minutes")
+}
+
+// ruleRounds is how often all groups were evaluated, of which each evaluation of a group is a hundredth.
+func (s *server) ruleRounds() (float64, error) {
+	body, err := s.get("/metrics")
+	if err != nil {
+		return 0, err
+	}
+	var sum float64
+	for line := range strings.Lines(string(body)) {
+		if strings.HasPrefix(line, "prometheus_rule_group_iterations_total{") {
+			v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += v
+		}
+	}
+	return sum / ruleGroups, nil
+}
+
+// askAlerts asks for all alerts, once the rules are gone: their senders' word still holds for a while.
+func (s *server) askAlerts() error {
+	var times []time.Duration
+	var alerts []struct{}
+	used, err := s.used(func() error {
+		for range 9 {
+			began := time.Now()
+			body, err := s.get("/api/v2/alerts")
+			times = append(times, time.Since(began))
+			if err == nil {
+				err = json.Unmarshal(body, &alerts)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(times)
+	fmt.Printf("\n`/api/v2/alerts` with %d alerts: median of 9 %.0f ms, most %.0f ms, CPU %.0f ms\n", len(alerts), ms(times[4]), ms(times[8]), ms(used/9))
+	return nil
+}
+
+// prometheus is Prometheus's database and engine in this process.
+type prometheus struct {
+	*tsdb.DB
+	engine *promql.Engine
+}
+
+func openPrometheus(dir string) (*prometheus, error) {
+	logger := slog.New(slog.DiscardHandler)
+	o := tsdb.DefaultOptions()
+	db, err := tsdb.Open(dir, logger, nil, o, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &prometheus{db, promql.NewEngine(promql.EngineOpts{Logger: logger, MaxSamples: 50e6, Timeout: 2 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true})}, nil
+}
+
+func (p *prometheus) sendRuleSeries(series int, from, to time.Time) error {
+	for t := from; t.Before(to); t = t.Add(ruleStep) {
+		app := p.Appender(context.Background())
+		for i := range series {
+			ls, v := ruleSeries(i)
+			if _, err := app.Append(0, ls, t.UnixMilli(), v); err != nil {
+				return errors.Join(err, app.Rollback())
+			}
+		}
+		if err := app.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evaluate returns the processor time of one evaluation of rules. Alerts are sent to nobody.
+func (p *prometheus) evaluate(file, text string, at time.Time) (time.Duration, error) {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return 0, err
+	}
+	m := promrules.NewManager(&promrules.ManagerOptions{NameValidationScheme: model.UTF8Validation, ExternalURL: &url.URL{}, Context: context.Background(),
+		QueryFunc: promrules.EngineQueryFunc(p.engine, p), NotifyFunc: func(context.Context, string, ...*promrules.Alert) {}, Appendable: p, Queryable: p,
+		Logger: slog.New(slog.DiscardHandler), ResendDelay: ruleInterval, OutageTolerance: time.Hour, MaxConcurrentEvals: 4, ConcurrentEvalsEnabled: true})
+	groups, errs := m.LoadGroups(ruleInterval, labels.EmptyLabels(), "", nil, false, file)
+	if len(errs) > 0 {
+		return 0, errors.Join(errs...)
+	}
+	round := func(n int) {
+		for _, g := range groups {
+			// As the manager does around each evaluation.
+			promrules.DefaultEvalIterationFunc(context.Background(), g, at.Add(time.Duration(n)*ruleInterval))
+		}
+	}
+	for _, g := range groups {
+		for _, r := range g.AlertingRules() {
+			r.SetRestored(true)
+		}
+	}
+	round(0)
+	before := ownCPU()
+	for n := range measuredRounds {
+		round(1 + n)
+	}
+	used := ownCPU() - before
+	for _, g := range groups {
+		for _, r := range g.Rules() {
+			if err := r.LastError(); err != nil {
+				return 0, fmt.Errorf("rule %s in Prometheus: %w", r.Name(), err)
+			}
+		}
+	}
+	return used / measuredRounds, nil
+}
+
+// ownCPU is the processor time that this process has used.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
