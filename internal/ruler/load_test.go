@@ -20,7 +20,7 @@ func TestFilesAreDecodedWhenTheyChange(t *testing.T) {
 	r := &Ruler{o: Options{Config: Config{Files: []string{filepath.Join(dir, "*.yml")}}, Tenant: "a"}}
 	names := func() string {
 		t.Helper()
-		gs, err := r.readFiles()
+		gs, err := r.readFiles(r.o.Config.Files)
 		require.NoError(t, err)
 		var out []string
 		for _, s := range gs {
@@ -44,7 +44,7 @@ func TestFilesAreDecodedWhenTheyChange(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "z.yml"), []byte("groups: [{nam: z}]"), 0o600))
 	for range 2 {
-		_, err := r.readFiles()
+		_, err := r.readFiles(r.o.Config.Files)
 		require.ErrorContains(t, err, "field nam not found", "a fault is told each time")
 	}
 	write("z", "D")
