@@ -206,7 +206,7 @@ func TestGrafanaHealthChecks(t *testing.T) {
 		"/api/v1/targets":                           `"activeTargets":[]`,
 		"/api/v1/scrape_pools":                      `"scrapePools":[]`,
 		"/api/v1/targets/metadata":                  `"data":[]`,
-		"/api/v1/alertmanagers":                     `"activeAlertmanagers":[]`,
+		"/api/v1/alertmanagers":                     `"activeAlertmanagers":[{"url":"http://`,
 		"/api/v1/notifications":                     `"data":[]`,
 		"/api/v1/features":                          `"success"`,
 		"/api/v1/status/tsdb":                       `"headStats":{`,

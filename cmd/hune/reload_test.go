@@ -18,13 +18,13 @@ func TestReloadBySignal(t *testing.T) {
 	dir := t.TempDir()
 	prom, file := filepath.Join(dir, "prometheus.yml"), filepath.Join(dir, "hune.yaml")
 	job := func(name string) {
-		text := fmt.Sprintf("rule_files: [r.yml]\nscrape_configs: [{job_name: %s, scrape_interval: 1s, static_configs: [{targets: ['127.0.0.1:1']}]}]\n", name)
+		text := fmt.Sprintf("remote_read: [{url: 'http://x'}]\nscrape_configs: [{job_name: %s, scrape_interval: 1s, static_configs: [{targets: ['127.0.0.1:1']}]}]\n", name)
 		require.NoError(t, os.WriteFile(prom, []byte(text), 0o600))
 	}
 	job("one")
 	require.NoError(t, os.WriteFile(file, []byte("reload_interval: 0s\nmetrics: {prometheus_config: "+prom+"}\n"), 0o600))
 	p := start(t, filepath.Join(dir, "data"), quiet, "--config", file)
-	require.Contains(t, p.log.String(), "rule_files is not followed")
+	require.Contains(t, p.log.String(), "remote_read is not followed")
 	get := func(path string) string {
 		_, text := p.get(path, nil, nil)
 		return text
