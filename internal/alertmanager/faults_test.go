@@ -155,7 +155,7 @@ func TestFaultsOfTheFileHavePlaces(t *testing.T) {
 			s := start(t, t.TempDir(), objstore.NewInMemBucket(), routes(hooks.URL))
 			writeFile(t, filepath.Join(filepath.Dir(s.file), "bad.tmpl"), "{{ define \"x\" }}\n{{ nofunction }}{{ end }}")
 			writeFile(t, s.file, tc.text)
-			err := s.Reload()
+			err := s.Reload(s.file)
 			for _, want := range append(tc.want, s.file) {
 				require.ErrorContains(t, err, want)
 			}
