@@ -13,7 +13,7 @@ func DecodeBelow(d *Decoder, dst []uint32, n int, limit uint32) []uint32 {
 	}
 	dst = dst[:h.n]
 	most := uint64(0)
-	if h.transform == transformFrame && !h.packed && h.width <= 1 && h.base >= 0 && h.base < 1<<31 {
+	if h.transform == transformFrame && !h.packed && h.huffman == nil && h.width <= 1 && h.base >= 0 && h.base < 1<<31 {
 		most = uint64(h.bytes(dst))
 	} else {
 		s := getScratch(h.n)
