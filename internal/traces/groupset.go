@@ -148,12 +148,14 @@ type groupWalk struct {
 	*groupSet
 	q       *Select
 	tests   conditions
-	also    map[int][]int  // asked for by ID, by row group
-	except  map[int][]int  // that may be among those not to be answered, by row group
-	skip    map[int][]int  // pieces of split traces, by row group
-	split   []*splitTrace  // to be answered, oldest first
-	waiting []int          // row groups that are not open yet, those with the newest traces last
-	open    []*groupCursor // that have traces left
+	also    map[int][]int        // asked for by ID, by row group
+	except  map[int][]int        // that may be among those not to be answered, by row group
+	skip    map[int][]int        // pieces of split traces, by row group
+	split   []*splitCandidate    // oldest first
+	unasked map[int][]splitPlace // pieces of these in row groups that have not been asked about them
+	ahead   int                  // how many of split are asked about next
+	waiting []int                // row groups that are not open yet, those with the newest traces last
+	open    []*groupCursor       // that have traces left
 }
 
 // groupCursor is a row group on its way through a select.
@@ -216,31 +218,6 @@ func (w *groupWalk) prepare(ctx context.Context) error {
 	return nil
 }
 
-// prepareSplit finds the split traces that are answered.
-func (w *groupWalk) prepareSplit(ctx context.Context) error {
-	for i := range w.groupSet.split {
-		t := &w.groupSet.split[i]
-		for _, p := range t.places {
-			w.skip[p.group] = append(w.skip[p.group], p.ordinal)
-		}
-		if len(w.q.Also) > 0 || w.q.overlaps(t.Start, t.End) {
-			copied := *t // questions that run beside this one share t
-			w.split = append(w.split, &copied)
-		}
-	}
-	if err := w.nameSplit(ctx, w.split); err != nil {
-		return err
-	}
-	w.split = slices.DeleteFunc(w.split, func(t *splitTrace) bool {
-		return w.q.Except.Has(t.ID) || !w.q.overlaps(t.Start, t.End) && !hasID(w.q.Also, t.ID)
-	})
-	sort.Slice(w.split, func(i, j int) bool {
-		a, b := w.split[i], w.split[j]
-		return newestFirst(a.Start, a.ID, b.Start, b.ID) > 0
-	})
-	return nil
-}
-
 // next returns the newest trace that is left, nil at the end.
 func (w *groupWalk) next(ctx context.Context) (*Trace, error) {
 	for {
@@ -291,39 +268,6 @@ func (w *groupWalk) before(ctx context.Context, a, b *groupCursor) (bool, error)
 	}
 	y, err := b.id(ctx)
 	return compareIDs(x, y) < 0, err
-}
-
-// nextSplit answers the next split trace if it is the turn of one, given the cursor with the newest trace.
-func (w *groupWalk) nextSplit(ctx context.Context, best int, start uint64) (*Trace, error) {
-	for n := len(w.split) - 1; n >= 0; n-- {
-		t := w.split[n]
-		if best >= 0 {
-			if t.Start < start {
-				return nil, nil
-			}
-			if t.Start == start {
-				id, err := w.open[best].id(ctx)
-				if err != nil {
-					return nil, err
-				}
-				if compareIDs(id, t.ID) < 0 {
-					return nil, nil
-				}
-			}
-		}
-		w.split = w.split[:n]
-		whole, err := w.join(ctx, t.places, t.ID, w.q.Needs)
-		if err != nil {
-			return nil, err
-		}
-		if whole == nil {
-			return nil, w.store.corrupt(t.places[0].group, "split traces", fmt.Errorf("trace %s is not where it should be", t.ID))
-		}
-		if w.q.Groups != nil || hasID(w.q.Also, t.ID) || w.tests.trace(whole) {
-			return whole, nil
-		}
-	}
-	return nil, nil
 }
 
 // enter opens the row group with the newest traces and decides which of its traces are answered.
