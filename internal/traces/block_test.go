@@ -182,7 +182,7 @@ func TestWriteBlock(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(len(data)), meta.Data.Size)
 	require.Equal(t, meta.Data.Size, meta.StoredBytes)
-	require.Equal(t, int64(23), meta.Rows)
+	require.Equal(t, int64(25), meta.Rows)
 	require.Equal(t, int64(genBase+500), meta.MinTime)
 	require.Equal(t, int64(genBase+20e9+5e6), meta.MaxTime)
 	require.Equal(t, int64(len(encodeTraces(goldenTraces()))), meta.RawBytes)
