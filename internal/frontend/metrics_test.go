@@ -339,7 +339,7 @@ func joinQuestions(t *testing.T) {
 	})
 	q := hours(k, -1, 0, "m_total")
 	var all sync.WaitGroup
-	one := func() {
+	one := func(q *metrics.Query) {
 		all.Go(func() {
 			r, err := k.Frontend.Run(context.Background(), job.Job{Tenant: "a", Metrics: q})
 			if err == nil {
@@ -347,15 +347,14 @@ func joinQuestions(t *testing.T) {
 			}
 		})
 	}
-	one()
+	one(q)
 	<-asked
 	for range 5 {
-		one()
+		one(q)
 	}
 	other := *q
 	other.Start++
-	q = &other
-	one()
+	one(&other)
 	synctest.Wait()
 	close(answer)
 	all.Wait()
