@@ -17,6 +17,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/loggen"
 )
 
@@ -109,11 +110,11 @@ func (b *bench) bigLogs(work, stored string, env []string) error {
 
 // startS3 runs hune as the S3 server of a folder and returns the settings of who uses it.
 func (b *bench) startS3(dir string) (*exec.Cmd, []string, error) {
-	addr, err := freeAddr()
+	addr, err := freeport.Take()
 	if err != nil {
 		return nil, nil, err
 	}
-	http, err := freeAddr()
+	http, err := freeport.Take()
 	if err != nil {
 		return nil, nil, err
 	}

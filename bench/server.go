@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/hune-io/hune/internal/freeport"
 )
 
 // server is a running hune.
@@ -31,21 +32,12 @@ type server struct {
 var quiet = []string{"HUNE_TELEMETRY_ENABLED=false", "HUNE_SCRAPE_SELF=false", "HUNE_COLLECTOR_HOST_METRICS=false",
 	"HUNE_LIMITS_QUERIES_TIMEOUT=10m"}
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
-}
-
 // start runs hune on dir and waits until it is ready.
 func (b *bench) start(dir string, env ...string) (*server, error) {
 	var addrs [3]string
 	for i := range addrs {
 		var err error
-		if addrs[i], err = freeAddr(); err != nil {
+		if addrs[i], err = freeport.Take(); err != nil {
 			return nil, err
 		}
 	}

@@ -43,15 +43,6 @@ collector:
         logs: {receivers: [fluent_forward, file_log], exporters: [hune]}
 `
 
-// freeUDP returns a local address that nobody listens on.
-func freeUDP(t *testing.T) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = c.Close() }()
-	return c.LocalAddr().String()
-}
-
 // jaegerBatch is one span of a service, whose number its name and IDs have.
 func jaegerBatch(n int64, service string, at time.Time) *thriftjaeger.Batch {
 	answer := int64(42)
@@ -86,7 +77,7 @@ func fluentMessage(tag, line string, at time.Time) []byte {
 func TestReceivers(t *testing.T) {
 	dir := t.TempDir()
 	grpcAddr, httpAddr, zipkinAddr, fluentAddr := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
-	compactAddr, binaryAddr, logFile := freeUDP(t), freeUDP(t), filepath.Join(dir, "app.log")
+	compactAddr, binaryAddr, logFile := freeAddr(t), freeAddr(t), filepath.Join(dir, "app.log")
 	config := filepath.Join(dir, "hune.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, receivers, grpcAddr, httpAddr, compactAddr, binaryAddr, zipkinAddr, fluentAddr, logFile), 0o600))
 	p := start(t, filepath.Join(dir, "data"), quiet, "--config", config)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,6 +26,7 @@ import (
 	"github.com/thanos-io/objstore"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/history"
 )
 
@@ -390,10 +390,9 @@ func TestBadFiles(t *testing.T) {
 // freeAddr returns an address that nobody listens on, UDP and TCP.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Take()
 	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addr
 }
 
 func TestMembersNotifyOnce(t *testing.T) {

@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/tenant"
@@ -104,14 +105,12 @@ func (s *sink) PushOTLPTraces(ctx context.Context, td ptrace.Traces) (traces.Pus
 	return traces.PushResult{Spans: td.SpanCount()}, s.note(ctx)
 }
 
-// freeAddr returns an address that nobody listens on. Somebody else may take it before it is used;
-// the receivers have no way to tell which port they got for port 0.
+// freeAddr returns an address that nobody listens on: the receivers have no way to tell which port they got for port 0.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Take()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, l.Close()) }()
-	return l.Addr().String()
+	return addr
 }
 
 func config(t testing.TB, text string) Config {
