@@ -3,6 +3,7 @@ package compactor
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -133,8 +134,10 @@ func sortedWindows(groups map[window][]block.Meta) []window {
 // merges chooses what of a window to merge: runs of at least so many blocks, each not much larger than
 // the smaller ones before it together.
 func merges(metas []block.Meta, least int) (out [][]block.Meta) {
+	// Of blocks that weigh about the same those that follow each other go together: a block of two far ends would
+	// have rows on both sides of its neighbours, and queries look at what is at one time in several blocks row by row.
 	slices.SortFunc(metas, func(a, b block.Meta) int {
-		return cmp.Or(cmp.Compare(weight(&a), weight(&b)), a.ULID.Compare(b.ULID))
+		return cmp.Or(cmp.Compare(class(&a), class(&b)), cmp.Compare(a.MinTime, b.MinTime), a.ULID.Compare(b.ULID))
 	})
 	for first := 0; first < len(metas); {
 		sum, stored, end := weight(&metas[first]), metas[first].StoredBytes, first+1
@@ -159,6 +162,9 @@ func merges(metas []block.Meta, least int) (out [][]block.Meta) {
 }
 
 func weight(m *block.Meta) int64 { return max(m.RawBytes, leastRaw) }
+
+// class is a number that blocks share of which none weighs more than growth times another.
+func class(m *block.Meta) int { return bits.Len64(uint64(weight(m)/leastRaw)) / bits.Len64(growth/2) }
 
 // sortByTime puts older rows first, and of the same time those that were cut first.
 func sortByTime(metas []block.Meta) {

@@ -101,6 +101,25 @@ func numbers(from, to int) string {
 }
 
 // Plans end: whatever blocks there are, carrying out plan after plan comes to nothing left to do, and
+// Blocks that weigh about the same are merged with their neighbours in time, not with those that weigh the most alike.
+func TestPlanKeepsTimesApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		from := now.Add(-2 * day).Truncate(day)
+		var metas []block.Meta
+		for i := range rapid.IntRange(2, 24).Draw(t, "blocks") {
+			at := from.Add(time.Duration(i) * 10 * time.Minute)
+			metas = append(metas, planned(i, rapid.Int64Range(64*mib, 127*mib).Draw(t, "raw"), at, at.Add(10*time.Minute)))
+		}
+		jobs := plan(now, metas, nil)
+		require.NotEmpty(t, jobs)
+		for _, j := range jobs {
+			for i := 1; i < len(j.inputs); i++ {
+				require.Equal(t, j.inputs[i-1].MaxTime, j.inputs[i].MinTime)
+			}
+		}
+	})
+}
+
 // no job is larger than it may be.
 func TestPlansEnd(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,6 +15,24 @@ type headView struct {
 	sealed []*headChunk
 	open   headChunk
 	times  timeRange
+	spans  []Span // the only times that are wanted; nil: all
+}
+
+// limited finds the spans of the streams, and leaves out those of which nothing is wanted.
+func (q *selection) limited(views []headView) []headView {
+	if len(q.spans) == 0 {
+		return views
+	}
+	n := 0
+	for _, v := range views {
+		spans, whole := q.spansOf(v.labels)
+		if whole || v.times.touch(spans, q.start, q.end) {
+			v.spans = spans
+			views[n] = v
+			n++
+		}
+	}
+	return views[:n]
 }
 
 // chunks calls f for each chunk of v that overlaps [start, end), in order of arrival.
@@ -142,7 +160,7 @@ func (h *buffer) snapshot(streams []*headStream, wanted func(timeRange) bool) ([
 	defer h.mu.RUnlock()
 	for _, st := range streams {
 		if wanted(st.times) {
-			views = append(views, headView{st.labels, st.sealed[:len(st.sealed):len(st.sealed)], st.open, st.times})
+			views = append(views, headView{st.labels, st.sealed[:len(st.sealed):len(st.sealed)], st.open, st.times, nil})
 		}
 	}
 	return views, h.names.list[:len(h.names.list):len(h.names.list)]
@@ -161,13 +179,13 @@ func (h *buffer) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, erro
 			return
 		}
 		views, names := h.views([]matcherSet{q.matchers}, q.start, q.end)
-		views = q.shard.views(views)
+		views = q.limited(q.shard.views(views))
 		streams := make([]labels.Labels, len(views))
 		var pieces []piece
 		for i := range views {
 			streams[i] = views[i].labels
 			views[i].chunks(q.start, q.end, func(seq int, c *headChunk) {
-				pieces = append(pieces, c.piece(uint32(i), uint32(seq), names))
+				pieces = append(pieces, c.piece(uint32(i), uint32(seq), names, views[i].spans))
 			})
 		}
 		mergePieces(ctx, q, streams, pieces, 0, yield)
@@ -175,9 +193,9 @@ func (h *buffer) SelectRows(ctx context.Context, s Select) iter.Seq2[*Rows, erro
 }
 
 // piece makes the snapshot c a piece of a select.
-func (c *headChunk) piece(stream, seq uint32, names []string) piece {
+func (c *headChunk) piece(stream, seq uint32, names []string, spans []Span) piece {
 	return piece{timeRange: c.timeRange, open: func(_ context.Context, q *selection) ([]run, error) {
-		r, ok := c.narrowed(q, stream, seq, names)
+		r, ok := c.narrowed(q, stream, seq, names, spans)
 		if !ok {
 			return nil, nil
 		}
@@ -188,8 +206,9 @@ func (c *headChunk) piece(stream, seq uint32, names []string) piece {
 	}}
 }
 
-// narrowed returns the rows of c that q asks for, in order, and whether there are any.
-func (c *headChunk) narrowed(q *selection, stream, seq uint32, names []string) (run, bool) {
+// narrowed returns the rows of c that q asks for, in order, and whether there are any. They are in spans, unless
+// these are nil.
+func (c *headChunk) narrowed(q *selection, stream, seq uint32, names []string, spans []Span) (run, bool) {
 	r := c.run(stream, seq, names)
 	lo, hi := q.window(r.ts)
 	r.ts = r.ts[lo:hi]
@@ -197,6 +216,9 @@ func (c *headChunk) narrowed(q *selection, stream, seq uint32, names []string) (
 		r.rows = r.rows[lo:hi]
 	} else {
 		r.first = lo
+	}
+	if spans != nil {
+		r.keepSpans(spans)
 	}
 	return r, q.filter(&r)
 }

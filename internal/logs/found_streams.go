@@ -16,6 +16,9 @@ type foundStreams struct {
 	bits *block.Bitmap
 
 	numbers []uint32 // in all, ascending
+	// spans are the only times that are wanted of a stream, by its number in all. Those without are wanted at
+	// all times.
+	spans map[uint32][]Span
 
 	mu    sync.Mutex
 	known *block.Bitmap // whose labels are made
@@ -24,14 +27,51 @@ type foundStreams struct {
 	labels []labels.Labels
 }
 
-func newFoundStreams(all streamList, found *block.Bitmap) *foundStreams {
+func newFoundStreams(all streamList, found *block.Bitmap, q *selection) *foundStreams {
 	f := &foundStreams{all: all, bits: found, numbers: make([]uint32, 0, found.Count())}
+	if len(q.spans) > 0 {
+		f.limit(q)
+	}
 	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
 		f.numbers = append(f.numbers, uint32(i))
 	}
 	f.known = block.NewBitmap(len(f.numbers))
 	f.labels = make([]labels.Labels, len(f.numbers))
 	return f
+}
+
+// limit finds the spans of the streams, and leaves out those that are not wanted at all.
+func (f *foundStreams) limit(q *selection) {
+	wanted := block.NewBitmap(f.all.len())
+	f.spans = map[uint32][]Span{}
+	for i := f.bits.Next(0); i >= 0; i = f.bits.Next(i + 1) {
+		spans, whole := q.spansOf(f.all.at(i))
+		if !whole {
+			f.spans[uint32(i)] = spans
+		}
+		if whole || len(spans) > 0 {
+			wanted.Set(i)
+		}
+	}
+	f.bits = wanted
+}
+
+// wants reports whether rows of r may be wanted of the time [start, end).
+func (f *foundStreams) wants(r *pageRun, start, end int64) bool {
+	if !f.has(r.stream) || !r.overlaps(start, end) {
+		return false
+	}
+	spans, ok := f.spans[r.stream]
+	return !ok || r.touch(spans, start, end)
+}
+
+// wantsAll reports whether all rows of r are wanted of the time [start, end).
+func (f *foundStreams) wantsAll(r *pageRun, start, end int64) bool {
+	if !r.inside(start, end) {
+		return false
+	}
+	spans, ok := f.spans[r.stream]
+	return !ok || slices.ContainsFunc(spans, func(s Span) bool { return r.inside(s.Start, s.End) })
 }
 
 // has reports whether stream, a number in all, was found.

@@ -108,6 +108,8 @@ type Select struct {
 	Levels []Matcher
 	// Shard leaves only a share of the streams. It is duty.
 	Shard Shard
+	// Spans leaves only some times of some streams; all of Spans must agree. It is duty.
+	Spans []StreamSpans
 	// TraceID, where set, leaves only the rows that name this trace, by 32 hexadecimal digits, as the value
 	// of one of the usual keys in structured metadata or in the line. It is duty, and cheap: an index leads
 	// to the few blocks and pages with such rows, so the time range may be all of time.
@@ -146,14 +148,15 @@ type Source interface {
 	// goroutines at once, each with a page of its own, which is valid until visit returns; the first error
 	// ends the scan.
 	Scan(ctx context.Context, tenant string, s Select, visit func(context.Context, *Page) error) error
-	// Extents returns, for each stream that matches and has entries in [start, end), bounds of the times
-	// of its entries. It may count in entries outside of the range, and reads next to nothing.
+	// Extents returns, for each stream that matches and has entries in [start, end), times at which all of
+	// these lie: ascending and apart, one stream after the other. It may count in entries outside of the range,
+	// and reads next to nothing.
 	Extents(ctx context.Context, tenant string, start, end int64, matchers []Matcher) ([]Extent, error)
 	// Estimate says how much SelectRows and Scan would look at for s, at most. It reads no rows.
 	Estimate(ctx context.Context, tenant string, s Select) (Estimate, error)
 }
 
-// Extent bounds the times of the entries of a stream: nanoseconds, both inclusive.
+// Extent bounds the times of entries of a stream: nanoseconds, both inclusive.
 type Extent struct {
 	Labels         labels.Labels
 	Oldest, Newest int64

@@ -156,7 +156,7 @@ func (p *Page) narrow(ctx context.Context, q *selection, found *foundStreams) er
 	partly := false
 	for k := range e.runs {
 		r := &e.runs[k]
-		partly = partly || found.has(r.stream) && r.overlaps(q.start, q.end) && !r.inside(q.start, q.end)
+		partly = partly || found.wants(r, q.start, q.end) && !found.wantsAll(r, q.start, q.end)
 	}
 	var ts []int64
 	if partly {
@@ -199,14 +199,27 @@ func (p *Page) window(q *selection, found *foundStreams, ts []int64) column.Set 
 	set := block.NewBitmap(p.Rows)
 	for k, r := range p.Runs {
 		times := &e.runs[k]
-		if !found.has(times.stream) || !times.overlaps(q.start, q.end) {
+		if !found.wants(times, q.start, q.end) {
 			continue
 		}
-		lo, hi := 0, r.Rows
-		if !times.inside(q.start, q.end) {
-			lo, hi = q.window(ts[r.First : r.First+r.Rows])
+		if found.wantsAll(times, q.start, q.end) {
+			set.SetRange(r.First, r.First+r.Rows)
+			continue
 		}
-		set.SetRange(r.First+lo, r.First+hi)
+		run := ts[r.First : r.First+r.Rows]
+		lo, hi := q.window(run)
+		spans, ok := found.spans[times.stream]
+		if !ok {
+			set.SetRange(r.First+lo, r.First+hi)
+			continue
+		}
+		for _, s := range spans {
+			from, _ := slices.BinarySearch(run, s.Start)
+			to, _ := slices.BinarySearch(run, s.End)
+			if from, to = max(from, lo), min(to, hi); from < to {
+				set.SetRange(r.First+from, r.First+to)
+			}
+		}
 	}
 	return column.SetOf(set)
 }
@@ -222,7 +235,7 @@ func (p *Page) count(q *selection, found *foundStreams) {
 	bytes := int64(0)
 	for k := range e.runs {
 		r := &e.runs[k]
-		if found.has(r.stream) && r.overlaps(q.start, q.end) {
+		if found.wants(r, q.start, q.end) {
 			bytes += int64(r.bytes)
 		}
 	}

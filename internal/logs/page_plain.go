@@ -132,12 +132,12 @@ func (h *buffer) Scan(ctx context.Context, s Select, visit func(context.Context,
 		return err
 	}
 	views, names := h.views([]matcherSet{q.matchers}, q.start, q.end)
-	views = q.shard.views(views)
+	views = q.limited(q.shard.views(views))
 	for i := range views {
 		v := &views[i]
 		var failed error
 		v.chunks(q.start, q.end, func(seq int, c *headChunk) {
-			r, ok := c.narrowed(q, uint32(i), uint32(seq), names)
+			r, ok := c.narrowed(q, uint32(i), uint32(seq), names, v.spans)
 			if !ok || failed != nil {
 				return
 			}

@@ -50,7 +50,7 @@ func (s *pageSet) begin(ctx context.Context, q *selection) (*foundStreams, error
 	if q.trace != nil && found.Next(0) >= 0 {
 		q.tracePages, err = s.store.traceID(ctx, q.trace.hash, q.stats)
 	}
-	return newFoundStreams(s.streams, q.shard.among(s.streams, found)), err
+	return newFoundStreams(s.streams, q.shard.among(s.streams, found), q), err
 }
 
 // selectSlice yields the rows of one slice of time and reports whether to go on.
@@ -126,8 +126,8 @@ func (s *pageSet) timesOf(q *selection, i int, found *foundStreams) timeRange {
 	if !e.overlaps(q.start, q.end) || len(q.levels) > 0 && !e.levels.mayHave(q.levels) || q.trace != nil && !q.tracePages.Has(i) {
 		return times
 	}
-	for _, r := range e.runs {
-		if r.overlaps(q.start, q.end) && found.has(r.stream) {
+	for k := range e.runs {
+		if r := &e.runs[k]; found.wants(r, q.start, q.end) {
 			times.join(r.timeRange)
 		}
 	}

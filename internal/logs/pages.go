@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -110,30 +111,33 @@ func (s *pageSet) streamsWithRows(ctx context.Context, start, end int64, matcher
 	return has, err
 }
 
-// Extents implements Part. It reads nothing: times are those of whole runs.
+// Extents implements Part. It reads nothing: times are those of the runs of pages.
 func (s *pageSet) Extents(_ context.Context, start, end int64, matchers []Matcher) ([]Extent, error) {
 	found, err := s.findMatchers(matchers)
 	if err != nil {
 		return nil, err
 	}
-	times := make(map[uint32]timeRange)
+	type runTimes struct {
+		stream uint32
+		timeRange
+	}
+	var times []runTimes
 	for i := range s.index.pages {
-		for _, r := range s.index.pages[i].runs {
-			if !r.overlaps(start, end) || !found.Get(int(r.stream)) {
-				continue
-			}
-			if t, ok := times[r.stream]; ok {
-				t.join(r.timeRange)
-				times[r.stream] = t
-			} else {
-				times[r.stream] = r.timeRange
+		for k := range s.index.pages[i].runs {
+			if r := &s.index.pages[i].runs[k]; r.overlaps(start, end) && found.Get(int(r.stream)) {
+				times = append(times, runTimes{r.stream, r.timeRange})
 			}
 		}
 	}
+	slices.SortFunc(times, func(a, b runTimes) int { return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.min, b.min)) })
 	out := make([]Extent, 0, len(times))
-	for i := found.Next(0); i >= 0; i = found.Next(i + 1) {
-		if t, ok := times[uint32(i)]; ok {
-			out = append(out, Extent{s.streams.at(i), t.min, t.max})
+	for i, t := range times {
+		if i == 0 || times[i-1].stream != t.stream {
+			out = append(out, Extent{s.streams.at(int(t.stream)), t.min, t.max})
+		} else if last := &out[len(out)-1]; t.min <= last.Newest {
+			last.Newest = max(last.Newest, t.max)
+		} else {
+			out = append(out, Extent{last.Labels, t.min, t.max})
 		}
 	}
 	return out, nil

@@ -64,6 +64,10 @@ func (m *model) selectRows(s Select) []modelRow {
 	for _, r := range m.rows {
 		ok := r.Timestamp >= s.Start && r.Timestamp < s.End && modelMatches(s.Matchers, r.stream)
 		ok = ok && s.Shard.Has(r.stream)
+		for _, spans := range s.Spans {
+			in := slices.ContainsFunc(spans.Times[StreamHash(r.stream)], func(s Span) bool { return s.Start <= r.Timestamp && r.Timestamp < s.End })
+			ok = ok && in == spans.Only
+		}
 		for _, f := range s.Filters {
 			hit := slices.ContainsFunc(f.Match, func(n string) bool {
 				if f.Regexp {
@@ -206,6 +210,28 @@ func genSelect(t *rapid.T) Select {
 	return s
 }
 
+// genSpans limits a select to some times of the streams of a model.
+func genSpans(t *rapid.T, m *model) []StreamSpans {
+	var out []StreamSpans
+	for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "spans") {
+		s := StreamSpans{Only: rapid.Bool().Draw(t, "only"), Times: map[uint64][]Span{}}
+		for _, r := range m.rows {
+			h := StreamHash(r.stream)
+			if _, ok := s.Times[h]; ok {
+				continue
+			}
+			var times []Span
+			for range rapid.IntRange(0, 3).Draw(t, "times") {
+				from := rapid.Int64Range(-1, 40).Draw(t, "from")
+				times = append(times, Span{from, from + rapid.Int64Range(1, 15).Draw(t, "long")})
+			}
+			s.Times[h] = joined(times, len(times))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 func genMatchers(t *rapid.T) []Matcher {
 	var ms []Matcher
 	for range rapid.IntRange(0, 2).Draw(t, "matchers") {
@@ -223,6 +249,7 @@ func checkPart(t *rapid.T, name string, want *model, got Source) {
 	ctx := context.Background()
 	for range 4 {
 		s := genSelect(t)
+		s.Spans = genSpans(t, want)
 		w, g := want.selectRows(s), collect(t, got.SelectRows(ctx, "t", s))
 		if s.Limit > 0 && strings.HasSuffix(name, "mixture") && len(g) > s.Limit {
 			g = g[:s.Limit] // a merge goes on as long as its caller wants
@@ -296,13 +323,17 @@ func checkScan(t *rapid.T, name string, want *model, got Source) {
 
 	extents, err := got.Extents(ctx, "t", s.Start, s.End, s.Matchers)
 	require.NoError(t, err)
-	bounds := map[string]Extent{}
-	for _, e := range extents {
-		bounds[e.Labels.String()] = e
+	bounds := map[string][]Extent{}
+	for i, e := range extents {
+		if i > 0 && labels.Equal(extents[i-1].Labels, e.Labels) {
+			require.Less(t, extents[i-1].Newest, e.Oldest, "%s: extents of %s", name, e.Labels)
+		}
+		bounds[e.Labels.String()] = append(bounds[e.Labels.String()], e)
 	}
 	for _, r := range wanted {
-		e, ok := bounds[r.stream.String()]
-		require.True(t, ok && e.Oldest <= r.Timestamp && r.Timestamp <= e.Newest, "%s: extent of %s", name, r.stream)
+		require.True(t, slices.ContainsFunc(bounds[r.stream.String()], func(e Extent) bool {
+			return e.Oldest <= r.Timestamp && r.Timestamp <= e.Newest
+		}), "%s: extent of %s", name, r.stream)
 	}
 }
 
@@ -449,29 +480,109 @@ func TestWriteBlock(t *testing.T) {
 	require.Error(t, head.WriteBlock(ctx, filepath.Join(dir, "missing"), testMeta()))
 }
 
-// Blocks that follow each other share little, however many they are: what lies between their borders is
-// scanned by columns.
-func TestSharedTimes(t *testing.T) {
+// extentsPart is a part of which only times are known.
+type extentsPart struct {
+	Part
+	extents []Extent
+}
+
+func (p extentsPart) TimeRange() (oldest, newest int64) {
+	t := noTime
+	for _, e := range p.extents {
+		t.join(timeRange{e.Oldest, e.Newest})
+	}
+	return t.min, t.max
+}
+
+func (p extentsPart) Extents(context.Context, int64, int64, []Matcher) ([]Extent, error) {
+	return p.extents, nil
+}
+
+// Blocks that follow each other share little, however many they are and whichever of them were merged; that
+// one stream has rows of all times everywhere makes no difference to others.
+func TestSharedSpans(t *testing.T) {
+	const length = 1000
+	a, b, late := labels.FromStrings("app", "a"), labels.FromStrings("app", "b"), labels.FromStrings("app", "late")
 	var parts []Part
-	const blocks, length = 40, 1000
-	for i := range blocks {
-		var entries []Entry
-		for k := range length + 5 { // five into the next one
-			entries = append(entries, Entry{Timestamp: int64(i*length + k), Line: "x"})
-		}
-		parts = append(parts, headOf(&Batch{Streams: []Stream{{Labels: labels.FromStrings("app", "a"), Entries: entries}}}))
+	for i := range int64(20) {
+		parts = append(parts, extentsPart{extents: []Extent{ // of two blocks that are far apart; five rows into the next one
+			{a, i * length, i*length + length + 4}, {a, (i + 20) * length, (i+20)*length + length + 4}, {b, i * length, i * length}, {late, 0, 40 * length},
+		}})
 	}
-	shared, err := sharedTimes(context.Background(), parts, Select{End: blocks * length * 2})
+	shared, err := sharedSpans(t.Context(), parts, Select{End: 35 * length})
 	require.NoError(t, err)
-	require.Len(t, shared, blocks-1)
-	for i, r := range shared {
-		require.Equal(t, timeRange{int64((i + 1) * length), int64((i+1)*length + 5)}, r)
+	require.Len(t, shared, 2)
+	require.Equal(t, []Span{{0, 35 * length}}, shared[StreamHash(late)])
+	require.Len(t, shared[StreamHash(a)], 34)
+	for i, s := range shared[StreamHash(a)] {
+		require.Equal(t, Span{int64(i+1) * length, int64(i+1)*length + 5}, s)
 	}
-	many := make([]timeRange, 3*maxShared)
-	for i := range many {
-		many[i] = timeRange{int64(i * 10), int64(i*10 + 1)}
+}
+
+// Where one stream has late rows, the others of the same time are scanned as pages with columns still, and each
+// row once.
+func TestScanBesideLateStream(t *testing.T) {
+	stream := func(app string, times ...int64) *Batch {
+		s := Stream{Labels: labels.FromStrings("app", app)}
+		for _, ts := range times {
+			s.Entries = append(s.Entries, Entry{Timestamp: ts, Line: fmt.Sprintf("row %d of %s", ts, app)})
+		}
+		return &Batch{Streams: []Stream{s}}
 	}
-	require.Len(t, joined(many), maxShared)
+	first, _ := blockOf(t, headOf(stream("steady", 10, 11, 12), stream("late", 1, 15, 30)), BlockOptions{})
+	second, _ := blockOf(t, headOf(stream("steady", 20, 21, 22), stream("late", 2, 15, 35), stream("early", 1)), BlockOptions{})
+	u := union{parts: []Part{first, second,
+		headOf(stream("late", 15, 31, 40), stream("steady", 22, 23)),
+	}}
+	var mu sync.Mutex
+	var columns, rows []string
+	err := u.scan(t.Context(), Select{End: 100}, func(ctx context.Context, p *Page) error {
+		return p.Each(ctx, p.Among, func(stream uint32, ts int64, line []byte, _ []Label) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if rows = append(rows, string(line)); p.HasColumns() {
+				columns = append(columns, string(line))
+			}
+			return true
+		})
+	})
+	require.NoError(t, err)
+	slices.Sort(rows)
+	slices.Sort(columns)
+	require.Equal(t, []string{"row 1 of early", "row 1 of late", "row 10 of steady", "row 11 of steady", "row 12 of steady", "row 15 of late",
+		"row 2 of late", "row 20 of steady", "row 21 of steady", "row 22 of steady", "row 23 of steady", "row 30 of late", "row 31 of late",
+		"row 35 of late", "row 40 of late"}, rows)
+	require.Equal(t, []string{"row 1 of early", "row 1 of late", "row 10 of steady", "row 11 of steady", "row 12 of steady", "row 20 of steady",
+		"row 21 of steady"}, columns)
+}
+
+func TestJoined(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ends := rapid.SliceOfN(rapid.Int64Range(0, 200), 2, 60).Draw(t, "ends")
+		most := rapid.IntRange(2, 20).Draw(t, "most")
+		var spans []Span
+		want := map[int64]bool{}
+		for ; len(ends) > 1; ends = ends[2:] {
+			s := Span{min(ends[0], ends[1]), max(ends[0], ends[1]) + 1}
+			spans = append(spans, s)
+			for i := s.Start; i < s.End; i++ {
+				want[i] = true
+			}
+		}
+		apart := len(joined(slices.Clone(spans), len(spans)))
+		got := joined(spans, most)
+		require.Len(t, got, min(apart, most))
+		for i, s := range got {
+			require.Less(t, s.Start, s.End)
+			if i > 0 {
+				require.Less(t, got[i-1].End, s.Start)
+			}
+			for k := s.Start; k < s.End; k++ {
+				delete(want, k)
+			}
+		}
+		require.Empty(t, want)
+	})
 }
 
 // checkVolumeSteps: steps are what each would be as a range of its own, groups are the sums of their streams.

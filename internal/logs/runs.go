@@ -29,6 +29,7 @@ type selection struct {
 	tracePages block.IDPages // that may have rows of trace
 	narrow     func(context.Context, *Page) (column.Set, error)
 	shard      Shard
+	spans      []StreamSpans
 	stats      *Stats
 	kept       *atomic.Int64 // see lateMemory
 }
@@ -51,7 +52,7 @@ func compileSelect(ctx context.Context, s Select) (*selection, error) {
 		return nil, err
 	}
 	return &selection{matchers: ms, trace: trace, filters: filters, levels: levels, start: s.Start, end: s.End, direction: s.Direction, limit: s.Limit,
-		expect: cmp.Or(s.Expect, s.Limit), narrow: s.Narrow, shard: s.Shard, stats: StatsFrom(ctx), kept: new(atomic.Int64)}, nil
+		expect: cmp.Or(s.Expect, s.Limit), narrow: s.Narrow, shard: s.Shard, spans: s.Spans, stats: StatsFrom(ctx), kept: new(atomic.Int64)}, nil
 }
 
 // metadataReader gives the metadata of a row: it appends it to dst.

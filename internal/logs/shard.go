@@ -14,12 +14,14 @@ type Shard struct{ Index, Of int }
 // All reports whether s is all streams.
 func (s Shard) All() bool { return s.Of <= 1 }
 
-// Has reports whether the stream with labels ls is in s. The hash is written out here rather than taken
-// from a library, since all who answer for parts of one query must agree on it.
+// Has reports whether the stream with labels ls is in s.
 func (s Shard) Has(ls labels.Labels) bool {
-	if s.All() {
-		return true
-	}
+	return s.All() || StreamHash(ls)%uint64(s.Of) == uint64(s.Index)
+}
+
+// StreamHash is the hash by which Shard and StreamSpans know streams. It is written out here rather than taken
+// from a library, since all who answer for parts of one query must agree on it.
+func StreamHash(ls labels.Labels) uint64 {
 	var h xxhash.Digest
 	h.Reset()
 	end := []byte{0xff} // never in a name or value that is UTF-8
@@ -29,7 +31,7 @@ func (s Shard) Has(ls labels.Labels) bool {
 		_, _ = h.WriteString(l.Value)
 		_, _ = h.Write(end)
 	})
-	return h.Sum64()%uint64(s.Of) == uint64(s.Index)
+	return h.Sum64()
 }
 
 // among returns those of the found streams that are in s.

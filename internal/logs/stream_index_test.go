@@ -153,7 +153,7 @@ func TestFoundStreams(t *testing.T) {
 	for _, i := range []int{3, 70, 71, 299} {
 		bits.Set(i)
 	}
-	f := newFoundStreams(x, bits)
+	f := newFoundStreams(x, bits, &selection{})
 	got := f.load([]pageRun{{stream: 2}, {stream: 70}, {stream: 299}})
 	require.Equal(t, []labels.Labels{labels.EmptyLabels(), streams[70], streams[299]}, got)
 	require.Equal(t, []labels.Labels{labels.EmptyLabels(), streams[70], labels.EmptyLabels(), streams[299]}, f.labels)

@@ -167,11 +167,13 @@ func (u *union) extents(ctx context.Context, start, end int64, matchers []Matche
 		return nil, err
 	}
 	all := slices.Concat(answers...)
-	slices.SortFunc(all, func(a, b Extent) int { return labels.Compare(a.Labels, b.Labels) })
+	slices.SortFunc(all, func(a, b Extent) int {
+		return cmp.Or(labels.Compare(a.Labels, b.Labels), cmp.Compare(a.Oldest, b.Oldest))
+	})
 	out := all[:0]
 	for _, e := range all {
-		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, e.Labels) {
-			out[n-1].Oldest, out[n-1].Newest = min(out[n-1].Oldest, e.Oldest), max(out[n-1].Newest, e.Newest)
+		if n := len(out); n > 0 && e.Oldest <= out[n-1].Newest && labels.Equal(out[n-1].Labels, e.Labels) {
+			out[n-1].Newest = max(out[n-1].Newest, e.Newest)
 			continue
 		}
 		out = append(out, e)
@@ -180,37 +182,36 @@ func (u *union) extents(ctx context.Context, start, end int64, matchers []Matche
 }
 
 // scan visits the pages of the parts. Where two parts may have the same rows, which is where both have
-// rows of one stream at the same time, the rows are merged and visited as pages without columns.
+// rows of one stream at the same time, the rows of that stream are merged and visited as pages without columns.
 func (u *union) scan(ctx context.Context, sel Select, visit func(context.Context, *Page) error) error {
 	parts, err := u.pruned(ctx, sel)
 	if err != nil {
 		return err
 	}
 	sel.Limit, sel.Narrow, sel.Direction = 0, nil, Forward
-	var shared []timeRange
+	var shared map[uint64][]Span
 	if !u.distinct {
-		if shared, err = sharedTimes(ctx, parts, sel); err != nil {
+		if shared, err = sharedSpans(ctx, parts, sel); err != nil {
 			return err
 		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(partsAtOnce)
-	for _, t := range gaps(shared, sel.Start, sel.End) {
-		for _, p := range parts {
-			oldest, newest := p.TimeRange()
-			if !(timeRange{oldest, newest}).overlaps(t.min, t.max) {
-				continue
-			}
-			part := sel
-			part.Start, part.End = t.min, t.max
-			g.Go(func() error { return p.Scan(gctx, part, visit) })
-		}
+	own := sel
+	if len(shared) > 0 {
+		own.Spans = append(slices.Clip(sel.Spans), StreamSpans{Times: shared})
 	}
-	for _, t := range shared {
-		part := sel
-		part.Start, part.End = t.min, t.max
+	for _, p := range parts {
+		g.Go(func() error { return p.Scan(gctx, own, visit) })
+	}
+	both := sel
+	both.Spans = append(slices.Clip(sel.Spans), StreamSpans{Only: true, Times: shared})
+	for _, s := range allSpans(shared) {
+		part := both
+		part.Start, part.End = s.Start, s.End
+		in := (&union{parts: parts}).overlapping(s.Start, s.End)
 		g.Go(func() error {
-			return ScanRows(gctx, Select{}, MergeRows(Forward, rowSources(gctx, parts, part)...), visit)
+			return ScanRows(gctx, Select{}, MergeRows(Forward, rowSources(gctx, in, part)...), visit)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -219,51 +220,56 @@ func (u *union) scan(ctx context.Context, sel Select, visit func(context.Context
 	return context.Cause(ctx)
 }
 
-// maxShared bounds how many ranges of time sharedTimes returns. Blocks that follow each other share a moment
-// at each border, so there are as many as blocks; a range costs that the pages at its ends are opened once
-// more, but joining two means that all between them is read row by row.
+// maxShared bounds how many ranges of time are merged row by row on their own: each is a select of the parts.
 const maxShared = 512
 
-// sharedTimes returns the times [min, max) at which several parts may have rows of one stream: ascending,
-// apart, inside of the select's.
-func sharedTimes(ctx context.Context, parts []Part, sel Select) ([]timeRange, error) {
+// sharedSpans returns the times at which several parts may have rows of one stream, inside of the select's, by
+// the hash of the stream: two streams of one hash only cost time.
+func sharedSpans(ctx context.Context, parts []Part, sel Select) (map[uint64][]Span, error) {
 	if !overlap(parts) {
 		return nil, nil
 	}
-	type interval struct {
-		timeRange
-		part int
-	}
-	streams := map[uint64][]interval{} // by hash: two streams of one hash only cost time
 	answers, err := askParts(ctx, parts, func(ctx context.Context, p Part) ([]Extent, error) {
 		return p.Extents(ctx, sel.Start, sel.End, sel.Matchers)
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i, extents := range answers {
+	streams := map[uint64][]timeRange{}
+	for _, extents := range answers {
 		for _, e := range extents {
-			h := e.Labels.Hash()
-			streams[h] = append(streams[h], interval{timeRange{max(e.Oldest, sel.Start), min(e.Newest, sel.End-1)}, i})
-		}
-	}
-	var out []timeRange
-	for _, list := range streams {
-		slices.SortFunc(list, func(a, b interval) int { return cmp.Compare(a.min, b.min) })
-		reach, part := int64(0), -1
-		for _, v := range list {
-			if v.min > v.max {
-				continue
-			}
-			if part >= 0 && v.min <= reach {
-				out = append(out, timeRange{v.min, min(v.max, reach) + 1})
-			}
-			if part < 0 || v.max > reach {
-				reach, part = v.max, v.part
+			if t := (timeRange{max(e.Oldest, sel.Start), min(e.Newest, sel.End-1)}); t.min <= t.max {
+				h := StreamHash(e.Labels)
+				streams[h] = append(streams[h], t)
 			}
 		}
 	}
-	return joined(out), nil
+	out := map[uint64][]Span{}
+	for h, list := range streams {
+		// Those of one part are apart: what two have in common is of two parts.
+		slices.SortFunc(list, func(a, b timeRange) int { return cmp.Compare(a.min, b.min) })
+		var spans []Span
+		reach := list[0].max
+		for _, t := range list[1:] {
+			if t.min <= reach {
+				spans = append(spans, Span{t.min, min(t.max, reach) + 1})
+			}
+			reach = max(reach, t.max)
+		}
+		if len(spans) > 0 {
+			out[h] = joined(spans, len(spans))
+		}
+	}
+	return out, nil
+}
+
+// allSpans returns a few ranges that all of the times are in, ascending and apart.
+func allSpans(times map[uint64][]Span) []Span {
+	var all []Span
+	for _, spans := range times {
+		all = append(all, spans...)
+	}
+	return joined(all, maxShared)
 }
 
 // overlap reports whether two parts have times in common.
@@ -282,41 +288,43 @@ func overlap(parts []Part) bool {
 	return false
 }
 
-// joined joins ranges that touch, and then the nearest until there are few.
-func joined(ranges []timeRange) []timeRange {
-	slices.SortFunc(ranges, func(a, b timeRange) int { return cmp.Compare(a.min, b.min) })
-	out := ranges[:0]
-	for _, r := range ranges {
-		if n := len(out); n > 0 && r.min <= out[n-1].max {
-			out[n-1].max = max(out[n-1].max, r.max)
+// joined joins spans that touch, and then the nearest until there are at most so many. It uses their memory.
+func joined(spans []Span, most int) []Span {
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	out := spans[:0]
+	for _, s := range spans {
+		if n := len(out); n > 0 && s.Start <= out[n-1].End {
+			out[n-1].End = max(out[n-1].End, s.End)
 			continue
 		}
-		out = append(out, r)
+		out = append(out, s)
 	}
-	for len(out) > maxShared {
-		best := 1
-		for i := 2; i < len(out); i++ {
-			if uint64(out[i].min-out[i-1].max) < uint64(out[best].min-out[best-1].max) {
-				best = i
-			}
+	if len(out) <= most {
+		return out
+	}
+	// The gaps that stay are the widest.
+	widths := make([]uint64, 0, len(out)-1)
+	for i := 1; i < len(out); i++ {
+		widths = append(widths, uint64(out[i].Start)-uint64(out[i-1].End))
+	}
+	slices.Sort(widths)
+	widths = widths[len(widths)-most+1:]
+	equal := 0 // so many of those that are as wide as the narrowest that stays
+	for equal < len(widths) && widths[equal] == widths[0] {
+		equal++
+	}
+	spans, out = out, out[:1]
+	for _, s := range spans[1:] {
+		last := &out[len(out)-1]
+		width := uint64(s.Start) - uint64(last.End)
+		if width == widths[0] {
+			equal--
 		}
-		out[best-1].max = out[best].max
-		out = slices.Delete(out, best, best+1)
-	}
-	return out
-}
-
-// gaps returns what is left of [start, end) without ranges, which are as joined returns them.
-func gaps(ranges []timeRange, start, end int64) []timeRange {
-	var out []timeRange
-	for _, r := range ranges {
-		if start < r.min {
-			out = append(out, timeRange{start, r.min})
+		if width > widths[0] || width == widths[0] && equal >= 0 {
+			out = append(out, s)
+		} else {
+			last.End = s.End
 		}
-		start = r.max
-	}
-	if start < end {
-		out = append(out, timeRange{start, end})
 	}
 	return out
 }

@@ -3,6 +3,8 @@ package logql
 import (
 	"slices"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/hune-io/hune/internal/logs"
 )
 
@@ -61,7 +63,12 @@ func (r *run) estimate(p planNode) error {
 			if err != nil {
 				return err
 			}
-			e.Streams = int64(len(found))
+			e.Streams = 0
+			for i := range found {
+				if i == 0 || !labels.Equal(found[i-1].Labels, found[i].Labels) {
+					e.Streams++
+				}
+			}
 		}
 		r.res.Estimates = append(r.res.Estimates, e)
 	}
