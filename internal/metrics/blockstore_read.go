@@ -23,11 +23,25 @@ var _ Source = (*BlockStore)(nil)
 // blocksAtOnce is how many blocks one query reads at the same time.
 const blocksAtOnce = 4
 
-// chosen returns the tenant's blocks to read for a selection.
-func (s *BlockStore) chosen(id string, sel Select) []*thanos.Meta {
+// chosen returns the tenant's blocks to read for a selection. What blocks say of their origin is what they have
+// for external labels.
+func (s *BlockStore) chosen(id string, sel Select) ([]*thanos.Meta, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return chooseResolution(s.active[id], sel.Start, sel.End, sel.MaxResolution)
+	if len(sel.Stores) == 0 {
+		return chooseResolution(s.active[id], sel.Start, sel.End, sel.MaxResolution), nil
+	}
+	var wanted []*thanos.Meta
+	for _, m := range s.active[id] {
+		ok, err := StoreWanted(sel.Stores, BucketAddress, labels.FromMap(m.Thanos.Labels))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			wanted = append(wanted, m)
+		}
+	}
+	return chooseResolution(wanted, sel.Start, sel.End, sel.MaxResolution), nil
 }
 
 // readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
@@ -39,7 +53,10 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	if s.opts.Deleted != nil {
 		gone = s.opts.Deleted(id)
 	}
-	metas := s.chosen(id, sel)
+	metas, err := s.chosen(id, sel)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]A, len(metas))
 	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
 	bkt := tenantBucket(s.opts.Bucket, id)
@@ -67,7 +84,7 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 			return err
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	if err != nil && fault.ClassOf(err) == fault.Internal && !isContextError(err) {
 		err = fault.New(fault.Unavailable, err)
 	}
