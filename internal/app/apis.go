@@ -148,8 +148,9 @@ func (a *App) mountAPIs(limits body.Limits) error {
 				GOMAXPROCS: runtime.GOMAXPROCS(0), StorageRetention: a.cfg.Retention.Metrics.String(), ReloadConfigSuccess: a.reloader.ok.Load(), LastConfigTime: time.UnixMilli(a.reloader.at.Load())}, nil
 		},
 		OTLP: a.cfg.Metrics.OTLP, Limits: limits, LookbackDelta: time.Duration(a.cfg.Metrics.Query.LookbackDelta),
-		Features:      a.cfg.Metrics.Query.Features,
+		Features: a.cfg.Metrics.Query.Features, WholeAnswers: !a.cfg.Metrics.Query.PartialResponse,
 		ListenAddress: a.server.addr(), ExternalURL: external, Logger: a.logger, Registerer: a.registry,
+		Stores: a.metricStores,
 	}
 	if a.heads != nil {
 		promOptions.Head = a.heads

@@ -43,6 +43,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
+	"github.com/hune-io/hune/internal/metrics/storeapi"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -113,7 +114,7 @@ type App struct {
 	ruler          *ruler.Ruler
 	alertmanager   *alertmanager.Alertmanager
 	metricDeletes  *metricdeletes.Book // as deletes, for metrics
-	endpoints      []metrics.Source    // other StoreAPI servers
+	endpoints      []*storeapi.Client  // other StoreAPI servers
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the

@@ -213,7 +213,7 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
-	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store, Remote: a.endpoints,
+	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store, Remote: a.remoteMetrics(),
 		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active, DeletedTraces: a.traceDeletes.Hidden,
 		Damaged: func(object string) {
 			if a.compactor != nil {

@@ -25,6 +25,28 @@ func (a *App) makeEndpoints(context.Context) (services.Service, error) {
 	return services.NewBasicService(nil, client.Run, func(error) error { return client.Close() }).WithName("endpoints"), nil
 }
 
+// remoteMetrics are the sources of metrics outside of Hune.
+func (a *App) remoteMetrics() (out []metrics.Source) {
+	for _, c := range a.endpoints {
+		out = append(out, c)
+	}
+	return out
+}
+
+// metricStores are all that queries of a tenant's metrics read.
+func (a *App) metricStores(tenant string) (out []metrics.StoreStatus) {
+	if a.heads != nil {
+		out = append(out, a.heads.Store(tenant))
+	}
+	if a.blocks != nil {
+		out = append(out, a.blocks.Store(tenant))
+	}
+	for _, c := range a.endpoints {
+		out = append(out, c.Stores()...)
+	}
+	return out
+}
+
 // mountStoreAPI lets Thanos use this process as a store, if it holds any metrics.
 func (a *App) mountStoreAPI() {
 	opts := thanos.Options{Tenants: a.cfg.Multitenancy, MaxBytes: int64(a.cfg.Metrics.Query.MaxBytes), MinTime: a.oldestMetrics,

@@ -1,6 +1,6 @@
-// Package deletes keeps the users' requests to delete logs or traces: a small object for each tenant in the
+// Package deletes keeps the users' requests to delete data of a signal: a small object for each tenant in the
 // bucket, TENANT/SIGNAL/deletes.json, and its compiled form in memory, which queries and compactions ask.
-// What a request means, the signals know: packages logs/deletes and traces/deletes.
+// What a request means, the signals know: packages metrics/deletes, logs/deletes and traces/deletes.
 //
 // A request hides what it is about from the moment it is accepted. Compaction then writes blocks without
 // that, and once no block and no ingester holds any of it the request is processed: it is kept for the
@@ -91,7 +91,10 @@ type known[H Hidden] struct {
 func New[H Hidden](opts Options[H]) *Book[H] {
 	f := promauto.With(opts.Registerer)
 	name, what := "log", "logs"
-	if opts.Signal == signal.Traces {
+	switch opts.Signal {
+	case signal.Metrics:
+		name, what = "metrics", "samples"
+	case signal.Traces:
 		name, what = "trace", "traces"
 	}
 	return &Book[H]{opts: opts, tenants: map[string]*known[H]{}, changes: map[string]uint64{}, unreadable: map[string]bool{},
@@ -129,14 +132,10 @@ func (b *Book[H]) Changes(tenant string) uint64 {
 // Add accepts a request, to which it gives an ID and a time. What it is about is hidden when it returns nil.
 // prepare, where set, is called with the request before it is kept. Errors are classed.
 func (b *Book[H]) Add(ctx context.Context, tenant string, r Request, prepare func(Request) error) (Request, error) {
-	r.Created = b.opts.Now().UTC().Truncate(time.Millisecond)
 	err := b.change(ctx, tenant, func(p *page) error {
-		p.forget(r.Created)
-		if p.active() >= maxRequests {
-			return fault.Errorf(fault.Unprocessable, "the tenant has %d delete requests that are not processed, the most that are taken", maxRequests)
+		if err := b.append(p, &r); err != nil {
+			return err
 		}
-		r.ID = p.newID()
-		p.Requests = append(p.Requests, r)
 		if prepare != nil {
 			return prepare(r)
 		}
@@ -147,6 +146,46 @@ func (b *Book[H]) Add(ctx context.Context, tenant string, r Request, prepare fun
 	}
 	b.requests.WithLabelValues("received").Inc()
 	return r, nil
+}
+
+// AddAll accepts requests as Add does, all of them or none. Those that covers says another one asks for already,
+// which is not processed, are left out.
+func (b *Book[H]) AddAll(ctx context.Context, tenant string, list []Request, covers func(r, other Request) bool) error {
+	added := 0
+	err := b.change(ctx, tenant, func(p *page) error {
+		for _, r := range list {
+			if slices.ContainsFunc(p.Requests, func(o Request) bool { return o.Processed.IsZero() && covers(o, r) }) {
+				continue
+			}
+			if err := b.append(p, &r); err != nil {
+				return err
+			}
+			added++
+		}
+		if added == 0 {
+			return errUnchanged
+		}
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	if err == nil {
+		b.requests.WithLabelValues("received").Add(float64(added))
+	}
+	return err
+}
+
+// append completes a request and puts it on its page.
+func (b *Book[H]) append(p *page, r *Request) error {
+	r.Created = b.opts.Now().UTC().Truncate(time.Millisecond)
+	p.forget(r.Created)
+	if p.active() >= maxRequests {
+		return fault.Errorf(fault.Unprocessable, "the tenant has %d delete requests that are not processed, the most that are taken", maxRequests)
+	}
+	r.ID = p.newID()
+	p.Requests = append(p.Requests, *r)
+	return nil
 }
 
 // List returns a tenant's requests, the oldest first, as the bucket has them.

@@ -261,6 +261,38 @@ func TestPreparation(t *testing.T) {
 	require.ErrorContains(t, Check(strings.Repeat("x", maxQuery+1)), "longer than 16384")
 }
 
+// Several requests are accepted together or not at all, without those that say nothing new.
+func TestRequestsTogether(t *testing.T) {
+	f := newFixture(objstore.NewInMemBucket())
+	same := func(r, other Request) bool { return r.Query == other.Query }
+	list := func(queries ...string) (out []Request) {
+		for _, q := range queries {
+			out = append(out, Request{Query: q, Start: 1, End: 2})
+		}
+		return out
+	}
+	x, y := `{app="x"}`, `{app="y"}`
+	require.NoError(t, f.AddAll(t.Context(), "a", list(x, y, x), same))
+	require.Equal(t, 2, f.Active("a").Len())
+	ids := f.Active("a").IDs()
+	f.bkt.upload = true
+	require.NoError(t, f.AddAll(t.Context(), "a", list(y), same), "nothing to write")
+	require.ErrorIs(t, f.AddAll(t.Context(), "a", list(y, `{app="z"}`), same), errDown)
+	f.bkt.upload = false
+	require.Equal(t, ids, f.Active("a").IDs())
+	require.NoError(t, f.Finish(t.Context(), "a", ids[:1]))
+	require.NoError(t, f.AddAll(t.Context(), "a", list(x), same))
+	require.Equal(t, 2, f.Active("a").Len(), "what was processed can be asked for again")
+	require.Equal(t, 3.0, testutil.ToFloat64(f.requests.WithLabelValues("received")))
+
+	many := make([]string, maxRequests)
+	for i := range many {
+		many[i] = fmt.Sprintf(`{app="%d"}`, i)
+	}
+	require.Equal(t, fault.Unprocessable, fault.ClassOf(f.AddAll(t.Context(), "a", list(many...), same)))
+	require.Equal(t, 2, f.Active("a").Len(), "none of them")
+}
+
 // The object is as docs/formats/log-deletes.md shows it.
 func TestGolden(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/formats/log-deletes.md")

@@ -23,9 +23,11 @@ const maxPage = 32 << 20
 
 // Request is one wish of a user to delete data of a signal.
 type Request struct {
-	ID    string `json:"id"`
-	Query string `json:"query"`
-	// Start and End bound what is meant, in Unix nanoseconds, both inclusive.
+	ID string `json:"id"`
+	// Query says what is meant of logs and traces, Selector of metrics.
+	Query    string `json:"query,omitempty"`
+	Selector string `json:"selector,omitempty"`
+	// Start and End bound what is meant, both inclusive: in Unix nanoseconds, of metrics in milliseconds.
 	Start   int64     `json:"start"`
 	End     int64     `json:"end"`
 	Created time.Time `json:"created"`

@@ -72,8 +72,10 @@ func TestDownsampledData(t *testing.T) {
 	end := at(-23*time.Hour + 719*time.Minute)
 	sum := instantAt(t, `sum_over_time(gauge[2d])`, end, 0, s)
 	for _, resolution := range []int64{0, downsample.ResLevel1, downsample.ResLevel2} {
-		require.Len(t, s.chosen("a", Select{Start: MinTime, End: MaxTime, MaxResolution: resolution}), 1)
-		require.Equal(t, resolution, s.chosen("a", Select{Start: MinTime, End: MaxTime, MaxResolution: resolution})[0].Thanos.Downsample.Resolution)
+		chosen, err := s.chosen("a", Select{Start: MinTime, End: MaxTime, MaxResolution: resolution})
+		require.NoError(t, err)
+		require.Len(t, chosen, 1)
+		require.Equal(t, resolution, chosen[0].Thanos.Downsample.Resolution)
 		name := fmt.Sprint(resolution)
 		// What the five aggregates know is exact over all of the data.
 		require.Equal(t, sum, instantAt(t, `sum_over_time(gauge[2d])`, end, resolution, s), name)
@@ -87,7 +89,9 @@ func TestDownsampledData(t *testing.T) {
 	require.NoError(t, deleteBlock(t.Context(), tenantBucket(bkt, "a"), metas[0].ULID))
 	require.NoError(t, s.Refresh(t.Context()))
 	require.Equal(t, sum, instantAt(t, `sum_over_time(gauge[2d])`, end, 0, s))
-	require.Equal(t, downsample.ResLevel1, s.chosen("a", Select{Start: MinTime, End: MaxTime})[0].Thanos.Downsample.Resolution)
+	chosen, err := s.chosen("a", Select{Start: MinTime, End: MaxTime})
+	require.NoError(t, err)
+	require.Equal(t, downsample.ResLevel1, chosen[0].Thanos.Downsample.Resolution)
 }
 
 // Reads of raw series, which know nothing of aggregates, get averages.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"path"
 	"slices"
 
@@ -22,11 +23,25 @@ var _ Source = (*BlockStore)(nil)
 // blocksAtOnce is how many blocks one query reads at the same time.
 const blocksAtOnce = 4
 
-// chosen returns the tenant's blocks to read for a selection.
-func (s *BlockStore) chosen(id string, sel Select) []*thanos.Meta {
+// chosen returns the tenant's blocks to read for a selection. What blocks say of their origin is what they have
+// for external labels.
+func (s *BlockStore) chosen(id string, sel Select) ([]*thanos.Meta, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return chooseResolution(s.active[id], sel.Start, sel.End, sel.MaxResolution)
+	if len(sel.Stores) == 0 {
+		return chooseResolution(s.active[id], sel.Start, sel.End, sel.MaxResolution), nil
+	}
+	var wanted []*thanos.Meta
+	for _, m := range s.active[id] {
+		ok, err := StoreWanted(sel.Stores, BucketAddress, labels.FromMap(m.Thanos.Labels))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			wanted = append(wanted, m)
+		}
+	}
+	return chooseResolution(wanted, sel.Start, sel.End, sel.MaxResolution), nil
 }
 
 // readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
@@ -38,7 +53,10 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	if s.opts.Deleted != nil {
 		gone = s.opts.Deleted(id)
 	}
-	metas := s.chosen(id, sel)
+	metas, err := s.chosen(id, sel)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]A, len(metas))
 	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
 	bkt := tenantBucket(s.opts.Bucket, id)
@@ -66,7 +84,7 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 			return err
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	if err != nil && fault.ClassOf(err) == fault.Internal && !isContextError(err) {
 		err = fault.New(fault.Unavailable, err)
 	}
@@ -157,7 +175,7 @@ func (s *BlockStore) selectSeries(ctx context.Context, id string, sel Select) ([
 func (s *BlockStore) LabelNames(ctx context.Context, id string, sel Select) ([]string, error) {
 	return s.labels(ctx, id, sel, (*blockReader).allNames, func(ls labels.Labels, add func(string)) {
 		ls.Range(func(l labels.Label) { add(l.Name) })
-	})
+	}, labelQuestion.names)
 }
 
 // LabelValues implements Source.
@@ -166,36 +184,41 @@ func (s *BlockStore) LabelValues(ctx context.Context, id, name string, sel Selec
 	if len(sel.Matchers) > 0 {
 		sel.Matchers = append(slices.Clone(sel.Matchers), Matcher{Type: labels.MatchNotEqual, Name: name})
 	}
-	return s.labels(ctx, id, sel, all, func(ls labels.Labels, add func(string)) { add(ls.Get(name)) })
+	return s.labels(ctx, id, sel, all, func(ls labels.Labels, add func(string)) {
+		if v := ls.Get(name); v != "" {
+			add(v)
+		}
+	}, func(q labelQuestion) ([]string, error) { return q.values(name) })
 }
 
 // labels answers questions about labels: from the table of postings alone without matchers, otherwise
 // from the labels of the series that match.
-func (s *BlockStore) labels(ctx context.Context, id string, sel Select,
-	all func(*blockReader, context.Context) ([]string, error), of func(labels.Labels, func(string)),
+func (s *BlockStore) labels(ctx context.Context, id string, sel Select, all func(*blockReader, context.Context) ([]string, error),
+	of func(labels.Labels, func(string)), answer func(labelQuestion) ([]string, error),
 ) ([]string, error) {
 	ms, err := ToMatchers(sel.Matchers)
 	if err != nil {
 		return nil, err
 	}
 	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]string, error) {
-		if len(ms) == 0 {
-			return all(b, ctx)
-		}
-		// The limit is about labels, not series.
-		found, err := b.series(ctx, ms, Select{Start: sel.Start, End: sel.End})
-		if err != nil {
-			return nil, err
-		}
-		set := map[string]struct{}{}
-		for _, f := range found {
-			of(f.labels, func(v string) { set[v] = struct{}{} })
-		}
-		names := make([]string, 0, len(set))
-		for v := range set {
-			names = append(names, v)
-		}
-		return names, nil
+		whole := *b
+		whole.gone = nil
+		return answer(labelQuestion{gone: b.gone, matchers: ms,
+			all: func(ms []*labels.Matcher) ([]string, error) {
+				if len(ms) == 0 {
+					return all(&whole, ctx)
+				}
+				return whole.labelsOf(ctx, ms, sel, of)
+			},
+			left: func(ms []*labels.Matcher, limit int, yield func(labels.Labels) bool) error {
+				found, err := b.series(ctx, ms, Select{Start: sel.Start, End: sel.End, Limit: limit})
+				for i := range found {
+					if !yield(found[i].labels) {
+						break
+					}
+				}
+				return err
+			}})
 	})
 	if err != nil {
 		return nil, err
@@ -207,6 +230,19 @@ func (s *BlockStore) labels(ctx context.Context, id string, sel Select,
 		found = found[:sel.Limit]
 	}
 	return found, nil
+}
+
+// labelsOf collects what of finds in the labels of the series that match.
+func (b *blockReader) labelsOf(ctx context.Context, ms []*labels.Matcher, sel Select, of func(labels.Labels, func(string))) ([]string, error) {
+	found, err := b.series(ctx, ms, Select{Start: sel.Start, End: sel.End}) // the limit is about labels, not series
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]struct{}{}
+	for _, f := range found {
+		of(f.labels, func(v string) { set[v] = struct{}{} })
+	}
+	return slices.Collect(maps.Keys(set)), nil
 }
 
 // Exemplars implements Source: blocks hold none.

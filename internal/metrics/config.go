@@ -3,7 +3,6 @@ package metrics
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -49,9 +48,11 @@ type Config struct {
 	// Prometheus's flag web.enable-admin-api does. Default false.
 	AdminAPI bool `yaml:"admin_api"`
 
-	// StoreEndpoints are other servers with Thanos's StoreAPI, such as a sidecar or another Hune, as
-	// host:port of their gRPC without TLS: queries read their series, too. Default: none.
-	StoreEndpoints []string `yaml:"store_endpoints"`
+	// StoreEndpoints are other servers with Thanos's StoreAPI, such as a sidecar or another Hune: queries read
+	// their series, too. Each is host:port of its gRPC, dns+host:port or dnssrv+name for all that the name stands
+	// for, or a mapping with the keys address, strict, group and tls_config, see docs/compatibility/thanos.md.
+	// Default: none.
+	StoreEndpoints []StoreEndpoint `yaml:"store_endpoints"`
 
 	// Store reads the blocks of the bucket.
 	Store StoreConfig `yaml:"store"`
@@ -92,6 +93,9 @@ type QueryConfig struct {
 	// Engine runs PromQL: thanos, which uses all processors and leaves what it lacks to Prometheus's, or
 	// prometheus. Default thanos. The parameter engine of a query overrides it.
 	Engine string `yaml:"engine"`
+	// PartialResponse answers queries with a warning when a part of the data can't be had, instead of an error.
+	// Default true. The parameter partial_response of a query overrides it.
+	PartialResponse bool `yaml:"partial_response"`
 	// ReplicaLabels are the labels by which replicas differ that scrape the same targets, such as the servers
 	// of a pair: their series are one in the answers, by Thanos's penalty algorithm. Default: none.
 	ReplicaLabels []string `yaml:"replica_labels"`
@@ -117,7 +121,7 @@ func DefaultConfig() Config {
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
-			Engine: ThanosEngine, Features: []string{},
+			Engine: ThanosEngine, PartialResponse: true, Features: []string{},
 		},
 		OTLP: DefaultOTLPConfig(),
 	}
@@ -144,9 +148,13 @@ func (c Config) Validate() error {
 		check(name != "" && name != labelTenant && name != labelReplica,
 			"metrics.external_labels: the name %q can't be used", name)
 	}
-	for i, addr := range c.StoreEndpoints {
-		_, _, err := net.SplitHostPort(addr)
-		check(err == nil, "metrics.store_endpoints.%d: %q is not host:port", i, addr)
+	seen := map[string]bool{}
+	for i, e := range c.StoreEndpoints {
+		if err := e.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("metrics.store_endpoints.%d: %w", i, err))
+		}
+		check(!seen[e.Address], "metrics.store_endpoints.%d: %q is there twice", i, e.Address)
+		seen[e.Address] = true
 	}
 	check(c.Store.CacheSize > 0, "metrics.store.cache_size: must be positive")
 	check(c.Store.IgnoreDeletionMarksDelay >= 0, "metrics.store.ignore_deletion_marks_delay: must not be negative")

@@ -22,7 +22,7 @@ import (
 func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...Source) (*Result, error) {
 	ctx, left := WithWarnings(ctx)
 	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
-		stores: q.Stores, shard: q.Shard, replicas: e.replicaLabels(q)}
+		stores: q.Stores, whole: q.WholeAnswer, shard: q.Shard, replicas: e.replicaLabels(q)}
 	run.shard.without = run.replicas
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
@@ -91,7 +91,7 @@ func (r *querier) labelsOf(ctx context.Context, q *Query) (*Result, error) {
 	for i, set := range sets {
 		for j, src := range r.sources {
 			g.Go(func() (err error) {
-				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit, Stores: r.stores}
+				s := Select{Matchers: set, Start: q.Start, End: q.End, Limit: q.Limit, Stores: r.stores, WholeAnswer: r.whole}
 				slot := &answers[i*len(r.sources)+j]
 				if q.Kind == LabelNames {
 					*slot, err = src.LabelNames(gctx, r.tenant, s)
@@ -214,7 +214,7 @@ func (r *querier) metadata(ctx context.Context, q *Query) (*Result, error) {
 
 // fetch collects a selection from all sources, copied and merged.
 func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
-	s.MaxResolution, s.Stores, s.Shard = r.resolution, r.stores, r.shard
+	s.MaxResolution, s.Stores, s.WholeAnswer, s.Shard = r.resolution, r.stores, r.whole, r.shard
 	lists := make([][]ChunkSeries, len(r.sources))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, src := range r.sources {

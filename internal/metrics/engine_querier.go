@@ -21,6 +21,7 @@ type querier struct {
 	budget     int64        // bytes of chunks; 0: no bound
 	used       atomic.Int64 // of all selections of the query
 	stores     [][]Matcher
+	whole      bool
 	shard      Shard
 	replicas   []string // labels of replicas to deduplicate
 	// floatRanges makes selections for functions over ranges fail with errNativeHistograms when they find

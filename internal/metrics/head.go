@@ -53,6 +53,8 @@ type head struct {
 	maintenance sync.Mutex
 	pending     int64 // bytes of blocks that are not in the bucket; guarded by maintenance
 
+	hiddenExemplars hiddenExemplars
+
 	dirty      atomic.Bool // committed but not synced (interval mode)
 	failure    atomic.Pointer[error]
 	lastAppend atomic.Int64 // Unix milliseconds of the clock

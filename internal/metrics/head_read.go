@@ -25,7 +25,7 @@ func (h *Heads) SelectSeries(ctx context.Context, id string, s Select) iter.Seq2
 }
 
 func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield func(*ChunkSeries, error) bool) error {
-	t, err := h.head(id, false)
+	t, err := h.wanted(id, s)
 	if err != nil || t == nil {
 		return err
 	}
@@ -60,6 +60,18 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 	return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), gone, limit, yield)
 }
 
+// wanted returns the head of a tenant, nil if there is none or the selection asks other stores.
+func (h *Heads) wanted(id string, s Select) (*head, error) {
+	external := labels.EmptyLabels()
+	if len(s.Stores) > 0 {
+		external = labels.FromMap(h.opts.Config.BlockLabels(id, h.opts.Replica)).WithoutEmpty()
+	}
+	if ok, err := StoreWanted(s.Stores, HeadAddress, external); err != nil || !ok {
+		return nil, err
+	}
+	return h.head(id, false)
+}
+
 // deleted returns what of the tenant's samples must not be seen.
 func (h *Heads) deleted(id string) *Deletions {
 	if h.opts.Deleted == nil {
@@ -70,22 +82,24 @@ func (h *Heads) deleted(id string) *Deletions {
 
 // LabelNames implements Source.
 func (h *Heads) LabelNames(ctx context.Context, id string, s Select) ([]string, error) {
-	return h.labels(id, s, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		names, _, err := q.LabelNames(ctx, &storage.LabelHints{Limit: s.Limit}, ms...)
+	return h.labels(ctx, id, s, func(q storage.Querier, ms []*labels.Matcher, hints *storage.LabelHints) ([]string, error) {
+		names, _, err := q.LabelNames(ctx, hints, ms...)
 		return names, err
-	})
+	}, labelQuestion.names)
 }
 
 // LabelValues implements Source.
 func (h *Heads) LabelValues(ctx context.Context, id, name string, s Select) ([]string, error) {
-	return h.labels(id, s, func(q storage.Querier, ms []*labels.Matcher) ([]string, error) {
-		values, _, err := q.LabelValues(ctx, name, &storage.LabelHints{Limit: s.Limit}, ms...)
+	return h.labels(ctx, id, s, func(q storage.Querier, ms []*labels.Matcher, hints *storage.LabelHints) ([]string, error) {
+		values, _, err := q.LabelValues(ctx, name, hints, ms...)
 		return values, err
-	})
+	}, func(q labelQuestion) ([]string, error) { return q.values(name) })
 }
 
-func (h *Heads) labels(id string, s Select, ask func(storage.Querier, []*labels.Matcher) ([]string, error)) ([]string, error) {
-	t, err := h.head(id, false)
+func (h *Heads) labels(ctx context.Context, id string, s Select, ask func(storage.Querier, []*labels.Matcher, *storage.LabelHints) ([]string, error),
+	answer func(labelQuestion) ([]string, error),
+) ([]string, error) {
+	t, err := h.wanted(id, s)
 	if err != nil || t == nil {
 		return nil, err
 	}
@@ -97,39 +111,23 @@ func (h *Heads) labels(id string, s Select, ask func(storage.Querier, []*labels.
 	if err != nil {
 		return nil, fmt.Errorf("open head: %w", err)
 	}
-	found, err := ask(q, ms)
+	hints := &storage.LabelHints{Limit: s.Limit}
+	gone := h.deleted(id).Overlapping(s.Start, s.End)
+	if gone != nil {
+		hints.Limit = 0 // that of the TSDB counts what is deleted
+	}
+	found, err := answer(labelQuestion{gone: gone, matchers: ms,
+		all: func(ms []*labels.Matcher) ([]string, error) { return ask(q, ms, hints) },
+		left: func(ms []*labels.Matcher, limit int, yield func(labels.Labels) bool) error {
+			left := Select{Matchers: FromMatchers(ms), Start: s.Start, End: s.End, Limit: limit, SkipChunks: true}
+			return h.selectSeries(ctx, id, left, func(cs *ChunkSeries, _ error) bool { return yield(cs.Labels) })
+		}})
 	found = cloneStrings(found)
 	slices.Sort(found)
+	if s.Limit > 0 && len(found) > s.Limit {
+		found = found[:s.Limit]
+	}
 	return found, errors.Join(err, q.Close())
-}
-
-// Exemplars implements Source. Exemplars are in the head only.
-func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matchers [][]Matcher) ([]ExemplarSeries, error) {
-	t, err := h.head(id, false)
-	if err != nil || t == nil || h.opts.Config.MaxExemplars == 0 {
-		return nil, err
-	}
-	sets := make([][]*labels.Matcher, 0, len(matchers))
-	for _, ms := range matchers {
-		set, err := ToMatchers(ms)
-		if err != nil {
-			return nil, err
-		}
-		sets = append(sets, set)
-	}
-	q, err := t.db.ExemplarQuerier(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("open exemplars: %w", err)
-	}
-	found, err := q.Select(start, end, sets...)
-	if err != nil {
-		return nil, fmt.Errorf("select exemplars: %w", err)
-	}
-	out := make([]ExemplarSeries, len(found))
-	for i, f := range found {
-		out[i] = ExemplarSeries{Labels: f.SeriesLabels, Exemplars: f.Exemplars}
-	}
-	return out, nil
 }
 
 // Metadata implements Source.

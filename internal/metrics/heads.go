@@ -304,6 +304,9 @@ func (h *Heads) maintain(ctx context.Context) {
 			if err := t.maintain(ctx); err != nil && ctx.Err() == nil {
 				h.logger.Error("shipping of metric blocks failed, will be tried again", "tenant", t.tenant, "err", err)
 			}
+			if err := h.rememberDeletions(ctx, t); err != nil && ctx.Err() == nil {
+				h.logger.Error("deleted exemplars are looked for", "tenant", t.tenant, "err", err)
+			}
 		}
 	}
 }

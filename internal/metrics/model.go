@@ -87,8 +87,9 @@ type Select struct {
 	Limit         int
 	SkipChunks    bool
 	MaxResolution int64
-	// Stores are as in Query.
-	Stores [][]Matcher
+	// Stores and WholeAnswer are as in Query.
+	Stores      [][]Matcher
+	WholeAnswer bool
 	// Shard takes a share of the series.
 	Shard Shard
 }
@@ -179,7 +180,8 @@ type Query struct {
 	NoDedup       bool // replicas stay apart
 	// WholeAnswer makes it an error that a part of the data can't be had, instead of a warning.
 	WholeAnswer bool
-	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask. Empty: all of them.
+	// Stores are sets of matchers, joined by or, of the external labels of the stores to ask and of their
+	// AddressLabel, see StoreWanted. Empty: all of them.
 	Stores [][]Matcher
 	// Shard takes a share of the series: the query answers for these alone.
 	Shard Shard

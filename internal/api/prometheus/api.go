@@ -64,6 +64,9 @@ type Options struct {
 	Head          HeadStatus               // nil: status/tsdb says that there is none here
 	Admin         Admin                    // nil: the admin API is disabled
 
+	// Stores returns what the queries of a tenant read. Optional.
+	Stores func(tenant string) []metrics.StoreStatus
+
 	ConfigYAML  func() string // of status/config
 	Flags       map[string]string
 	Build       v1.PrometheusVersion
@@ -71,6 +74,8 @@ type Options struct {
 	// Ready returns why the program can't answer yet; nil: it always can.
 	Ready func() error
 
+	// WholeAnswers makes it an error that a part of the data can't be had, where a query doesn't say otherwise.
+	WholeAnswers  bool
 	OTLP          metrics.OTLPConfig
 	Limits        body.Limits   // of request bodies
 	LookbackDelta time.Duration // for federation; 0: 5m
@@ -189,6 +194,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/alerts", alertsGone)
 	mux.Handle("POST /api/v1/read", router)
 	a.registerAdmin(mux, router)
+	mux.HandleFunc("GET /api/v1/stores", a.whenReady(a.stores))
 	mux.HandleFunc("GET /api/v1/metadata", a.whenReady(a.metadata))
 	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))

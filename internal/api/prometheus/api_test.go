@@ -246,6 +246,47 @@ func TestThanosParameters(t *testing.T) {
 	require.True(t, got.EnableStats)
 }
 
+// Whether an answer may be partial is said by the request, and else by the configuration.
+func TestPartialResponseByDefault(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		var got *metrics.Query
+		s := loaded(t, func(o *Options) {
+			o.WholeAnswers = whole
+			next := o.Runner
+			o.Runner = runnerFunc(func(ctx context.Context, j job.Job) (job.Result, error) {
+				got = j.Metrics
+				return next.Run(ctx, j)
+			})
+		})
+		for _, path := range []string{"query?query=reqs_total", "series?match[]=reqs_total", "label/job/values?x="} {
+			s.data("/api/v1/" + path)
+			require.Equal(t, whole, got.WholeAnswer, path)
+			s.data("/api/v1/" + path + "&partial_response=true")
+			require.False(t, got.WholeAnswer, path)
+			s.data("/api/v1/" + path + "&partial_response=0")
+			require.True(t, got.WholeAnswer, path)
+		}
+		require.Equal(t, 200, s.get("/federate?match[]=reqs_total").Code)
+		require.Equal(t, whole, got.WholeAnswer)
+	}
+}
+
+// The stores are listed as a Thanos Querier does.
+func TestStoresAPI(t *testing.T) {
+	require.JSONEq(t, `{}`, loaded(t).data("/api/v1/stores"))
+	s := loaded(t, func(o *Options) {
+		o.Stores = func(id string) []metrics.StoreStatus {
+			return []metrics.StoreStatus{
+				{Address: "local/head", Component: "receive", LabelSets: []labels.Labels{labels.FromStrings("tenant", id)}, MinTime: 1, MaxTime: 2, Checked: testNow},
+				{Address: "far:1", Err: errors.New("down"), Checked: testNow},
+			}
+		}
+	})
+	require.JSONEq(t, `{
+		"receive": [{"name": "local/head", "lastCheck": "2026-03-01T11:00:00Z", "lastError": null, "labelSets": [{"tenant": "anonymous"}], "minTime": 1, "maxTime": 2}],
+		"unknown": [{"name": "far:1", "lastCheck": "2026-03-01T11:00:00Z", "lastError": "down", "labelSets": [], "minTime": 0, "maxTime": 0}]}`, s.data("/api/v1/stores"))
+}
+
 type runnerFunc func(context.Context, job.Job) (job.Result, error)
 
 func (f runnerFunc) Run(ctx context.Context, j job.Job) (job.Result, error) { return f(ctx, j) }

@@ -23,6 +23,10 @@ func (a *API) run(ctx context.Context, q *metrics.Query) (*metrics.Result, error
 	if err != nil {
 		return nil, fault.New(fault.Invalid, err)
 	}
+	q.WholeAnswer = a.opts.WholeAnswers
+	if partial := optionsFrom(ctx).partial; partial != nil {
+		q.WholeAnswer = !*partial
+	}
 	res, err := a.opts.Runner.Run(ctx, job.Job{Tenant: id, Metrics: q})
 	if err != nil {
 		return nil, asPromQL(err)

@@ -27,13 +27,13 @@ type queryOptions struct {
 	stats      bool
 	replicas   []string // labels of replicas to deduplicate; nil: the configured ones
 	noDedup    bool
-	whole      bool // partial_response=false
+	partial    *bool // partial_response; nil: as the configuration says
 	stores     [][]metrics.Matcher
 }
 
 // apply sets the options that every kind of query has.
 func (o queryOptions) apply(q *metrics.Query) {
-	q.ReplicaLabels, q.NoDedup, q.WholeAnswer, q.Stores = o.replicas, o.noDedup, o.whole, o.stores
+	q.ReplicaLabels, q.NoDedup, q.Stores = o.replicas, o.noDedup, o.stores
 }
 
 func optionsFrom(ctx context.Context) queryOptions {
@@ -93,11 +93,13 @@ func parseOptions(r *http.Request) (o queryOptions, err error) {
 			return o, invalid("replicaLabels[]", fmt.Errorf("%q is not a label that replicas can have", name))
 		}
 	}
-	partial, err := boolParam(r, "partial_response", true)
-	if err != nil {
-		return o, err
+	if r.FormValue("partial_response") != "" {
+		partial, err := boolParam(r, "partial_response", true)
+		if err != nil {
+			return o, err
+		}
+		o.partial = &partial
 	}
-	o.whole = !partial
 	for _, text := range r.Form["storeMatch[]"] {
 		ms, err := parser.ParseMetricSelector(text)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -42,6 +44,8 @@ type fixture struct {
 	opts  Options
 	addr  string
 	conn  *grpc.ClientConn
+	creds credentials.TransportCredentials // of the server; nil: no TLS
+	asked atomic.Int64                     // streams of series
 }
 
 // withTenant puts the tenant of the request's header into its context, as the program does.
@@ -95,7 +99,11 @@ func newFixture(t *testing.T, change ...func(*fixture)) *fixture {
 	for _, c := range change {
 		c(f)
 	}
-	g := grpc.NewServer(grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if f.creds == nil {
+		f.creds = insecure.NewCredentials()
+	}
+	g := grpc.NewServer(grpc.Creds(f.creds), grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		f.asked.Add(1)
 		return next(srv, tenantStream{ss})
 	}), grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		return next(withTenant(ctx), req)
@@ -288,13 +296,14 @@ func TestHuneAsAStore(t *testing.T) {
 	down, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, down.Close())
-	newClient := func(addrs ...string) *storeapi.Client {
-		c, err := storeapi.NewClient(storeapi.ClientOptions{Endpoints: addrs, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
-		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, c.Close()) })
-		return c
+	connect := func(addrs ...string) *storeapi.Client {
+		endpoints := make([]metrics.StoreEndpoint, len(addrs))
+		for i, a := range addrs {
+			endpoints[i].Address = a
+		}
+		return newClient(t, nil, endpoints...)
 	}
-	client := newClient(f.addr)
+	client := connect(f.addr)
 	e := metrics.NewEngine(metrics.EngineOptions{Config: metrics.DefaultConfig().Query, Logger: slog.New(slog.DiscardHandler)})
 	run := func(expr string, sources ...metrics.Source) *metrics.Result {
 		t.Helper()
@@ -327,7 +336,7 @@ func TestHuneAsAStore(t *testing.T) {
 	}
 	require.Zero(t, count, "tenants are apart")
 
-	both := newClient(f.addr, down.Addr().String())
+	both := connect(f.addr, down.Addr().String())
 	both.Refresh(t.Context())
 	r = run("sum(m)", both)
 	require.NotEmpty(t, r.Value.(promql.Matrix))

@@ -4,24 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
+	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
-	"github.com/thanos-io/thanos/pkg/info/infopb"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/mem"
 	grpcmetadata "google.golang.org/grpc/metadata"
 
 	"github.com/hune-io/hune/internal/metrics"
@@ -33,6 +27,9 @@ const (
 	// an answer may take.
 	infoInterval = 5 * time.Second
 	infoTimeout  = 5 * time.Second
+	// lookupInterval is how often names are looked up, Thanos's, and lookupTimeout how long that may take.
+	lookupInterval = 30 * time.Second
+	lookupTimeout  = 5 * time.Second
 	// maxMessage bounds one message of an answer: a series with all of its chunks, or a batch of them.
 	maxMessage = 64 << 20
 	// maxWarning bounds the text of a warning that a server sends.
@@ -44,7 +41,8 @@ const thanosTenant = "thanos-tenant"
 
 // ClientOptions are what the program gives NewClient.
 type ClientOptions struct {
-	Endpoints  []string // host:port each; gRPC without TLS
+	Endpoints  []metrics.StoreEndpoint
+	Resolver   Resolver // nil: the system's
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -52,41 +50,28 @@ type ClientOptions struct {
 // Client is a metrics.Source over other servers with a StoreAPI. Servers whose labels or times can't match
 // are not asked. One that can't be reached, or fails, is left out of the answer with a warning.
 type Client struct {
-	opts      ClientOptions
-	endpoints []*endpoint
-	requests  *prometheus.CounterVec
+	opts     ClientOptions
+	nodes    []*node
+	requests *prometheus.CounterVec
 }
 
 var _ metrics.Source = (*Client)(nil)
 
-// endpoint is one server.
-type endpoint struct {
-	addr  string
-	conn  *grpc.ClientConn
-	store storepb.StoreClient
-	info  infopb.InfoClient
-
-	mu         sync.RWMutex
-	err        error // of the last question what it has; errUnknown before the first
-	labelSets  []labels.Labels
-	mint, maxt int64
-}
-
-var errUnknown = errors.New("it has not answered yet")
-
 // NewClient returns a client. Run keeps it informed about its servers.
 func NewClient(opts ClientOptions) (*Client, error) {
+	if opts.Resolver == nil {
+		opts.Resolver = net.DefaultResolver
+	}
 	f := promauto.With(opts.Registerer)
 	c := &Client{opts: opts, requests: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_store_endpoint_requests_total",
 		Help: "Requests to other StoreAPI servers, by outcome."}, []string{"endpoint", "method", "outcome"})}
 	up := prometheus.NewDesc("hune_metrics_store_endpoint_up", "Whether the last question what a StoreAPI server has was answered.", []string{"endpoint"}, nil)
-	for _, addr := range opts.Endpoints {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxMessage)))
+	for _, e := range opts.Endpoints {
+		n, err := newNode(e)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("store endpoint %s: %w", addr, err), c.Close())
+			return nil, errors.Join(fmt.Errorf("store endpoint %s: %w", e.Address, err), c.Close())
 		}
-		c.endpoints = append(c.endpoints, &endpoint{addr: addr, conn: conn, store: storepb.NewStoreClient(conn), info: infopb.NewInfoClient(conn), err: errUnknown})
+		c.nodes = append(c.nodes, n)
 	}
 	if opts.Registerer != nil {
 		if err := opts.Registerer.Register(upCollector{c, up}); err != nil {
@@ -94,6 +79,19 @@ func NewClient(opts ClientOptions) (*Client, error) {
 		}
 	}
 	return c, nil
+}
+
+// endpoints returns the servers that are known now, and what kept names from being looked up.
+func (c *Client) endpoints() (list []*endpoint, failed error) {
+	for _, n := range c.nodes {
+		n.mu.RLock()
+		list = append(list, n.endpoints...)
+		if n.err != nil {
+			failed = errors.Join(failed, fmt.Errorf("store endpoint %s: %w", n.cfg.Address, n.err))
+		}
+		n.mu.RUnlock()
+	}
+	return list, failed
 }
 
 // upCollector exports which servers answer.
@@ -105,7 +103,13 @@ type upCollector struct {
 func (u upCollector) Describe(ch chan<- *prometheus.Desc) { ch <- u.desc }
 
 func (u upCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, e := range u.c.endpoints {
+	list, _ := u.c.endpoints()
+	seen := map[string]bool{}
+	for _, e := range list {
+		if seen[e.addr] {
+			continue // two names lead to it
+		}
+		seen[e.addr] = true
 		value := 0.0
 		if e.state() == nil {
 			value = 1
@@ -128,72 +132,31 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 }
 
-// Refresh asks all servers once what they have.
+// Refresh looks names up where it is time, and asks all servers once what they have.
 func (c *Client) Refresh(ctx context.Context) {
 	var g errgroup.Group
-	for _, e := range c.endpoints {
+	for _, n := range c.nodes {
 		g.Go(func() error {
-			before := e.state()
-			err := e.refresh(ctx)
-			if ctx.Err() == nil && err != nil && before == nil {
-				c.opts.Logger.Warn("store endpoint can't be reached, queries are answered without it", "endpoint", e.addr, "err", err)
+			if err := n.lookUp(ctx, c.opts.Resolver); err != nil && ctx.Err() == nil {
+				c.opts.Logger.Warn("store endpoint can't be looked up, what was known before is kept", "endpoint", n.cfg.Address, "err", err)
 			}
+			n.refresh(ctx, c.opts.Logger)
 			return nil
 		})
 	}
 	_ = g.Wait() // each keeps its own error
 }
 
-func (e *endpoint) state() error {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.err
-}
-
-func (e *endpoint) refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
-	defer cancel()
-	info, err := e.info.Info(ctx, &infopb.InfoRequest{})
-	if err == nil && info.Store == nil {
-		err = errors.New("it has no StoreAPI")
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.err = err; err != nil {
-		return err
-	}
-	e.mint, e.maxt, e.labelSets = info.Store.MinTime, info.Store.MaxTime, nil
-	for _, set := range info.LabelSets {
-		b := labels.NewScratchBuilder(len(set.Labels))
-		for _, l := range set.Labels {
-			b.Add(l.Name, l.Value)
-		}
-		b.Sort()
-		e.labelSets = append(e.labelSets, b.Labels())
-	}
-	return nil
-}
-
-// matches reports whether a server may have something of a selection.
-func (e *endpoint) matches(start, end int64, ms []*labels.Matcher) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if e.mint > end || e.maxt < start {
-		return false
-	}
-	return len(e.labelSets) == 0 || slices.ContainsFunc(e.labelSets, func(set labels.Labels) bool {
-		return !slices.ContainsFunc(ms, func(m *labels.Matcher) bool {
-			v := set.Get(m.Name)
-			return v != "" && !m.Matches(v)
-		})
-	})
-}
-
 // Close ends the connections.
 func (c *Client) Close() error {
 	var errs []error
-	for _, e := range c.endpoints {
-		errs = append(errs, e.conn.Close())
+	for _, n := range c.nodes {
+		n.mu.Lock()
+		for _, e := range n.endpoints {
+			errs = append(errs, e.conn.Close())
+		}
+		n.endpoints, n.closed = nil, true
+		n.mu.Unlock()
 	}
 	return errors.Join(errs...)
 }
@@ -205,14 +168,9 @@ func ask[A any](ctx context.Context, c *Client, method, tenantID string, s metri
 	if err != nil {
 		return nil, err
 	}
-	var wanted []*endpoint
-	for _, e := range c.endpoints {
-		switch err := e.state(); {
-		case err != nil:
-			metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s is left out of the answer: %w", e.addr, err))
-		case e.matches(s.Start, s.End, ms):
-			wanted = append(wanted, e)
-		}
+	wanted, err := c.wanted(ctx, s, ms)
+	if err != nil {
+		return nil, err
 	}
 	answers := make([]A, len(wanted))
 	out := grpcmetadata.AppendToOutgoingContext(ctx, thanosTenant, tenantID, tenant.Header, tenantID)
@@ -236,6 +194,38 @@ func ask[A any](ctx context.Context, c *Client, method, tenantID string, s metri
 	return answers, g.Wait()
 }
 
+// wanted returns the servers to ask. Of those that should be and can't, it leaves warnings.
+func (c *Client) wanted(ctx context.Context, s metrics.Select, ms []*labels.Matcher) (out []*endpoint, err error) {
+	list, failed := c.endpoints()
+	if failed != nil && len(s.Stores) == 0 {
+		metrics.AddWarning(ctx, fmt.Errorf("servers may be left out of the answer: %w", failed))
+	}
+	for _, e := range list {
+		ok, err := e.isOf(s.Stores)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		switch err := e.state(); {
+		case err != nil && !e.strict:
+			metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s is left out of the answer: %w", e.addr, err))
+		case e.matches(s.Start, s.End, ms):
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// strategy says what a server shall do with what it can't have itself.
+func strategy(s metrics.Select) storepb.PartialResponseStrategy {
+	if s.WholeAnswer {
+		return storepb.PartialResponseStrategy_ABORT
+	}
+	return storepb.PartialResponseStrategy_WARN
+}
+
 // SelectSeries implements metrics.Source.
 func (c *Client) SelectSeries(ctx context.Context, id string, s metrics.Select) iter.Seq2[*metrics.ChunkSeries, error] {
 	return func(yield func(*metrics.ChunkSeries, error) bool) {
@@ -255,71 +245,11 @@ func (c *Client) SelectSeries(ctx context.Context, id string, s metrics.Select) 
 	}
 }
 
-// series reads all that a server has of a selection.
-func (e *endpoint) series(ctx context.Context, s metrics.Select) (out []metrics.ChunkSeries, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the stream
-	req := &storepb.SeriesRequest{MinTime: s.Start, MaxTime: s.End, Matchers: FromMatchers(s.Matchers), SkipChunks: s.SkipChunks, Limit: int64(s.Limit),
-		MaxResolutionWindow: s.MaxResolution, Aggregates: []storepb.Aggr{storepb.Aggr_RAW}, PartialResponseStrategy: storepb.PartialResponseStrategy_WARN}
-	if s.MaxResolution > 0 {
-		req.Aggregates = Aggregates
-	}
-	stream, err := e.store.Series(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		r, err := stream.Recv()
-		if err == io.EOF {
-			return sorted(out), nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if text := r.GetWarning(); text != "" {
-			e.warn(ctx, text)
-		}
-		list := []*storepb.Series{}
-		if one := r.GetSeries(); one != nil {
-			list = append(list, one)
-		} else if batch := r.GetBatch(); batch != nil {
-			list = batch.Series
-		}
-		for _, m := range list {
-			converted, err := ToSeries(m)
-			if err != nil {
-				return nil, err
-			}
-			if s.SkipChunks || len(converted.Chunks) > 0 {
-				out = append(out, converted)
-			}
-		}
-	}
-}
-
-// sorted puts the parts of each series together. They are sorted by right, but other servers may hold
-// another order for right.
-func sorted(list []metrics.ChunkSeries) []metrics.ChunkSeries {
-	slices.SortStableFunc(list, func(a, b metrics.ChunkSeries) int { return labels.Compare(a.Labels, b.Labels) })
-	out := list[:0]
-	for _, s := range list {
-		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, s.Labels) {
-			out[n-1] = metrics.MergeSeries([][]metrics.ChunkSeries{{out[n-1]}, {s}})[0]
-			continue
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-func (e *endpoint) warn(ctx context.Context, text string) {
-	metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s: %s", e.addr, text[:min(len(text), maxWarning)]))
-}
-
 // LabelNames implements metrics.Source.
 func (c *Client) LabelNames(ctx context.Context, id string, s metrics.Select) ([]string, error) {
 	return c.labels(ctx, "LabelNames", id, s, func(ctx context.Context, e *endpoint) ([]string, error) {
-		r, err := e.store.LabelNames(ctx, &storepb.LabelNamesRequest{Start: s.Start, End: s.End, Matchers: FromMatchers(s.Matchers), Limit: int64(s.Limit)})
+		r, err := e.store.LabelNames(ctx, &storepb.LabelNamesRequest{Start: s.Start, End: s.End, Matchers: FromMatchers(s.Matchers), Limit: int64(s.Limit),
+			PartialResponseStrategy: strategy(s), PartialResponseDisabled: s.WholeAnswer})
 		if err != nil {
 			return nil, err
 		}
@@ -333,7 +263,8 @@ func (c *Client) LabelNames(ctx context.Context, id string, s metrics.Select) ([
 // LabelValues implements metrics.Source.
 func (c *Client) LabelValues(ctx context.Context, id, name string, s metrics.Select) ([]string, error) {
 	return c.labels(ctx, "LabelValues", id, s, func(ctx context.Context, e *endpoint) ([]string, error) {
-		r, err := e.store.LabelValues(ctx, &storepb.LabelValuesRequest{Label: name, Start: s.Start, End: s.End, Matchers: FromMatchers(s.Matchers), Limit: int64(s.Limit)})
+		r, err := e.store.LabelValues(ctx, &storepb.LabelValuesRequest{Label: name, Start: s.Start, End: s.End, Matchers: FromMatchers(s.Matchers), Limit: int64(s.Limit),
+			PartialResponseStrategy: strategy(s), PartialResponseDisabled: s.WholeAnswer})
 		if err != nil {
 			return nil, err
 		}
@@ -366,33 +297,4 @@ func (c *Client) Exemplars(context.Context, string, int64, int64, [][]metrics.Ma
 // Metadata implements metrics.Source: the StoreAPI has none.
 func (c *Client) Metadata(context.Context, string, string, int) (map[string][]metadata.Metadata, error) {
 	return nil, nil
-}
-
-// Codec is the codec that clients of the StoreAPI must use.
-func Codec() encoding.CodecV2 { return codec{} }
-
-// codec reads messages into memory of their own. Labels and chunks of Thanos's messages point into what
-// they were decoded from, and gRPC's own codec uses that again for the next message.
-type codec struct{}
-
-// Name implements encoding.CodecV2.
-func (codec) Name() string { return "proto" }
-
-// Marshal implements encoding.CodecV2.
-func (codec) Marshal(v any) (mem.BufferSlice, error) {
-	m, ok := v.(interface{ Marshal() ([]byte, error) })
-	if !ok {
-		return nil, fmt.Errorf("storeapi: %T is no message", v)
-	}
-	data, err := m.Marshal()
-	return mem.BufferSlice{mem.SliceBuffer(data)}, err
-}
-
-// Unmarshal implements encoding.CodecV2.
-func (codec) Unmarshal(data mem.BufferSlice, v any) error {
-	m, ok := v.(interface{ Unmarshal([]byte) error })
-	if !ok {
-		return fmt.Errorf("storeapi: %T is no message", v)
-	}
-	return m.Unmarshal(data.Materialize())
 }

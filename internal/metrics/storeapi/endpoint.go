@@ -1,0 +1,156 @@
+package storeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/thanos-io/thanos/pkg/info/infopb"
+	"github.com/thanos-io/thanos/pkg/store/storepb"
+	"google.golang.org/grpc"
+
+	"github.com/hune-io/hune/internal/metrics"
+)
+
+// endpoint is one server, or a group of equal ones.
+type endpoint struct {
+	addr   string
+	strict bool
+	conn   *grpc.ClientConn
+	store  storepb.StoreClient
+	info   infopb.InfoClient
+
+	mu         sync.RWMutex
+	err        error // of the last question what it has; errUnknown before the first
+	component  string
+	labelSets  []labels.Labels
+	mint, maxt int64
+	checked    time.Time
+}
+
+var errUnknown = errors.New("it has not answered yet")
+
+func newEndpoint(addr string, strict bool, conn *grpc.ClientConn) *endpoint {
+	return &endpoint{addr: addr, strict: strict, conn: conn, store: storepb.NewStoreClient(conn), info: infopb.NewInfoClient(conn),
+		err: errUnknown, mint: math.MinInt64, maxt: math.MaxInt64}
+}
+
+func (e *endpoint) state() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.err
+}
+
+func (e *endpoint) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := e.info.Info(ctx, &infopb.InfoRequest{})
+	if err == nil && info.Store == nil {
+		err = errors.New("it has no StoreAPI")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.checked = time.Now()
+	if e.err = err; err != nil {
+		return err // what it had before still says which questions are for it
+	}
+	e.component, e.mint, e.maxt, e.labelSets = info.ComponentType, info.Store.MinTime, info.Store.MaxTime, nil
+	for _, set := range info.LabelSets {
+		b := labels.NewScratchBuilder(len(set.Labels))
+		for _, l := range set.Labels {
+			b.Add(l.Name, l.Value)
+		}
+		b.Sort()
+		e.labelSets = append(e.labelSets, b.Labels())
+	}
+	return nil
+}
+
+// isOf reports whether it is among the stores that a query asks.
+func (e *endpoint) isOf(stores [][]metrics.Matcher) (bool, error) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return metrics.StoreWanted(stores, e.addr, e.labelSets...)
+}
+
+// matches reports whether a server may have something of a selection.
+func (e *endpoint) matches(start, end int64, ms []*labels.Matcher) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.mint > end || e.maxt < start {
+		return false
+	}
+	return len(e.labelSets) == 0 || slices.ContainsFunc(e.labelSets, func(set labels.Labels) bool {
+		return !slices.ContainsFunc(ms, func(m *labels.Matcher) bool {
+			v := set.Get(m.Name)
+			return v != "" && !m.Matches(v)
+		})
+	})
+}
+
+// series reads all that a server has of a selection.
+func (e *endpoint) series(ctx context.Context, s metrics.Select) (out []metrics.ChunkSeries, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
+	req := &storepb.SeriesRequest{MinTime: s.Start, MaxTime: s.End, Matchers: FromMatchers(s.Matchers), SkipChunks: s.SkipChunks, Limit: int64(s.Limit),
+		MaxResolutionWindow: s.MaxResolution, Aggregates: []storepb.Aggr{storepb.Aggr_RAW}, PartialResponseStrategy: strategy(s), PartialResponseDisabled: s.WholeAnswer}
+	if s.MaxResolution > 0 {
+		req.Aggregates = Aggregates
+	}
+	stream, err := e.store.Series(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		r, err := stream.Recv()
+		if err == io.EOF {
+			return sorted(out), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if text := r.GetWarning(); text != "" {
+			e.warn(ctx, text)
+		}
+		list := []*storepb.Series{}
+		if one := r.GetSeries(); one != nil {
+			list = append(list, one)
+		} else if batch := r.GetBatch(); batch != nil {
+			list = batch.Series
+		}
+		for _, m := range list {
+			converted, err := ToSeries(m)
+			if err != nil {
+				return nil, err
+			}
+			if s.SkipChunks || len(converted.Chunks) > 0 {
+				out = append(out, converted)
+			}
+		}
+	}
+}
+
+// sorted puts the parts of each series together. They are sorted by right, but other servers may hold
+// another order for right.
+func sorted(list []metrics.ChunkSeries) []metrics.ChunkSeries {
+	slices.SortStableFunc(list, func(a, b metrics.ChunkSeries) int { return labels.Compare(a.Labels, b.Labels) })
+	out := list[:0]
+	for _, s := range list {
+		if n := len(out); n > 0 && labels.Equal(out[n-1].Labels, s.Labels) {
+			out[n-1] = metrics.MergeSeries([][]metrics.ChunkSeries{{out[n-1]}, {s}})[0]
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (e *endpoint) warn(ctx context.Context, text string) {
+	metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s: %s", e.addr, text[:min(len(text), maxWarning)]))
+}
