@@ -1,7 +1,7 @@
 // Command promql measures range queries of metrics on Hune's engine and storage, and on the engine and the TSDB of
 // the Prometheus library, with the same samples in the same process. It prints tables for docs/benchmarks.md.
 //
-//	go run ./bench/promql [-series 1000,10000] [-hours 0.5,6] [-interval 15s] [-runs 5]
+//	go run ./bench/promql [-series 1000,10000] [-hours 0.5,6] [-interval 15s] [-runs 5] [-cpuprofile FOLDER]
 //
 // Times are by the clock and by the processor, collector of garbage included, the least of the runs of each; the two
 // sides take turns. Compare figures of one run with each other.
@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,6 +43,7 @@ type config struct {
 	interval time.Duration
 	runs     int
 	dir      string
+	profiles string // folder for profiles; empty: none are made
 }
 
 func main() {
@@ -49,8 +52,9 @@ func main() {
 	interval := flag.Duration("interval", 15*time.Second, "between samples, and between the steps of a query of half an hour")
 	runs := flag.Int("runs", 5, "of each query")
 	dir := flag.String("dir", os.TempDir(), "folder for the data")
+	profiles := flag.String("cpuprofile", "", "folder for profiles of Hune's queries, one for each row, of twice the runs")
 	flag.Parse()
-	if err := run(*series, *hours, config{*interval, *runs, *dir}); err != nil {
+	if err := run(*series, *hours, config{*interval, *runs, *dir, *profiles}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/promql:", err)
 		os.Exit(1)
 	}
@@ -129,8 +133,32 @@ func measureSize(n int, length time.Duration, c config) error {
 			return err
 		}
 		fmt.Printf("| %d | %s | %s | %s | %s |\n", n, length, step, place, row)
+		if c.profiles != "" {
+			name := filepath.Join(c.profiles, fmt.Sprintf("%d-%s-%s.pprof", n, length, place))
+			if err := profile(ctx, ours, q, name, 2*c.runs); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// profile writes a profile of the processor time of queries to a file.
+func profile(ctx context.Context, ours *ours, q *metrics.Query, name string, runs int) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	for range runs {
+		if _, err = ours.query(ctx, q); err != nil {
+			break
+		}
+	}
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }
 
 // cost is what one run of a query takes.

@@ -62,9 +62,25 @@ func (l *selectLimits) spend(n int64) error {
 // blockSeries is a series as the index has it, with the chunks that are in the range asked for.
 type blockSeries struct {
 	labels labels.Labels
-	chunks []chunks.Meta
-	next   []chunks.ChunkRef // of the chunk after each; 0: it is the last of the series
+	chunks []blockChunk
 	gone   tombstones.Intervals
+}
+
+// blockChunk is a chunk as the index has it.
+type blockChunk struct {
+	ref        chunks.BlockChunkRef
+	next       chunks.BlockChunkRef // of the chunk after it; 0: it is the last of the series
+	start, end int64
+}
+
+// bytes returns where a chunk is. Without a next one in the same segment its length is guessed.
+func (c blockChunk) bytes() (segment int, s span) {
+	segment, off := c.ref.Unpack()
+	s = span{off: int64(off), n: chunkGuess}
+	if seg, next := c.next.Unpack(); seg == segment && next > off && next-off < maxEntry {
+		s.n = int64(next - off)
+	}
+	return segment, s
 }
 
 // selectSeries returns the series that match and have data in the range, sorted by labels.
@@ -177,38 +193,41 @@ func (s *blockSeries) drop(gone tombstones.Intervals) {
 		return
 	}
 	n := 0
-	for i, c := range s.chunks {
-		if keepsSome(c.MinTime, c.MaxTime, gone) {
-			s.chunks[n], s.next[n] = c, s.next[i]
+	for _, c := range s.chunks {
+		if keepsSome(c.start, c.end, gone) {
+			s.chunks[n] = c
 			n++
 		}
 	}
-	s.chunks, s.next = s.chunks[:n], s.next[:n]
+	s.chunks = s.chunks[:n]
 }
 
 // seriesDecoder decodes entries of series.
 type seriesDecoder struct {
 	dec     index.Decoder
 	builder labels.ScratchBuilder
-	chunks  []chunks.Meta
+	metas   []chunks.Meta
+	wanted  []blockChunk
+	chunks  arena[blockChunk]
 }
 
 func (d *seriesDecoder) decode(entry []byte, sel Select) (s blockSeries, err error) {
-	if err := d.dec.Series(entry, &d.builder, &d.chunks); err != nil {
+	if err := d.dec.Series(entry, &d.builder, &d.metas); err != nil {
 		return s, err
 	}
-	for i, c := range d.chunks {
-		if c.MinTime > sel.End || c.MaxTime < sel.Start {
+	d.wanted = d.wanted[:0]
+	for i, m := range d.metas {
+		if m.MinTime > sel.End || m.MaxTime < sel.Start {
 			continue
 		}
-		next := chunks.ChunkRef(0)
-		if i+1 < len(d.chunks) {
-			next = d.chunks[i+1].Ref
+		c := blockChunk{ref: chunks.BlockChunkRef(m.Ref), start: m.MinTime, end: m.MaxTime}
+		if i+1 < len(d.metas) {
+			c.next = chunks.BlockChunkRef(d.metas[i+1].Ref)
 		}
-		s.chunks, s.next = append(s.chunks, c), append(s.next, next)
+		d.wanted = append(d.wanted, c)
 	}
-	if len(s.chunks) > 0 {
-		s.labels = d.builder.Labels()
+	if len(d.wanted) > 0 {
+		s.labels, s.chunks = d.builder.Labels(), d.chunks.copy(d.wanted)
 	}
 	return s, nil
 }
@@ -262,17 +281,17 @@ func entrySize(data []byte, more int64) (begin int, total int64) {
 
 // fill reads the chunks of series.
 func (b *blockReader) fill(ctx context.Context, found []blockSeries, out []ChunkSeries) error {
+	n := 0
+	for _, s := range found {
+		n += len(s.chunks)
+	}
 	segments := map[int][]*span{}
-	spans := make([][]span, len(found))
-	for i, s := range found {
-		spans[i] = make([]span, len(s.chunks))
-		for j, c := range s.chunks {
-			segment, off := chunks.BlockChunkRef(c.Ref).Unpack()
-			spans[i][j] = span{off: int64(off), n: chunkGuess}
-			if seg, next := chunks.BlockChunkRef(s.next[j]).Unpack(); seg == segment && next > off && next-off < maxEntry {
-				spans[i][j].n = int64(next - off)
-			}
-			segments[segment] = append(segments[segment], &spans[i][j])
+	spans := make([]span, 0, n) // of all chunks of all series, in that order
+	for _, s := range found {
+		for _, c := range s.chunks {
+			segment, at := c.bytes()
+			spans = append(spans, at)
+			segments[segment] = append(segments[segment], &spans[len(spans)-1])
 		}
 	}
 	for _, list := range segments {
@@ -286,16 +305,18 @@ func (b *blockReader) fill(ctx context.Context, found []blockSeries, out []Chunk
 			return err
 		}
 	}
+	free := make([]Chunk, 0, n)
 	for i, s := range found {
-		out[i].Chunks = make([]Chunk, 0, len(s.chunks))
-		for j, c := range s.chunks {
-			body := spans[i][j].data
-			chunk := Chunk{MinTime: c.MinTime, MaxTime: c.MaxTime, Encoding: chunkenc.Encoding(body[0]), Data: body[1:]}
+		for _, c := range s.chunks {
+			body := spans[0].data
+			spans = spans[1:]
+			chunk := Chunk{MinTime: c.start, MaxTime: c.end, Encoding: chunkenc.Encoding(body[0]), Data: body[1:]}
 			if known(chunk.Encoding) && (len(chunk.Data) < 2 || binary.BigEndian.Uint16(chunk.Data) == 0) {
 				continue // without samples
 			}
-			out[i].Chunks = append(out[i].Chunks, chunk)
+			free = append(free, chunk)
 		}
+		out[i].Chunks, free = free[:len(free):len(free)], free[len(free):]
 		sortChunks(out[i].Chunks)
 		if len(s.gone) > 0 {
 			rest, err := withoutDeleted(out[i].Chunks, s.gone)

@@ -144,6 +144,7 @@ func (s *BlockStore) SelectSeries(ctx context.Context, id string, sel Select) it
 			return
 		}
 		for i := range found {
+			found[i].Stable = true
 			if !yield(&found[i], nil) {
 				return
 			}

@@ -243,10 +243,10 @@ func verifyReader(ctx context.Context, b tsdb.BlockReader) error {
 	}
 	var s seriesDecoder
 	for p.Next() {
-		if err := ir.Series(p.At(), &s.builder, &s.chunks); err != nil {
+		if err := ir.Series(p.At(), &s.builder, &s.metas); err != nil {
 			return fmt.Errorf("series %d: %w", p.At(), err)
 		}
-		for _, m := range s.chunks {
+		for _, m := range s.metas {
 			if err := verifyChunk(cr, m); err != nil {
 				return fmt.Errorf("chunk %d of series %s: %w", m.Ref, s.builder.Labels(), err)
 			}

@@ -229,7 +229,7 @@ func (r *querier) fetch(ctx context.Context, s Select) ([]ChunkSeries, error) {
 	return mergeSeries(lists), nil
 }
 
-// collect copies one source's answer: its bytes are valid until the sequence moves on only.
+// collect copies one source's answer, where it is valid until the sequence moves on only.
 func (r *querier) collect(ctx context.Context, src Source, s Select) ([]ChunkSeries, error) {
 	var out []ChunkSeries
 	var bytes arena[byte]
@@ -241,20 +241,23 @@ func (r *querier) collect(ctx context.Context, src Source, s Select) ([]ChunkSer
 		if !s.Shard.Holds(cs.Labels) {
 			continue
 		}
-		copied := ChunkSeries{Labels: cs.Labels}
+		own := ChunkSeries{Labels: cs.Labels, Chunks: cs.Chunks}
 		if len(cs.Chunks) > 0 {
-			copied.Chunks = metas.copy(cs.Chunks)
 			size := 0
-			for i := range copied.Chunks {
-				c := &copied.Chunks[i]
+			for _, c := range cs.Chunks {
 				size += len(c.Data)
-				c.Data = bytes.copy(c.Data)
 			}
 			if err := r.spend(int64(size)); err != nil {
 				return nil, err
 			}
+			if !cs.Stable {
+				own.Chunks = metas.copy(cs.Chunks)
+				for i := range own.Chunks {
+					own.Chunks[i].Data = bytes.copy(own.Chunks[i].Data)
+				}
+			}
 		}
-		out = append(out, copied)
+		out = append(out, own)
 	}
 	return out, nil
 }

@@ -63,6 +63,7 @@ type fusedWorker struct {
 	times  []int64
 	values []float64
 	resets []int // places of values that are less than the one before
+	border extrapolation
 }
 
 // add adds a series to the cells from base on.
@@ -94,8 +95,8 @@ func (w *fusedWorker) decode(s *ChunkSeries) error {
 	from, _ := slices.BinarySearch(w.times, w.o.first()+1)
 	to, _ := slices.BinarySearch(w.times, w.o.last()+1)
 	w.times, w.values = w.times[from:to], w.values[from:to]
-	if w.o.width > 0 && slices.ContainsFunc(w.values, value.IsStaleNaN) {
-		w.dropStale()
+	if w.o.width > 0 {
+		w.findResets()
 	}
 	tracker := w.o.opts.SampleTracker
 	if int64(len(w.times)) > tracker.Limit() {
@@ -128,91 +129,16 @@ func (w *fusedWorker) decodeMerged(s *ChunkSeries) error {
 	return w.it.Err()
 }
 
-func (w *fusedWorker) dropStale() {
-	n := 0
-	for i, v := range w.values {
-		if !value.IsStaleNaN(v) {
-			w.times[n], w.values[n] = w.times[i], v
-			n++
-		}
-	}
-	w.times, w.values = w.times[:n], w.values[:n]
-}
-
 // current adds the newest sample within the lookback of each step, unless the series has ended.
 func (w *fusedWorker) current(base int) {
-	o, i := w.o, -1
+	o, end, stride := w.o, 0, 0
 	for k := range o.steps {
 		at := o.start + int64(k)*o.step - o.offset
-		for i+1 < len(w.times) && w.times[i+1] <= at {
-			i++
-		}
-		if i >= 0 && w.times[i] > at-o.lookback && !value.IsStaleNaN(w.values[i]) {
+		before := end
+		end = behind(w.times, end, stride, at)
+		stride = end - before
+		if i := end - 1; i >= 0 && w.times[i] > at-o.lookback && !value.IsStaleNaN(w.values[i]) {
 			w.cells.add(base+k, w.values[i])
 		}
 	}
-}
-
-// rates adds the rate or the increase of each step. Windows are open to the left.
-func (w *fusedWorker) rates(base int) {
-	w.resets = w.resets[:0]
-	for i := 1; i < len(w.values); i++ {
-		if w.values[i] < w.values[i-1] {
-			w.resets = append(w.resets, i)
-		}
-	}
-	o, lo, end, reset := w.o, 0, 0, 0
-	for k := range o.steps {
-		to := o.start + int64(k)*o.step - o.offset
-		from := to - o.width
-		for end < len(w.times) && w.times[end] <= to {
-			end++
-		}
-		for lo < end && w.times[lo] <= from {
-			lo++
-		}
-		if end-lo < 2 {
-			continue
-		}
-		for reset < len(w.resets) && w.resets[reset] <= lo {
-			reset++
-		}
-		w.cells.add(base+k, w.rate(lo, end, reset, from, to))
-	}
-}
-
-// rate is Prometheus's extrapolatedRate for the samples lo … end-1 of the window from … to. resets before the one
-// given are before the window.
-func (w *fusedWorker) rate(lo, end, reset int, from, to int64) float64 {
-	first, last := w.values[lo], w.values[end-1]
-	result := last - first
-	for ; reset < len(w.resets) && w.resets[reset] < end; reset++ {
-		result += w.values[w.resets[reset]-1]
-	}
-	toStart := float64(w.times[lo]-from) / 1000
-	toEnd := float64(to-w.times[end-1]) / 1000
-	sampled := float64(w.times[end-1]-w.times[lo]) / 1000
-	average := sampled / float64(end-lo-1)
-
-	// The ends are extrapolated to the borders of the window where a sample could be expected between, otherwise
-	// by half of the distance of samples; and not below zero, which counters start at.
-	threshold := average * 1.1
-	if toStart >= threshold {
-		toStart = average / 2
-	}
-	toZero := toStart
-	if result > 0 && first >= 0 {
-		toZero = sampled * (first / result)
-	}
-	if toZero < toStart {
-		toStart = toZero
-	}
-	if toEnd >= threshold {
-		toEnd = average / 2
-	}
-	factor := (sampled + toStart + toEnd) / sampled
-	if w.o.fn == "rate" {
-		factor /= float64(w.o.width) / 1000
-	}
-	return result * factor
 }

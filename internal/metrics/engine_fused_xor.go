@@ -10,6 +10,14 @@ import (
 
 var errCutOffChunk = errors.New("chunk is cut off")
 
+const (
+	// xorReach is how many bytes from where a sample begins decoding it looks at, at most: 68 bits of time, 77 of
+	// value, the bits before, and the whole words that these are taken from.
+	xorReach = 32
+	// xorReady is how many bits of a word that was loaded at any bit are there once the first was used.
+	xorReady = 56
+)
+
 // appendXOR decodes the samples of an XOR chunk, the encoding of floats in Prometheus's TSDB, behind times and
 // values. It is the same as reading a chunkenc.XORChunk; what an iterator keeps in memory from sample to sample stays
 // in registers here, and there are no iterators over chunks and series around it.
@@ -23,168 +31,114 @@ func appendXOR(data []byte, times []int64, values []float64) ([]int64, []float64
 		return times, values, nil
 	}
 	t, k := binary.Varint(data)
-	if k <= 0 || len(data) < k+8 {
+	// Each sample takes two bits at least: a number that is larger than that is not believed.
+	if k <= 0 || len(data) < k+8 || n > 4*len(data)+2 {
 		return times, values, errCutOffChunk
 	}
 	v := binary.BigEndian.Uint64(data[k:])
 	data = data[k+8:]
-	// Each sample takes two bits at least: a number that is larger than that is not believed.
-	if room := min(n, 4*len(data)+2); cap(times)-len(times) < room {
-		times, values = slices.Grow(times, room), slices.Grow(values, room)
-	}
 	times, values = append(times, t), append(values, math.Float64frombits(v))
 	if n == 1 {
 		return times, values, nil
 	}
-	d, k := binary.Uvarint(data)
+	delta, k := binary.Uvarint(data)
 	if k <= 0 {
 		return times, values, errCutOffChunk
 	}
-	r := bitReader{data: data[k:]}
-	delta := int64(d)
-	var x xorState
-	for i := 1; ; {
+	from := len(times)
+	times, values = slices.Grow(times, n-1)[:from+n-1], slices.Grow(values, n-1)[:from+n-1]
+	if !decodeXOR(data[k:], t, int64(delta), v, times[from:], values[from:]) {
+		return times[:from], values[:from], errCutOffChunk
+	}
+	return times, values, nil
+}
+
+// decodeXOR decodes the samples behind the first, which is at t with value v; delta is the distance of the second.
+// It reports whether data hold as many as there is room for.
+func decodeXOR(data []byte, t, delta int64, v uint64, times []int64, values []float64) bool {
+	values = values[:len(times)]
+	var (
+		tail        [2*xorReach + 8]byte // the end of data, with zeros behind that can be looked at
+		pos         uint                 // of the next bit
+		end         = uint(len(data)) * 8
+		near        = int(end) - xorReach*8 // where what is looked at may be beyond the end
+		lead, width = uint(0), uint(64)     // which bits the last two values differed in
+	)
+	for i := range times {
+		if int(pos) > near {
+			if near == int(end) {
+				return false
+			}
+			off := pos >> 3
+			copy(tail[:], data[off:])
+			data = tail[:]
+			pos, end = pos&7, end-off*8
+			near = int(end)
+		}
+		w := binary.BigEndian.Uint64(data[pos>>3:]) << (pos & 7)
+		if i > 0 {
+			if w>>63 == 0 { // Fast path: the distance of before.
+				w <<= 1
+				pos++
+			} else {
+				var dod int64
+				dod, pos = deltaOfDelta(data, w, pos)
+				delta += dod
+				w = binary.BigEndian.Uint64(data[pos>>3:]) << (pos & 7)
+			}
+		}
 		t += delta
-		var ok bool
-		if v, ok = x.next(&r, v); !ok {
-			return times, values, errCutOffChunk
-		}
-		times, values = append(times, t), append(values, math.Float64frombits(v))
-		if i++; i == n {
-			return times, values, nil
-		}
-		if r.fill(); r.n > 0 && r.buf>>63 == 0 { // Fast path: the distance of before.
-			r.skip(1)
+		times[i] = t
+		if w>>63 == 0 { // the value of before
+			pos++
+			values[i] = math.Float64frombits(v)
 			continue
 		}
-		dod, ok := r.deltaOfDelta()
-		if !ok {
-			return times, values, errCutOffChunk
+		// Whether the bits are those of the last time or others can't be foreseen, so there is no branch for it.
+		others := -(uint(w>>62) & 1)
+		lead ^= (lead ^ uint(w>>57)&31) & others
+		width ^= (width ^ ((uint(w>>51)-1)&63 + 1)) & others
+		head := 2 + 11&others
+		if lead+width > 64 {
+			return false
 		}
-		delta += dod
+		var changed uint64
+		if head+width <= xorReady {
+			changed = w << (head & 63) >> ((64 - width) & 63)
+		} else {
+			changed = bitsAt(data, pos+head) >> ((64 - width) & 63)
+		}
+		pos += head + width
+		v ^= changed << ((64 - lead - width) & 63)
+		values[i] = math.Float64frombits(v)
 	}
+	return pos <= end
 }
 
-// xorState is which bits the last values differed in.
-type xorState struct{ leading, trailing uint }
-
-// next reads the value that follows v.
-func (x *xorState) next(r *bitReader, v uint64) (uint64, bool) {
-	r.fill()
-	if r.n == 0 {
-		return 0, false
-	}
-	if r.buf>>63 == 0 {
-		r.skip(1)
-		return v, true
-	}
-	if r.n < 2 {
-		return 0, false
-	}
-	if r.buf>>62 == 3 {
-		if r.n < 13 {
-			return 0, false
-		}
-		x.leading = uint(r.buf>>57) & 31
-		width := uint(r.buf>>51) & 63
-		if width == 0 {
-			width = 64
-		}
-		if x.leading+width > 64 {
-			return 0, false
-		}
-		x.trailing = 64 - x.leading - width
-		r.skip(13)
-	} else {
-		r.skip(2)
-	}
-	width := 64 - x.leading - x.trailing
-	if width <= r.n { // Fast path: all of it is ready.
-		changed := r.buf >> (64 - width)
-		r.skip(width)
-		return v ^ changed<<x.trailing, true
-	}
-	changed, ok := r.read(width)
-	return v ^ changed<<x.trailing, ok
+// bitsAt returns the 64 bits from pos on.
+func bitsAt(data []byte, pos uint) uint64 {
+	at := data[pos>>3:]
+	return binary.BigEndian.Uint64(at)<<(pos&7) | uint64(at[8])>>(8-pos&7)
 }
 
-// bitReader reads bits from the most significant one on.
-type bitReader struct {
-	data []byte
-	buf  uint64 // the next bits, from the top
-	n    uint   // how many of buf have been counted; those below are zero or of data
-}
-
-// fill makes at least 56 bits ready, or what there is.
-func (r *bitReader) fill() {
-	if len(r.data) >= 8 {
-		r.buf |= binary.BigEndian.Uint64(r.data) >> r.n
-		r.data = r.data[(63-r.n)>>3:]
-		r.n |= 56
-		return
-	}
-	for r.n <= 56 && len(r.data) > 0 {
-		r.buf |= uint64(r.data[0]) << (56 - r.n)
-		r.data = r.data[1:]
-		r.n += 8
-	}
-}
-
-func (r *bitReader) skip(k uint) {
-	r.buf <<= k
-	r.n -= k
-}
-
-// read returns the next k bits, 1 to 64.
-func (r *bitReader) read(k uint) (uint64, bool) {
-	var high uint64
-	if k > 56 {
-		var ok bool
-		if high, ok = r.read(32); !ok {
-			return 0, false
-		}
-		k -= 32
-	}
-	if r.n < k {
-		if r.fill(); r.n < k {
-			return 0, false
-		}
-	}
-	low := r.buf >> (64 - k)
-	r.skip(k)
-	return high<<k | low, true
-}
-
-// deltaOfDelta reads by how much the distance of two samples differs from the one before, where it does.
-func (r *bitReader) deltaOfDelta() (int64, bool) {
-	if r.n == 0 {
-		return 0, false
-	}
-	switch bits.LeadingZeros64(^r.buf) {
+// deltaOfDelta returns by how much the distance of two samples differs from the one before, where it does, and the
+// place behind. w are the bits from pos on.
+func deltaOfDelta(data []byte, w uint64, pos uint) (int64, uint) {
+	var width uint
+	ones := uint(bits.LeadingZeros64(^w))
+	switch ones {
 	case 1:
-		return r.signed(2, 14)
+		width = 14
 	case 2:
-		return r.signed(3, 17)
+		width = 17
 	case 3:
-		return r.signed(4, 20)
+		width = 20
+	default:
+		return int64(bitsAt(data, pos+4)), pos + 4 + 64
 	}
-	if r.n < 4 {
-		return 0, false
-	}
-	r.skip(4)
-	v, ok := r.read(64)
-	return int64(v), ok
-}
-
-// signed reads a number of width bits behind a prefix.
-func (r *bitReader) signed(prefix, width uint) (int64, bool) {
-	if r.n < prefix {
-		return 0, false
-	}
-	r.skip(prefix)
-	v, ok := r.read(width)
+	v := int64(w << (ones + 1) >> (64 - width))
 	if v > 1<<(width-1) {
-		return int64(v) - 1<<width, ok
+		v -= 1 << width
 	}
-	return int64(v), ok
+	return v, pos + ones + 1 + width
 }

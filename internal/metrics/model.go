@@ -112,10 +112,13 @@ func (s Shard) Holds(ls labels.Labels) bool {
 }
 
 // ChunkSeries is one series of a source's answer: encoded chunks in order of their start, which
-// may overlap. It is plain data; the bytes are valid until the sequence moves on.
+// may overlap. It is plain data; chunks and bytes are valid until the sequence moves on, unless it is Stable.
 type ChunkSeries struct {
 	Labels labels.Labels
 	Chunks []Chunk
+	// Stable says that chunks and bytes stay as they are for as long as anyone holds them. The list of chunks
+	// belongs to the receiver, to whose bytes nobody writes.
+	Stable bool
 }
 
 // Chunk is one encoded chunk with its inclusive time range in milliseconds. Of downsampled data it holds
