@@ -110,6 +110,7 @@ type App struct {
 	systemMux      *http.ServeMux    // paths about the process, without a tenant
 	lock           fileutil.Releaser // of the data folder
 	history        *history.Log
+	near           ruler.Near      // nil: this process can't answer by itself
 	notifier       *ruler.External // nil: alerts go to the alertmanager of this process
 	ruler          *ruler.Ruler
 	alertmanager   *alertmanager.Alertmanager

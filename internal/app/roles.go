@@ -213,6 +213,8 @@ func (a *App) makeScheduler(context.Context) (services.Service, error) {
 
 func (a *App) makeQuerier(context.Context) (services.Service, error) {
 	a.logEngine = logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory})
+	engine := metrics.NewEngine(metrics.EngineOptions{Config: a.cfg.Metrics.Query, Logger: a.logger, Registerer: a.registry})
+	a.near = a.makeNear(engine)
 	return querier.New(querier.Options{Config: a.cfg.Querier, Queue: a.scheduler, Ingester: a.ingester, Store: a.store, Remote: a.remoteMetrics(),
 		Blocks: blockOpener{a.bucket, a.pages}, Deleted: a.deletes.Active, DeletedTraces: a.traceDeletes.Hidden,
 		Damaged: func(object string) {
@@ -220,7 +222,7 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 				a.compactor.Suspect(object)
 			}
 		},
-		Metrics: metrics.NewEngine(metrics.EngineOptions{Config: a.cfg.Metrics.Query, Logger: a.logger, Registerer: a.registry}), Logs: a.logEngine, Traces: traceql.NewEngine(traceql.Options{}),
+		Metrics: engine, Logs: a.logEngine, Traces: traceql.NewEngine(traceql.Options{}),
 		Logger: a.logger, Registerer: a.registry}), nil
 }
 

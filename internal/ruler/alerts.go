@@ -57,11 +57,12 @@ func (r *Ruler) link(s signal.Signal, expr string) string {
 	return u.String()
 }
 
-// changes tells the history about changes of state. An alert that ends without having fired leaves no trace
-// in the rule manager, so pending ones are remembered from one evaluation to the next.
+// changes evaluates groups, and tells the history about changes of state. An alert that ends without having fired
+// leaves no trace in the rule manager, so pending ones are remembered from one evaluation to the next.
 type changes struct {
-	history Recorder
-	tenant  string
+	r      *Ruler
+	tenant string
+	now    func() time.Time
 
 	mu      sync.Mutex
 	pending map[*promrules.AlertingRule]map[uint64]labels.Labels
@@ -69,9 +70,16 @@ type changes struct {
 
 // iterate evaluates a group.
 func (c *changes) iterate(ctx context.Context, g *promrules.Group, at time.Time) {
-	promrules.DefaultEvalIterationFunc(ctx, g, at)
-	for _, rule := range g.AlertingRules() {
-		c.record(g, rule, at)
+	b := newBatch(c.r.o.Pusher, c.tenant, c.now)
+	promrules.DefaultEvalIterationFunc(b.with(ctx), g, at)
+	b.end(ctx, g, func(rule promrules.Rule, err error) {
+		c.r.metrics.EvalFailures.WithLabelValues(promrules.GroupKey(g.File(), g.Name())).Inc()
+		c.r.o.Logger.Warn("what a rule records was not stored", "tenant", c.tenant, "file", g.File(), "group", g.Name(), "rule", rule.Name(), "err", err)
+	})
+	for _, rule := range g.Rules() {
+		if alerting, ok := rule.(*promrules.AlertingRule); ok {
+			c.record(g, alerting, at)
+		}
 	}
 }
 
@@ -80,15 +88,19 @@ func (c *changes) record(g *promrules.Group, rule *promrules.AlertingRule, at ti
 	c.mu.Lock()
 	before := c.pending[rule]
 	c.mu.Unlock()
-	now := map[uint64]labels.Labels{}
-	known := map[uint64]bool{}
+	var now map[uint64]labels.Labels
+	known := map[uint64]bool{} // of those before
 	rule.ForEachActiveAlert(func(a *promrules.Alert) {
-		fp := a.Labels.Hash()
-		known[fp] = true
+		if len(before) > 0 {
+			known[a.Labels.Hash()] = true
+		}
 		e := history.Event{}
 		switch {
 		case a.State == promrules.StatePending:
-			now[fp] = a.Labels
+			if now == nil {
+				now = map[uint64]labels.Labels{}
+			}
+			now[a.Labels.Hash()] = a.Labels
 			if a.ActiveAt.Equal(at) {
 				e = event(g, rule, a.Labels, "inactive", "pending")
 			}
@@ -103,13 +115,16 @@ func (c *changes) record(g *promrules.Group, rule *promrules.AlertingRule, at ti
 		}
 		if e.Event != "" {
 			e.Value = strconv.FormatFloat(a.Value, 'g', -1, 64)
-			c.history.Record(c.tenant, e)
+			c.r.o.History.Record(c.tenant, e)
 		}
 	})
 	for fp, ls := range before {
 		if !known[fp] {
-			c.history.Record(c.tenant, event(g, rule, ls, "pending", "inactive"))
+			c.r.o.History.Record(c.tenant, event(g, rule, ls, "pending", "inactive"))
 		}
+	}
+	if len(before) == 0 && len(now) == 0 {
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

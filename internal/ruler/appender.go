@@ -20,7 +20,7 @@ type Pusher interface {
 	PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error)
 }
 
-// appendable makes what one rule records one batch.
+// appendable makes what one rule records one batch, which within an evaluation is a part of its group's.
 type appendable struct {
 	pusher Pusher
 	tenant string
@@ -28,13 +28,13 @@ type appendable struct {
 
 // Appender implements storage.Appendable.
 func (a appendable) Appender(ctx context.Context) storage.Appender {
-	return &appender{pusher: a.pusher, ctx: tenant.NewContext(ctx, a.tenant)}
+	return &appender{to: a, ctx: ctx}
 }
 
 type appender struct {
-	pusher Pusher
-	ctx    context.Context
-	batch  metrics.Batch
+	to    appendable
+	ctx   context.Context
+	batch metrics.Batch
 }
 
 // Append implements storage.Appender.
@@ -79,7 +79,16 @@ func (a *appender) Commit() error {
 	if len(a.batch.Series) == 0 {
 		return nil
 	}
-	r, err := a.pusher.PushMetrics(a.ctx, &a.batch)
+	if b := batchOf(a.ctx); b != nil {
+		b.add(a.ctx, a.batch)
+		return nil
+	}
+	return push(a.ctx, a.to.pusher, a.to.tenant, &a.batch)
+}
+
+// push stores a batch of a tenant. Samples that are rejected are an error.
+func push(ctx context.Context, p Pusher, id string, b *metrics.Batch) error {
+	r, err := p.PushMetrics(tenant.NewContext(ctx, id), b)
 	if err != nil {
 		return err
 	}

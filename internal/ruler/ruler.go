@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
 	promrules "github.com/prometheus/prometheus/rules"
 
 	"github.com/hune-io/hune/internal/history"
@@ -51,6 +52,7 @@ type Store interface {
 type Options struct {
 	Config      Config
 	Runner      job.Runner // the frontend
+	Near        Near       // asked first; optional
 	Pusher      Pusher
 	Store       Store
 	Alerts      Sender
@@ -222,7 +224,7 @@ func (r *Ruler) update(k key, s source) error {
 	old := m.loader.source
 	m.loader.source = s
 	c := r.o.Config
-	watch := &changes{history: r.o.History, tenant: k.tenant, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
+	watch := &changes{r: r, tenant: k.tenant, now: time.Now, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
 	err := m.Update(time.Duration(c.EvaluationInterval), s.files(), labels.FromMap(c.ExternalLabels), r.o.ExternalURL.String(), watch.iterate)
 	if err != nil {
 		m.loader.source = old
@@ -241,9 +243,17 @@ func (r *Ruler) newManager(k key) *manager {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &manager{loader: &loader{signal: k.signal}, cancel: cancel, done: make(chan struct{})}
 	c := r.o.Config
+	query := Query(r.o.Runner, k.tenant, k.signal, k.interval, time.Duration(c.QueryTimeout))
+	if k.signal == signal.Metrics && r.o.Near != nil {
+		query = nearOr(r.o.Near, k.tenant, query)
+	}
+	ask := func(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
+		before(ctx, expr)
+		return query(ctx, expr, at)
+	}
 	options := &promrules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
-		ExternalURL:          r.o.ExternalURL, QueryFunc: Query(r.o.Runner, k.tenant, k.signal, k.interval, time.Duration(c.QueryTimeout)), NotifyFunc: r.notify(k), Context: ctx,
+		ExternalURL:          r.o.ExternalURL, QueryFunc: ask, NotifyFunc: r.notify(k), Context: ctx,
 		Appendable: appendable{r.o.Pusher, k.tenant}, Queryable: queryable{r, k.tenant},
 		Logger:          r.o.Logger.With("tenant", k.tenant, "signal", k.signal),
 		OutageTolerance: time.Duration(c.ForOutageTolerance), ForGracePeriod: time.Duration(c.ForGracePeriod), ResendDelay: time.Duration(c.ResendDelay),

@@ -36,13 +36,18 @@ type world struct {
 	storage *teststorage.TestStorage
 	engine  *promql.Engine
 
-	mu     sync.Mutex
-	fail   error // of every query
-	alerts []Alert
-	events []history.Event
-	logs   []string      // LogQL asked
-	times  []int64       // that metrics were asked about, in ms
-	hold   chan struct{} // what is asked waits for it, if set
+	mu      sync.Mutex
+	fail    error // of every query
+	alerts  []Alert
+	events  []history.Event
+	logs    []string      // LogQL asked
+	times   []int64       // that metrics were asked about, in ms
+	hold    chan struct{} // what is asked waits for it, if set
+	pushes  int
+	refused struct { // a series that can't be stored, and why
+		name string
+		err  error
+	}
 }
 
 func newWorld(t *testing.T) *world {
@@ -96,6 +101,15 @@ func (w *world) Run(ctx context.Context, j job.Job) (job.Result, error) {
 
 // PushMetrics implements Pusher.
 func (w *world) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.PushResult, error) {
+	w.mu.Lock()
+	w.pushes++
+	refused := w.refused
+	w.mu.Unlock()
+	for _, s := range b.Series {
+		if refused.err != nil && s.Labels.Get(labels.MetricName) == refused.name {
+			return metrics.PushResult{}, refused.err
+		}
+	}
 	app := w.storage.Appender(ctx)
 	for _, s := range b.Series {
 		for _, p := range s.Samples {
@@ -105,6 +119,30 @@ func (w *world) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics.Push
 		}
 	}
 	return metrics.PushResult{}, app.Commit()
+}
+
+// writes returns how often something was stored, or was to be.
+func (w *world) writes() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pushes
+}
+
+// refuse lets writes of a series fail.
+func (w *world) refuse(name string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused.name, w.refused.err = name, err
+}
+
+// value is what a series holds at a time.
+func (w *world) value(name string, at time.Time) float64 {
+	w.t.Helper()
+	res, err := w.Run(w.t.Context(), job.Job{Metrics: &metrics.Query{Expr: name, Start: at.UnixMilli()}})
+	require.NoError(w.t, err)
+	v, ok := res.Metrics.Value.(promql.Vector)
+	require.True(w.t, ok && len(v) == 1, "%s: %v", name, res.Metrics.Value)
+	return v[0].F
 }
 
 // SendAlerts implements Sender.

@@ -1,0 +1,36 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/prometheus/promql"
+
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/ruler"
+)
+
+// makeNear returns what answers small questions of rules without the queue. Nil where other servers hold metrics,
+// too, or other processes do.
+func (a *App) makeNear(engine *metrics.Engine) ruler.Near {
+	if a.heads == nil || a.blocks == nil || len(a.endpoints) > 0 {
+		return nil
+	}
+	return near{metrics.NewNear(engine, a.heads, a.blocks), a.overrides}
+}
+
+// near applies the one limit of the frontend that can matter to rules: how far back a tenant may look.
+type near struct {
+	*metrics.Near
+	limits *limits.Overrides
+}
+
+// Instant implements ruler.Near.
+func (n near) Instant(ctx context.Context, tenant, expr string, at int64) (promql.Vector, bool) {
+	back := time.Duration(n.limits.For(tenant).Queries.MaxLookback)
+	if back > 0 && at < time.Now().Add(-back).UnixMilli() {
+		return nil, false
+	}
+	return n.Near.Instant(ctx, tenant, expr, at)
+}
