@@ -55,6 +55,9 @@ type role struct {
 
 // roles is everything this binary can be. Order is irrelevant: needs decide it.
 var roles = []role{
+	{name: "cluster", inner: true, make: (*App).makeCluster},
+	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
+	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
@@ -67,11 +70,11 @@ var roles = []role{
 	{name: "endpoints", inner: true, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
-	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
+	{name: "compactor", needs: []string{"limits", "bucket", "ring of compactor"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
 	{name: "notifier", inner: true, make: (*App).makeNotifier},
-	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
+	{name: "ruler", needs: []string{"ring of ruler", "bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
 	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
