@@ -9,6 +9,7 @@ import (
 	"github.com/grafana/dskit/services"
 
 	"github.com/hune-io/hune/internal/ring"
+	"github.com/hune-io/hune/internal/ruler"
 )
 
 // makeCluster makes what this process knows other processes by, if it is to know any.
@@ -45,4 +46,7 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.HandleFunc("/store-gateway/ring", a.cluster.ServeRing("store"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))
 	mux.HandleFunc("GET /memberlist", a.cluster.ServeGossip)
+	if a.rings["ruler"] != nil {
+		mux.HandleFunc("GET "+ruler.StatePath, a.ruler.ServeState)
+	}
 }
