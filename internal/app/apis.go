@@ -63,7 +63,8 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 		}
 	}
 	a.mountStoreAPI()
-	a.apis = a.tenancy.wrap(a.shared(gather.New(gather.Options{Others: a.rings["ruler"].Others}).Wrap(a.mux)))
+	whole := gather.New(gather.Options{Others: a.rings["ruler"].Others})
+	a.apis = a.tenancy.wrap(a.shared(a.toOwner(whole.Wrap(a.mux))))
 	return a.server, nil
 }
 

@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"path/filepath"
 
 	"github.com/grafana/dskit/services"
 
 	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/ruler"
+	"github.com/hune-io/hune/internal/signal"
+	"github.com/hune-io/hune/internal/tenant"
 )
 
 // makeCluster makes what this process knows other processes by, if it is to know any.
@@ -49,4 +53,55 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	if a.rings["ruler"] != nil {
 		mux.HandleFunc("GET "+ruler.StatePath, a.ruler.ServeState)
 	}
+}
+
+// compacts says which signals of which tenants the compactor of this process works on; nil is all of all.
+func (a *App) compacts() func(tenant string, s signal.Signal) bool {
+	r := a.rings["compactor"]
+	if r == nil {
+		return nil
+	}
+	return func(tenant string, s signal.Signal) bool { return r.Owns(compactedAt(tenant, s)) }
+}
+
+func compactedAt(tenant string, s signal.Signal) uint32 { return ring.Hash(tenant, string(s)) }
+
+// deletions are the paths that write requests to delete, which have one writer: the owner of the signal of the tenant.
+var deletions = map[string]signal.Signal{
+	"/loki/api/v1/delete": signal.Logs, "/api/hune/v1/traces/delete": signal.Traces,
+	"/api/v1/admin/tsdb/delete_series": signal.Metrics, "/api/v1/admin/tsdb/clean_tombstones": signal.Metrics,
+}
+
+// sentOn marks a request that another member has sent on: it goes no further.
+const sentOn = "Hune-Sent-On"
+
+// toOwner sends requests about deletions to the member that carries them out.
+func (a *App) toOwner(next http.Handler) http.Handler {
+	r := a.rings["compactor"]
+	if r == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		s, ok := deletions[req.URL.Path]
+		id, err := tenant.FromContext(req.Context())
+		if !ok || err != nil || r.Owns(compactedAt(id, s)) {
+			next.ServeHTTP(w, req)
+			return
+		}
+		owners := r.Owners(compactedAt(id, s))
+		if len(owners) == 0 || req.Header.Get(sentOn) != "" {
+			http.Error(w, fmt.Sprintf("which compactor works on the %s of the tenant is about to change: try again", s), http.StatusServiceUnavailable)
+			return
+		}
+		proxy := httputil.ReverseProxy{
+			Rewrite: func(p *httputil.ProxyRequest) {
+				p.SetURL(&url.URL{Scheme: "http", Host: owners[0]})
+				p.Out.Header.Set(sentOn, a.cluster.Self())
+			},
+			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+				http.Error(w, fmt.Sprintf("the compactor that works on the %s of the tenant: %s", s, err), http.StatusBadGateway)
+			},
+		}
+		proxy.ServeHTTP(w, req)
+	})
 }

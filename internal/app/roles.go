@@ -246,7 +246,7 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
 		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes, MetricsDeletes: a.metricDeletes, TraceDeletes: a.traceDeletes,
 		Settled: a.logsSettled, MetricsSettled: a.metricsSettled, TracesSettled: a.tracesSettled, TraceRetention: traceRetention.Of,
-		Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Owns: a.compacts(), Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)
@@ -260,6 +260,7 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 				a.logger.Warn("listing blocks after a compaction failed, the next poll will do it", "err", err)
 			}
 		}})
+	a.rings["compactor"].OnChange(a.compactor.OwnersChanged)
 	return a.compactor, nil
 }
 
@@ -267,10 +268,10 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 // bucket alone. Ingesters of other processes can't be asked: after a few times as long as they keep a
 // row it is so unless their uploads fail.
 func (a *App) logsSettled(tenant string, before time.Time) bool {
-	if a.ingester == nil {
-		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Logs)
+	if (a.ingester == nil || a.cluster != nil) && time.Since(before) <= a.elsewhere(a.cfg.Ingester.Logs) {
+		return false
 	}
-	return a.ingester.LogsSettled(tenant, before)
+	return a.ingester == nil || a.ingester.LogsSettled(tenant, before)
 }
 
 func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
@@ -279,10 +280,10 @@ func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
 
 // tracesSettled is logsSettled for traces.
 func (a *App) tracesSettled(tenant string, before time.Time) bool {
-	if a.ingester == nil {
-		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Traces)
+	if (a.ingester == nil || a.cluster != nil) && time.Since(before) <= a.elsewhere(a.cfg.Ingester.Traces) {
+		return false
 	}
-	return a.ingester.TracesSettled(tenant, before)
+	return a.ingester == nil || a.ingester.TracesSettled(tenant, before)
 }
 
 // findTraces answers which traces a request to delete is about, whatever the limits on the tenant's queries.
