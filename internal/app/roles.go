@@ -58,6 +58,7 @@ var roles = []role{
 	{name: "cluster", inner: true, make: (*App).makeCluster},
 	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
+	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
@@ -76,7 +77,7 @@ var roles = []role{
 	{name: "notifier", inner: true, make: (*App).makeNotifier},
 	{name: "ruler", needs: []string{"ring of ruler", "bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
-	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
+	{name: "scraper", needs: []string{"ring of scraper", "distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
 	{name: "server", inner: true, make: (*App).makeServer},
 }
@@ -307,7 +308,7 @@ func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
 }
 
 func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
-	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant,
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
 		Logger: a.logger, Registerer: a.registry})
 	return a.scraper, err
 }
