@@ -51,10 +51,10 @@ func (m metricsAdmin) Snapshot(ctx context.Context, tenant string, skipHead bool
 // alone. Ingesters of other processes can't be asked: after a few times as long as they keep a sample it is
 // so unless their uploads fail.
 func (a *App) metricsSettled(tenant string, end int64) bool {
-	if a.heads != nil {
-		return a.heads.Settled(tenant, end)
-	}
 	c := a.cfg.Metrics
 	elsewhere := 4 * time.Duration(c.BlockRange+c.OutOfOrderWindow+c.KeepLocal+c.IdleFlush)
-	return time.Since(time.UnixMilli(end)) > elsewhere
+	if (a.heads == nil || a.cluster != nil) && time.Since(time.UnixMilli(end)) <= elsewhere {
+		return false
+	}
+	return a.heads == nil || a.heads.Settled(tenant, end)
 }

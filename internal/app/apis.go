@@ -20,6 +20,7 @@ import (
 	alertapi "github.com/hune-io/hune/internal/api/alertmanager"
 	"github.com/hune-io/hune/internal/api/body"
 	"github.com/hune-io/hune/internal/api/complete"
+	"github.com/hune-io/hune/internal/api/gather"
 	"github.com/hune-io/hune/internal/api/jaeger"
 	"github.com/hune-io/hune/internal/api/loki"
 	"github.com/hune-io/hune/internal/api/otlp"
@@ -62,7 +63,8 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 		}
 	}
 	a.mountStoreAPI()
-	a.apis = a.tenancy.wrap(a.shared(a.mux))
+	whole := gather.New(gather.Options{Others: a.rings["ruler"].Others})
+	a.apis = a.tenancy.wrap(a.shared(a.toOwner(whole.Wrap(a.mux))))
 	return a.server, nil
 }
 

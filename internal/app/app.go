@@ -44,6 +44,7 @@ import (
 	"github.com/hune-io/hune/internal/metrics"
 	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/metrics/storeapi"
+	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -83,6 +84,8 @@ type App struct {
 	services map[string]services.Service
 	manager  *services.Manager
 
+	cluster        *ring.Cluster // nil: this process is alone
+	rings          map[string]*ring.Ring
 	overrides      *limits.Overrides
 	bucket         objstore.Bucket
 	pages          *cache.Pages
@@ -266,6 +269,9 @@ func (a *App) Run(ctx context.Context) error {
 	started := time.Now()
 	err := a.awaitHealthy(ctx)
 	if err == nil && ctx.Err() == nil {
+		err = a.cluster.Activate(ctx)
+	}
+	if err == nil && ctx.Err() == nil {
 		if a.cfg.Telemetry.Enabled && a.distributor != nil {
 			a.self.Start(a.selfSink())
 		}
@@ -314,6 +320,9 @@ func (a *App) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	selfErr := a.self.Stop(ctx)
+	if err := a.cluster.Leave(ctx); err != nil {
+		a.logger.Warn("the others were not told that this process leaves, they will notice", "err", err)
+	}
 	a.manager.StopAsync()
 	err := a.manager.AwaitStopped(ctx)
 	if a.bucket != nil {

@@ -55,6 +55,10 @@ type role struct {
 
 // roles is everything this binary can be. Order is irrelevant: needs decide it.
 var roles = []role{
+	{name: "cluster", inner: true, make: (*App).makeCluster},
+	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
+	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
+	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
@@ -67,13 +71,13 @@ var roles = []role{
 	{name: "endpoints", inner: true, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
-	{name: "compactor", needs: []string{"limits", "bucket"}, make: (*App).makeCompactor},
+	{name: "compactor", needs: []string{"limits", "bucket", "ring of compactor"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
 	{name: "notifier", inner: true, make: (*App).makeNotifier},
-	{name: "ruler", needs: []string{"bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
+	{name: "ruler", needs: []string{"ring of ruler", "bucket", "frontend", "distributor", "history", "alertmanager", "notifier"}, make: (*App).makeRuler},
 	{name: "collector", needs: []string{"distributor"}, make: (*App).makeCollector},
-	{name: "scraper", needs: []string{"distributor"}, make: (*App).makeScraper},
+	{name: "scraper", needs: []string{"ring of scraper", "distributor"}, make: (*App).makeScraper},
 	{name: "ui", make: (*App).makeUI},
 	{name: "server", inner: true, make: (*App).makeServer},
 }
@@ -245,7 +249,7 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 	a.compactor = compactor.New(compactor.Options{Config: a.cfg.Compactor, Retention: a.cfg.Retention, LogRetention: retention.Of,
 		MetricsRetention: a.cfg.Retention.MetricsRetention(a.overrides), Deletes: a.deletes, MetricsDeletes: a.metricDeletes, TraceDeletes: a.traceDeletes,
 		Settled: a.logsSettled, MetricsSettled: a.metricsSettled, TracesSettled: a.tracesSettled, TraceRetention: traceRetention.Of,
-		Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Owns: a.compacts(), Dir: filepath.Join(a.cfg.Data, "compactor"), Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Added: func(m block.Meta) {
 			if a.store != nil {
 				a.store.Added(m)
@@ -259,6 +263,7 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 				a.logger.Warn("listing blocks after a compaction failed, the next poll will do it", "err", err)
 			}
 		}})
+	a.rings["compactor"].OnChange(a.compactor.OwnersChanged)
 	return a.compactor, nil
 }
 
@@ -266,10 +271,10 @@ func (a *App) makeCompactor(context.Context) (services.Service, error) {
 // bucket alone. Ingesters of other processes can't be asked: after a few times as long as they keep a
 // row it is so unless their uploads fail.
 func (a *App) logsSettled(tenant string, before time.Time) bool {
-	if a.ingester == nil {
-		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Logs)
+	if (a.ingester == nil || a.cluster != nil) && time.Since(before) <= a.elsewhere(a.cfg.Ingester.Logs) {
+		return false
 	}
-	return a.ingester.LogsSettled(tenant, before)
+	return a.ingester == nil || a.ingester.LogsSettled(tenant, before)
 }
 
 func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
@@ -278,10 +283,10 @@ func (a *App) elsewhere(c ingester.HeadConfig) time.Duration {
 
 // tracesSettled is logsSettled for traces.
 func (a *App) tracesSettled(tenant string, before time.Time) bool {
-	if a.ingester == nil {
-		return time.Since(before) > a.elsewhere(a.cfg.Ingester.Traces)
+	if (a.ingester == nil || a.cluster != nil) && time.Since(before) <= a.elsewhere(a.cfg.Ingester.Traces) {
+		return false
 	}
-	return a.ingester.TracesSettled(tenant, before)
+	return a.ingester == nil || a.ingester.TracesSettled(tenant, before)
 }
 
 // findTraces answers which traces a request to delete is about, whatever the limits on the tenant's queries.
@@ -305,7 +310,7 @@ func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
 }
 
 func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
-	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant,
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
 		Logger: a.logger, Registerer: a.registry})
 	return a.scraper, err
 }

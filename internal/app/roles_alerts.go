@@ -59,7 +59,7 @@ func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	a.ruler, err = ruler.New(ruler.Options{Config: cfg, Runner: a.frontend, Near: a.near, Pusher: a.distributor, Store: a.rules, Alerts: sender,
-		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Logger: a.logger, Registerer: a.registry})
+		History: a.history, ExternalURL: external, Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["ruler"], Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}

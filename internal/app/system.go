@@ -38,6 +38,7 @@ func (a *App) system(mux *http.ServeMux) {
 		mux.HandleFunc("POST "+path, a.handleFlush)
 		mux.HandleFunc("PUT "+path, a.handleFlush)
 	}
+	a.clusterPages(mux)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

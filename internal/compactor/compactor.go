@@ -13,7 +13,8 @@
 // order: a job that was killed is done again. A block that is damaged is set aside with a mark and never
 // stops the others.
 //
-// One process with this role may work on a bucket.
+// Where several processes with this role work on a bucket, a ring says whose each signal of a tenant is: see share.go.
+// Without one there may be one process alone.
 package compactor
 
 import (
@@ -120,6 +121,8 @@ type Options struct {
 	// MetricsRetention is how long the metrics of a tenant of a resolution, in milliseconds, are kept; 0 is
 	// for ever. Nil: Retention for all.
 	MetricsRetention func(tenant string, resolution int64) time.Duration
+	// Owns reports whether this process is to work on a signal of a tenant. Nil: on all of all.
+	Owns func(tenant string, s signal.Signal) bool
 	// Deletes are the requests to delete logs. Nil: there are none.
 	Deletes *deletes.Book
 	// MetricsDeletes are the requests to delete samples. Nil: there are none.
@@ -167,6 +170,13 @@ type Compactor struct {
 	traces    map[ulid.ULID]tracesKnown // of blocks of traces
 	unusable  map[ulid.ULID]bool        // blocks of later versions
 	goneSince map[string]time.Time      // by tenant/signal/request: when its rows were first found to be gone
+
+	ours   map[shelf]bool // as this round found it, where Owns is set
+	before map[shelf]bool // as the round before did
+
+	workMu   sync.Mutex
+	work     shelf // that the round is at
+	stopWork context.CancelCauseFunc
 
 	suspectMu sync.Mutex
 	suspects  map[string]bool // data files that a query found to be corrupt
@@ -221,7 +231,7 @@ func newJobMetrics(f promauto.Factory) *jobMetrics {
 func New(opts Options) *Compactor {
 	f := promauto.With(opts.Registerer)
 	c := &Compactor{opts: opts, metrics: newJobMetrics(f), metas: map[shelf]map[ulid.ULID]block.Meta{}, made: map[ulid.ULID]time.Time{},
-		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, traces: map[ulid.ULID]tracesKnown{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, suspects: map[string]bool{},
+		clean: map[ulid.ULID]map[string]bool{}, expires: map[ulid.ULID]expiry{}, traces: map[ulid.ULID]tracesKnown{}, unusable: map[ulid.ULID]bool{}, goneSince: map[string]time.Time{}, ours: map[shelf]bool{}, suspects: map[string]bool{},
 		deleted: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_blocks_deleted_total", Help: "Blocks deleted, by signal and reason."}, []string{"signal", "reason"}),
 		rounds:  f.NewCounterVec(prometheus.CounterOpts{Name: "hune_compactor_rounds_total", Help: "Rounds over the bucket, by outcome."}, []string{"outcome"}),
 		last:    f.NewGauge(prometheus.GaugeOpts{Name: "hune_compactor_last_success_timestamp_seconds", Help: "When the last round without an error ended."}),
@@ -292,28 +302,14 @@ func (c *Compactor) Round(ctx context.Context) error {
 		}
 	}
 	changed := false
+	c.before, c.ours = c.ours, map[shelf]bool{}
 	for _, tenant := range tenants {
-		for _, s := range []signal.Signal{signal.Logs, signal.Traces} { // that of metrics is their compactor's
-			n, err := c.retain(ctx, tenant, s)
-			changed = changed || n > 0
+		for _, s := range signal.All {
+			did, err := c.tidy(ctx, shelf{tenant, s})
+			changed = changed || did
 			if err != nil {
-				errs = append(errs, fmt.Errorf("retention of %s of tenant %s: %w", s, tenant, err))
+				errs = append(errs, err)
 			}
-		}
-		did, err := c.series.Round(ctx, tenant)
-		changed = changed || did
-		if err != nil {
-			errs = append(errs, fmt.Errorf("compaction of metrics of tenant %s: %w", tenant, err))
-		}
-		did, err = c.compactLogs(ctx, tenant)
-		changed = changed || did
-		if err != nil {
-			errs = append(errs, fmt.Errorf("compaction of logs of tenant %s: %w", tenant, err))
-		}
-		did, err = c.compactTraces(ctx, tenant)
-		changed = changed || did
-		if err != nil {
-			errs = append(errs, fmt.Errorf("compaction of traces of tenant %s: %w", tenant, err))
 		}
 	}
 	if changed && c.opts.Changed != nil {
@@ -326,6 +322,31 @@ func (c *Compactor) Round(ctx context.Context) error {
 	c.rounds.WithLabelValues("success").Inc()
 	c.last.Set(float64(c.opts.Now().Unix()))
 	return nil
+}
+
+func (c *Compactor) tidyMetrics(ctx context.Context, tenant string) (changed bool, err error) {
+	changed, err = c.series.Round(ctx, tenant)
+	if err != nil {
+		err = fmt.Errorf("compaction of metrics of tenant %s: %w", tenant, err)
+	}
+	return changed, err
+}
+
+// tidyRows applies retention to blocks of logs or traces and compacts them. One that fails doesn't stop the other.
+func (c *Compactor) tidyRows(ctx context.Context, s shelf) (changed bool, err error) {
+	n, err := c.retain(ctx, s.tenant, s.signal)
+	if err != nil {
+		err = fmt.Errorf("retention of %s of tenant %s: %w", s.signal, s.tenant, err)
+	}
+	compact := c.compactLogs
+	if s.signal == signal.Traces {
+		compact = c.compactTraces
+	}
+	did, failed := compact(ctx, s.tenant)
+	if failed != nil {
+		err = errors.Join(err, fmt.Errorf("compaction of %s of tenant %s: %w", s.signal, s.tenant, failed))
+	}
+	return n > 0 || did, err
 }
 
 // retain deletes what is too old and returns how many blocks went.

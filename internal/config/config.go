@@ -26,6 +26,7 @@ import (
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/querier"
+	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/s3"
 	"github.com/hune-io/hune/internal/scheduler"
@@ -51,6 +52,8 @@ type Config struct {
 	HTTP HTTP `yaml:"http"`
 	// OTLP is where the collector's default pipeline receives.
 	OTLP OTLP `yaml:"otlp"`
+	// Cluster is which other processes share the work of rulers, compactors, stores and scrapers.
+	Cluster ring.Config `yaml:"cluster"`
 	// Log is the program's own log.
 	Log telemetry.LogConfig `yaml:"log"`
 	// Telemetry is what the program keeps about itself.
@@ -136,6 +139,7 @@ func Default() Config {
 		Data:           "./hune-data",
 		HTTP:           HTTP{Listen: "127.0.0.1:4320", MaxBodyBytes: 32 * units.MiB, MaxDecompressedBytes: 128 * units.MiB, MaxInFlightBytes: 512 * units.MiB},
 		OTLP:           OTLP{GRPCListen: "127.0.0.1:4317", HTTPListen: "127.0.0.1:4318"},
+		Cluster:        ring.DefaultConfig(),
 		Log:            telemetry.DefaultLogConfig(),
 		Telemetry:      telemetry.DefaultConfig(),
 		WAL:            wal.DefaultConfig(),
@@ -185,6 +189,7 @@ func (c Config) Validate() error {
 	if c.HTTP.MaxInFlightBytes < c.HTTP.MaxDecompressedBytes {
 		errs = append(errs, errors.New("http.max_in_flight_bytes must not be less than http.max_decompressed_bytes"))
 	}
+	at("cluster", c.Cluster.Validate())
 	at("log", c.Log.Validate())
 	at("telemetry", c.Telemetry.Validate())
 	at("wal", c.WAL.Validate())

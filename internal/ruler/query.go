@@ -213,7 +213,7 @@ func (q querier) Select(ctx context.Context, _ bool, _ *storage.SelectHints, ms 
 	if !ok {
 		return storage.ErrSeriesSet(fmt.Errorf("a range of %s is a %T", text, res.Metrics.Value))
 	}
-	return &seriesSet{series: m, at: -1}
+	return &seriesSet{series: merge(m, q.r.heard.forState(q.tenant, q.start, q.end, ms)), at: -1}
 }
 
 // LabelValues implements storage.Querier; the rule manager doesn't ask.

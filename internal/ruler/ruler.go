@@ -5,6 +5,9 @@
 // record, and the series ALERTS and ALERTS_FOR_STATE, are metrics of the tenant, from which the state of
 // `for` is restored after a restart.
 //
+// Where several rulers share a ring, each evaluates the groups that are its own, and hears from the others what they
+// hold, to go on with it when they are gone.
+//
 //	files, API ──► groups ──► rule managers ──► frontend
 //	                               ├──► metrics (recorded series, ALERTS)
 //	                               ├──► alertmanager
@@ -32,6 +35,7 @@ import (
 
 	"github.com/hune-io/hune/internal/history"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/rules"
 	"github.com/hune-io/hune/internal/signal"
 	"github.com/hune-io/hune/internal/tenant"
@@ -58,7 +62,8 @@ type Options struct {
 	Alerts      Sender
 	History     Recorder
 	ExternalURL *url.URL
-	Tenant      string // whose the rule files are
+	Tenant      string     // whose the rule files are
+	Ring        *ring.Ring // of rulers that share the groups; nil: this one has all
 	Logger      *slog.Logger
 	Registerer  prometheus.Registerer
 }
@@ -79,6 +84,8 @@ type Ruler struct {
 	globs []string   // of rule files
 	files groups     // that are in force
 
+	heard heard // from other rulers
+
 	mu       sync.Mutex
 	managers map[key]*manager
 }
@@ -96,7 +103,8 @@ func New(o Options) (*Ruler, error) {
 	if o.Tenant == "" {
 		o.Tenant = tenant.Anonymous
 	}
-	r := &Ruler{o: o, wake: make(chan struct{}, 1), managers: map[key]*manager{}}
+	r := &Ruler{o: o, wake: make(chan struct{}, 1), managers: map[key]*manager{}, heard: heard{states: map[groupKey]*groupState{}}}
+	o.Ring.OnChange(func() { r.Changed("") })
 	reg := promauto.With(o.Registerer)
 	r.metrics = promrules.NewGroupMetrics(o.Registerer)
 	r.reloaded.ok = reg.NewGauge(prometheus.GaugeOpts{Name: "hune_rules_last_load_successful", Help: "Whether the last reading of all rules succeeded."})
@@ -139,6 +147,7 @@ func (r *Ruler) poll(ctx context.Context) error {
 		return err
 	}
 	r.files = found
+	r.listen(ctx)
 	return r.apply(ctx)
 }
 
@@ -189,6 +198,7 @@ func (r *Ruler) apply(ctx context.Context) (err error) {
 	if err := r.readStore(ctx, wanted); err != nil {
 		return err
 	}
+	wanted.keepOwn(r.o.Ring)
 	var errs []error
 	for k, s := range wanted {
 		errs = append(errs, r.update(k, s))
@@ -259,6 +269,7 @@ func (r *Ruler) newManager(k key) *manager {
 		OutageTolerance: time.Duration(c.ForOutageTolerance), ForGracePeriod: time.Duration(c.ForGracePeriod), ResendDelay: time.Duration(c.ResendDelay),
 		GroupLoader: m.loader, DefaultRuleQueryOffset: func() time.Duration { return time.Duration(c.QueryOffset) },
 		MaxConcurrentEvals: c.MaxConcurrentEvals, ConcurrentEvalsEnabled: true, Metrics: r.metrics,
+		RestoreNewRuleGroups: r.o.Ring != nil, // it may have been another's
 	}
 	if k.signal != signal.Metrics {
 		options.RuleDependencyController = Independent{}

@@ -33,10 +33,12 @@ type Config struct {
 	// name is configured. Default true.
 	ScrapeSelf bool `yaml:"scrape_self"`
 	// ScrapeShards is how many scrapers share the targets: each scrapes those whose discovered address has its
-	// hash. Default 1, which 0 also means: no sharing.
+	// hash. Default 1, which 0 also means: the scrapers of a cluster (cluster.join) share them by themselves, one alone has all.
 	ScrapeShards int `yaml:"scrape_shards"`
 	// ScrapeShard is which of them this one is, from 0. Default 0.
 	ScrapeShard int `yaml:"scrape_shard"`
+
+	addsSelf bool // set by load: the job that scrapes this process is not the user's
 }
 
 // DefaultConfig returns the defaults.
@@ -105,6 +107,7 @@ func (c *Config) load(self string, logger *slog.Logger) (*promconfig.Config, err
 		return nil, err
 	}
 	cfg.ScrapeConfigs = append(cfg.ScrapeConfigs, job)
+	c.addsSelf = true
 	return cfg, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafana/dskit/services"
@@ -23,6 +24,7 @@ import (
 	"github.com/prometheus/prometheus/util/logging"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/tenant"
 )
 
@@ -34,6 +36,7 @@ type Options struct {
 	Registerer prometheus.Registerer // for prometheus_target_* and prometheus_sd_*; nil: not registered
 	Self       string                // address of this process's /metrics, "" for none
 	Tenant     string                // owner of what is scraped; "" means tenant.Anonymous
+	Ring       *ring.Ring            // of scrapers that share the targets; nil: this one has all
 }
 
 // Scraper is the role as a service. It implements what Prometheus's API needs to show targets
@@ -47,6 +50,9 @@ type Scraper struct {
 	discovery  *discovery.Manager
 	registered *registered
 	cancel     context.CancelFunc // ends discovery
+	ring       *ring.Ring         // nil: nobody shares, or by scrape_shards
+	moved      chan struct{}      // the ring has changed
+	addsSelf   atomic.Bool        // the job that scrapes this process was added
 
 	mu  sync.Mutex // one Reload at a time
 	cfg *promconfig.Config
@@ -71,6 +77,16 @@ func New(o Options) (*Scraper, error) {
 	var err error
 	if s.cfg, err = o.Config.load(o.Self, o.Logger); err != nil {
 		return nil, err
+	}
+	s.addsSelf.Store(o.Config.addsSelf)
+	if o.Config.ScrapeShards <= 1 {
+		s.ring, s.moved = o.Ring, make(chan struct{}, 1)
+		s.ring.OnChange(func() {
+			select {
+			case s.moved <- struct{}{}:
+			default:
+			}
+		})
 	}
 	s.scrape, err = scrape.NewManager(&scrape.Options{
 		AppendMetadata:                    true,
@@ -105,7 +121,15 @@ func (s *Scraper) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	g.Go(func() error { return s.scrape.Run(s.discovery.SyncCh()) })
+	found := s.discovery.SyncCh()
+	sharing, unshare := context.WithCancel(context.WithoutCancel(ctx))
+	defer unshare()
+	if s.ring != nil {
+		mine := make(chan targets)
+		g.Go(func() error { s.shared(sharing, s.discovery.SyncCh(), mine); return nil })
+		found = mine
+	}
+	g.Go(func() error { return s.scrape.Run(found) })
 	s.mu.Lock()
 	err := s.apply(s.cfg)
 	s.mu.Unlock()
@@ -114,6 +138,7 @@ func (s *Scraper) run(ctx context.Context) error {
 	}
 	// Targets first: a discovery that ends would look like targets that are gone.
 	s.scrape.Stop()
+	unshare()
 	s.cancel()
 	if gerr := g.Wait(); err == nil {
 		err = gerr
@@ -193,6 +218,7 @@ func (s *Scraper) Reload(c Config) error {
 		}
 	}
 	s.cfg = next
+	s.addsSelf.Store(c.addsSelf)
 	return nil
 }
 
