@@ -43,6 +43,7 @@ type groupBuilder struct {
 	shapes    shapeTree
 	starts    []uint64 // of the spans on the way from the root
 	scratch   []byte
+	known     resourceCache // of row groups that were encoded
 }
 
 // fixedColumn collects values of a column that is not of an attribute. Which field holds them depends on

@@ -13,16 +13,20 @@ type encodedGroup struct {
 	entry     groupEntry
 	directory []byte
 	dir       *groupDirectory // the same, decoded
-	blobs     [][]byte        // stored form, as groupDirectory numbers them
-	traces    []Piece         // in their order
+	blobs     [][]byte        // stored form, as groupDirectory numbers them, unless they are spilled
+	spilled   *spilled
+	traces    []Piece // in their order
 	tags      *tagList
 }
 
-// size is what the group holds in memory, about.
+// size is what the group holds, about, wherever its blobs are: that is what a head is cut by.
 func (g *encodedGroup) size() int64 {
-	n := len(g.directory) + g.dir.memory() + 32*len(g.traces) + 32*len(g.blobs) + g.tags.size()
+	n := len(g.directory) + g.dir.memory() + 32*len(g.traces)
 	for _, b := range g.blobs {
-		n += cap(b)
+		n += 32 + cap(b)
+	}
+	if s := g.spilled; s != nil {
+		n += 8*len(s.ends) + int(s.ends[len(s.ends)-1]-s.ends[0])
 	}
 	return int64(n)
 }
@@ -32,9 +36,10 @@ func (g *groupBuilder) encode(level block.Level) (*encodedGroup, error) {
 	w := groupWriter{groupBuilder: g, level: level, dir: &groupDirectory{}}
 	out := w.encode()
 	g.reset()
-	// The directory in memory shares nothing with what was encoded, and is proved by the decoder.
+	// The directory in memory shares nothing with what was encoded, but resources with other row groups, and is proved
+	// by the decoder.
 	var err error
-	out.dir, err = decodeGroupDirectory(out.directory, &out.entry)
+	out.dir, err = decodeGroupDirectory(out.directory, &out.entry, &g.known)
 	return out, err
 }
 
