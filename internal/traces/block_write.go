@@ -300,6 +300,7 @@ func (g *groupsOf) addRecords(r *recordReader, t *snapshotTrace) error {
 			return err
 		}
 	}
+	g.builder.columns.table, r.numbered = r.text, true
 	g.spans = resized(g.spans, len(t.spans))
 	for i, record := range t.spans {
 		g.spans[i] = r.span(record)
