@@ -17,6 +17,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/bench/internal/process"
 	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/loggen"
 )
@@ -59,34 +60,34 @@ func (b *bench) bigLogs(work, stored string, env []string) error {
 	began := time.Now()
 	lines, raw, err := s.sendBig(int64(bigBytes*b.scale), now.Add(-bigLength))
 	if err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	took := time.Since(began)
-	cpu, err := s.cpu()
+	cpu, err := s.CPU()
 	if err != nil {
 		return err
 	}
-	peak, err := s.memory("VmHWM")
+	peak, err := s.Memory("VmHWM")
 	if err != nil {
 		return err
 	}
 	fmt.Printf("ingest: %d lines, %.0f MB in %s: %.0f MB/s, %.0f MB per CPU second of the server, peak RSS %.0f MB\n",
 		lines, float64(raw)/1e6, round(took), float64(raw)/1e6/took.Seconds(), float64(raw)/1e6/cpu.Seconds(), peak[0])
-	if err := s.kill(); err != nil {
+	if err := s.Kill(); err != nil {
 		return err
 	}
 	if s, err = b.start(work, env...); err != nil {
 		return err
 	}
-	fmt.Printf("killed and started again: ready after %s\n", round(s.ready))
+	fmt.Printf("killed and started again: ready after %s\n", round(s.Ready))
 	if err := s.wantLines(lines, now); err != nil {
-		return errors.Join(fmt.Errorf("after the restart: %w", err), s.kill())
+		return errors.Join(fmt.Errorf("after the restart: %w", err), s.Kill())
 	}
-	if err := s.post("/flush", "", nil); err != nil {
+	if err := s.Post("/flush", "", nil); err != nil {
 		return err
 	}
 	if err := s.wantLines(lines, now); err != nil {
-		return errors.Join(fmt.Errorf("after the flush: %w", err), s.kill())
+		return errors.Join(fmt.Errorf("after the flush: %w", err), s.Kill())
 	}
 	size, err := diskUse(stored)
 	if err != nil {
@@ -94,18 +95,18 @@ func (b *bench) bigLogs(work, stored string, env []string) error {
 	}
 	fmt.Printf("in the bucket: %.0f MB, %.1f times smaller\n", float64(size)/1e6, float64(raw)/float64(size))
 	if err := s.awaitCompaction(stored, raw); err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	if err := s.wantLines(lines, now); err != nil {
-		return errors.Join(fmt.Errorf("after the compaction: %w", err), s.kill())
+		return errors.Join(fmt.Errorf("after the compaction: %w", err), s.Kill())
 	}
 	if err := s.askBig(now); err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	if err := s.askMany(now, int(manyStreams*min(b.scale, 1))); err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
-	return s.stop()
+	return s.Stop()
 }
 
 // startS3 runs hune as the S3 server of a folder and returns the settings of who uses it.
@@ -119,11 +120,11 @@ func (b *bench) startS3(dir string) (*exec.Cmd, []string, error) {
 		return nil, nil, err
 	}
 	cmd := exec.Command(b.binary, "serve", "--role", "s3", "--data", dir, "--http", http)
-	cmd.Env = append(append(os.Environ(), quiet...), "HUNE_S3_LISTEN="+addr, "HUNE_S3_ACCESS_KEY=key", "HUNE_S3_SECRET_KEY=secretsecret", "HUNE_S3_BUCKETS=[hune]")
+	cmd.Env = append(append(os.Environ(), process.Quiet...), "HUNE_S3_LISTEN="+addr, "HUNE_S3_ACCESS_KEY=key", "HUNE_S3_SECRET_KEY=secretsecret", "HUNE_S3_BUCKETS=[hune]")
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
-	return cmd, append(quiet[:len(quiet):len(quiet)], "HUNE_STORAGE_PROVIDER=s3",
+	return cmd, append(process.Quiet[:len(process.Quiet):len(process.Quiet)], "HUNE_STORAGE_PROVIDER=s3",
 		fmt.Sprintf(`HUNE_STORAGE_S3={bucket: hune, endpoint: %q, access_key: key, secret_key: secretsecret, insecure: true}`, addr)), nil
 }
 
@@ -151,7 +152,7 @@ func (s *server) sendBig(total int64, from time.Time) (lines, raw int64, err err
 	for range clients {
 		g.Go(func() error {
 			for body := range bodies {
-				if err := s.post("/loki/api/v1/push", protobufType, body); err != nil {
+				if err := s.Post("/loki/api/v1/push", protobufType, body); err != nil {
 					return err
 				}
 			}
@@ -190,7 +191,7 @@ func bigBatch(feed *loggen.Stream, stream int, at time.Time) (body []byte, lines
 // wantLines asks for the number of all lines.
 func (s *server) wantLines(want int64, now time.Time) error {
 	v := url.Values{"query": {`sum(count_over_time({env="big"}[3h]))`}, "time": {strconv.FormatInt(now.Add(time.Minute).UnixNano(), 10)}}
-	body, err := s.get("/loki/api/v1/query?" + v.Encode())
+	body, err := s.Get("/loki/api/v1/query?" + v.Encode())
 	if err != nil {
 		return err
 	}
@@ -279,7 +280,7 @@ func (s *server) askMany(now time.Time, n int) error {
 			req.Streams = append(req.Streams, push.Stream{Labels: fmt.Sprintf(`{app="app-%d", env="many", namespace="ns-%d", pod="pod-%d"}`, i%1000, i%10, i),
 				Entries: []push.Entry{{Timestamp: at, Line: "started"}, {Timestamp: at.Add(time.Microsecond), Line: "ready"}}})
 		}
-		if err := s.post("/loki/api/v1/push", protobufType, snappy.Encode(nil, must(req.Marshal()))); err != nil {
+		if err := s.Post("/loki/api/v1/push", protobufType, snappy.Encode(nil, must(req.Marshal()))); err != nil {
 			return err
 		}
 	}
@@ -307,7 +308,7 @@ func (s *server) askMany(now time.Time, n int) error {
 				return err
 			}
 		}
-		if err := s.post("/flush", "", nil); err != nil {
+		if err := s.Post("/flush", "", nil); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
 
 // load is requests of one protocol, prepared before the clock starts.
@@ -31,9 +33,9 @@ const clients = 4
 
 // send posts every request once, with several clients.
 func (l *load) send(s *server) error {
-	post := func(body []byte) error { return s.post(l.path, l.contentType, body, l.header...) }
+	post := func(body []byte) error { return s.Post(l.path, l.contentType, body, l.header...) }
 	if l.export != nil {
-		conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(s.GRPC, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return err
 		}
@@ -80,35 +82,35 @@ func (b *bench) ingest(l *load) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := b.start(dir, quiet...)
+	s, err := b.start(dir, process.Quiet...)
 	if err != nil {
 		return err
 	}
-	cpu0, err := s.cpu()
+	cpu0, err := s.CPU()
 	if err != nil {
 		return err
 	}
-	allocs0, err := s.gauge("go_memstats_mallocs_total")
+	allocs0, err := s.Gauge("go_memstats_mallocs_total")
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	if err := l.send(s); err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", l.name, err), s.kill())
+		return errors.Join(fmt.Errorf("%s: %w", l.name, err), s.Kill())
 	}
 	took := time.Since(began)
-	allocs1, err := s.gauge("go_memstats_mallocs_total")
+	allocs1, err := s.Gauge("go_memstats_mallocs_total")
 	if err != nil {
 		return err
 	}
-	if err := s.post("/flush", "", nil); err != nil {
+	if err := s.Post("/flush", "", nil); err != nil {
 		return err
 	}
-	cpu1, err := s.cpu()
+	cpu1, err := s.CPU()
 	if err != nil {
 		return err
 	}
-	mem, err := s.memory("VmHWM")
+	mem, err := s.Memory("VmHWM")
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (b *bench) ingest(l *load) error {
 	mb := float64(l.raw) / 1e6
 	fmt.Printf("| %s | %d | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.0f | %.1f |\n", l.name, l.records, mb, float64(l.records)/took.Seconds(),
 		float64(l.records)/cpu, mb/cpu, cpu/mb*1000, (allocs1-allocs0)/float64(l.records), mem[0], float64(stored)/1e6)
-	return s.stop()
+	return s.Stop()
 }
 
 // replaySuite kills a server with unflushed data and measures the next start.
@@ -139,13 +141,13 @@ func replaySuite(b *bench) error {
 			return err
 		}
 		// Heads that are never cut, so that the log holds all of it.
-		env := append(quiet[:len(quiet):len(quiet)], "HUNE_INGESTER_LOGS_MAX_HEAD_BYTES=8GiB", "HUNE_INGESTER_TRACES_MAX_HEAD_BYTES=8GiB")
+		env := append(process.Quiet[:len(process.Quiet):len(process.Quiet)], "HUNE_INGESTER_LOGS_MAX_HEAD_BYTES=8GiB", "HUNE_INGESTER_TRACES_MAX_HEAD_BYTES=8GiB")
 		s, err := b.start(dir, env...)
 		if err != nil {
 			return err
 		}
-		base := s.ready
-		if err := errors.Join(l.send(s), s.kill()); err != nil {
+		base := s.Ready
+		if err := errors.Join(l.send(s), s.Kill()); err != nil {
 			return err
 		}
 		size, err := diskUse(filepath.Join(dir, "data", r.wal))
@@ -155,9 +157,9 @@ func replaySuite(b *bench) error {
 		if s, err = b.start(dir, env...); err != nil {
 			return err
 		}
-		replay := s.ready - base
-		fmt.Printf("| %s | %.0f | %s | %.0f |\n", l.name, float64(size)/1e6, round(s.ready), float64(size)/1e6/replay.Seconds())
-		if err := errors.Join(s.kill(), os.RemoveAll(dir)); err != nil {
+		replay := s.Ready - base
+		fmt.Printf("| %s | %.0f | %s | %.0f |\n", l.name, float64(size)/1e6, round(s.Ready), float64(size)/1e6/replay.Seconds())
+		if err := errors.Join(s.Kill(), os.RemoveAll(dir)); err != nil {
 			return err
 		}
 	}

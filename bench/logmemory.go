@@ -12,6 +12,7 @@ import (
 	"github.com/grafana/loki/pkg/push"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/bench/internal/process"
 	"github.com/hune-io/hune/internal/loggen"
 )
 
@@ -31,24 +32,24 @@ func logMemorySuite(b *bench) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := b.start(dir, quiet...)
+	s, err := b.start(dir, process.Quiet...)
 	if err != nil {
 		return err
 	}
 	length := time.Duration(float64(steadyTime) * b.scale)
 	used, err := s.steady(length)
 	if err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
-	peak, err := s.memory("VmHWM")
+	peak, err := s.Memory("VmHWM")
 	if err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	slices.Sort(used.anonymous)
 	fmt.Printf("%.1f MB/s of logs over %d streams for %s: anonymous memory median %.0f MB, peak %.0f MB; peak RSS %.0f MB; CPU %.0f %% of a core\n",
 		float64(used.bytes)/1e6/used.clock.Seconds(), steadyStreams, round(used.clock), used.anonymous[len(used.anonymous)/2],
 		used.anonymous[len(used.anonymous)-1], peak[0], 100*used.cpu.Seconds()/used.clock.Seconds())
-	return s.stop()
+	return s.Stop()
 }
 
 // usage is what a steady load cost.
@@ -60,7 +61,7 @@ type usage struct {
 
 // steady sends the load for the given time. It keeps the pace where the server does.
 func (s *server) steady(length time.Duration) (u usage, err error) {
-	before, err := s.cpu()
+	before, err := s.CPU()
 	if err != nil {
 		return u, err
 	}
@@ -75,7 +76,7 @@ func (s *server) steady(length time.Duration) (u usage, err error) {
 	for range clients {
 		g.Go(func() error {
 			for body := range bodies {
-				if err := s.post("/loki/api/v1/push", protobufType, body); err != nil {
+				if err := s.Post("/loki/api/v1/push", protobufType, body); err != nil {
 					return err
 				}
 			}
@@ -88,7 +89,7 @@ func (s *server) steady(length time.Duration) (u usage, err error) {
 	close(stop)
 	err = errors.Join(err, <-sampled)
 	u.clock = time.Since(began)
-	after, cpuErr := s.cpu()
+	after, cpuErr := s.CPU()
 	u.cpu = after - before
 	return u, errors.Join(err, cpuErr)
 }
@@ -98,7 +99,7 @@ func (s *server) sample(stop <-chan struct{}, out *[]float64) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		m, err := s.memory("RssAnon")
+		m, err := s.Memory("RssAnon")
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
 
 // question is one query over the three data sets.
@@ -24,7 +26,7 @@ func querySuite(b *bench) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := b.start(dir, quiet...)
+	s, err := b.start(dir, process.Quiet...)
 	if err != nil {
 		return err
 	}
@@ -32,11 +34,11 @@ func querySuite(b *bench) error {
 	// The loads are scaled to 0.3 of the full sets for the ingest suite: undo that here.
 	for _, l := range []*load{lokiProto(b.scale / 0.3), otlpTraces(b.scale / 0.3), remoteWrite1(b.scale)} {
 		if err := l.send(s); err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", l.name, err), s.kill())
+			return errors.Join(fmt.Errorf("%s: %w", l.name, err), s.Kill())
 		}
 		records[l.name] = l.records
 	}
-	if err := s.post("/flush", "", nil); err != nil {
+	if err := s.Post("/flush", "", nil); err != nil {
 		return err
 	}
 	size, err := diskUse(filepath.Join(dir, "data", "bucket"))
@@ -51,7 +53,7 @@ func querySuite(b *bench) error {
 			return err
 		}
 	}
-	return s.stop()
+	return s.Stop()
 }
 
 // ask asks a question several times and prints what it cost. columns, where given, are made of the first
@@ -59,14 +61,14 @@ func querySuite(b *bench) error {
 func ask(s *server, q question, columns ...func(answer []byte) (string, error)) error {
 	more := ""
 	var times []time.Duration
-	cpu0, err := s.cpu()
+	cpu0, err := s.CPU()
 	if err != nil {
 		return err
 	}
 	const repeats = 5
 	for i := range repeats + 1 {
 		began := time.Now()
-		answer, err := s.get(q.path)
+		answer, err := s.Get(q.path)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
@@ -82,7 +84,7 @@ func ask(s *server, q question, columns ...func(answer []byte) (string, error)) 
 			more += text + " | "
 		}
 	}
-	cpu1, err := s.cpu()
+	cpu1, err := s.CPU()
 	if err != nil {
 		return err
 	}

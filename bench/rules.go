@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/golang/snappy"
@@ -22,6 +21,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
 
 const (
@@ -88,7 +89,7 @@ func rulesSuite(b *bench) error {
 	if err := os.WriteFile(file, []byte("groups: []\n"), 0o600); err != nil {
 		return err
 	}
-	s, err := b.start(dir, append(slices.Clone(quiet), "HUNE_RULES_DEFAULTS=false", "HUNE_RULES_FILES=["+file+"]", "HUNE_RULES_POLL_INTERVAL=1s",
+	s, err := b.start(dir, append(slices.Clone(process.Quiet), "HUNE_RULES_DEFAULTS=false", "HUNE_RULES_FILES=["+file+"]", "HUNE_RULES_POLL_INTERVAL=1s",
 		"HUNE_RULES_EVALUATION_INTERVAL="+ruleInterval.String(), "HUNE_RULES_RESEND_DELAY="+ruleInterval.String())...)
 	if err != nil {
 		return err
@@ -96,7 +97,7 @@ func rulesSuite(b *bench) error {
 	stopped := false
 	defer func() {
 		if !stopped {
-			_ = s.kill()
+			_ = s.Kill()
 		}
 	}()
 	p, err := openPrometheus(filepath.Join(dir, "prometheus"))
@@ -132,7 +133,7 @@ func rulesSuite(b *bench) error {
 		return err
 	}
 	stopped = true
-	return s.stop()
+	return s.Stop()
 }
 
 // sendRuleSeries writes the series over a time.
@@ -199,14 +200,14 @@ func (s *server) withoutRules(file string) error {
 }
 
 func (s *server) used(f func() error) (time.Duration, error) {
-	before, err := s.cpu()
+	before, err := s.CPU()
 	if err != nil {
 		return 0, err
 	}
 	if err := f(); err != nil {
 		return 0, err
 	}
-	after, err := s.cpu()
+	after, err := s.CPU()
 	return after - before, err
 }
 
@@ -223,7 +224,7 @@ func (s *server) awaitRules(enough func(rounds float64) bool) error {
 
 // ruleRounds is how often all groups were evaluated, of which each evaluation of a group is a hundredth.
 func (s *server) ruleRounds() (float64, error) {
-	body, err := s.get("/metrics")
+	body, err := s.Get("/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -247,7 +248,7 @@ func (s *server) askAlerts() error {
 	used, err := s.used(func() error {
 		for range 9 {
 			began := time.Now()
-			body, err := s.get("/api/v2/alerts")
+			body, err := s.Get("/api/v2/alerts")
 			times = append(times, time.Since(began))
 			if err == nil {
 				err = json.Unmarshal(body, &alerts)
@@ -322,11 +323,11 @@ func (p *prometheus) evaluate(file, text string, at time.Time) (time.Duration, e
 		}
 	}
 	round(0)
-	before := ownCPU()
+	before := process.OwnCPU()
 	for n := range measuredRounds {
 		round(1 + n)
 	}
-	used := ownCPU() - before
+	used := process.OwnCPU() - before
 	for _, g := range groups {
 		for _, r := range g.Rules() {
 			if err := r.LastError(); err != nil {
@@ -335,13 +336,4 @@ func (p *prometheus) evaluate(file, text string, at time.Time) (time.Duration, e
 		}
 	}
 	return used / measuredRounds, nil
-}
-
-// ownCPU is the processor time that this process has used.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

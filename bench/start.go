@@ -20,8 +20,8 @@ func startSuite(b *bench) error {
 		if err != nil {
 			return err
 		}
-		times = append(times, s.ready)
-		if err := errors.Join(s.stop(), os.RemoveAll(dir)); err != nil {
+		times = append(times, s.Ready)
+		if err := errors.Join(s.Stop(), os.RemoveAll(dir)); err != nil {
 			return err
 		}
 	}
@@ -44,20 +44,20 @@ func idleSuite(b *bench) error {
 		return err
 	}
 	time.Sleep(settle)
-	before, err := s.cpu()
+	before, err := s.CPU()
 	if err != nil {
 		return err
 	}
 	time.Sleep(measure)
-	after, err := s.cpu()
+	after, err := s.CPU()
 	if err != nil {
 		return err
 	}
-	mem, err := s.memory("RssAnon", "VmRSS")
+	mem, err := s.Memory("RssAnon", "VmRSS")
 	if err != nil {
 		return err
 	}
 	fmt.Printf("after %s, defaults: anonymous memory %.0f MB, RSS %.0f MB, CPU %.2f %% of a core\n",
 		settle+measure, mem[0], mem[1], 100*float64(after-before)/float64(measure))
-	return errors.Join(s.stop(), os.RemoveAll(dir))
+	return errors.Join(s.Stop(), os.RemoveAll(dir))
 }

@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strings"
-	"syscall"
 	"time"
 
 	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
@@ -21,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
 
+	"github.com/hune-io/hune/bench/internal/process"
 	api "github.com/hune-io/hune/internal/api/prometheus"
 	"github.com/hune-io/hune/internal/distributor"
 	"github.com/hune-io/hune/internal/job"
@@ -152,7 +152,7 @@ func (o *outcome) run(h http.Handler, version string, series, rounds int, profil
 		runtime.GC()
 		var m0, m1 runtime.MemStats
 		runtime.ReadMemStats(&m0)
-		cpu0, began := processorTime(), time.Now()
+		cpu0, began := process.OwnCPU(), time.Now()
 		for _, body := range requests {
 			r := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(body))
 			r.Header.Set("Content-Encoding", "snappy")
@@ -162,7 +162,7 @@ func (o *outcome) run(h http.Handler, version string, series, rounds int, profil
 				return fmt.Errorf("round %d: %d %s", round, w.Code, w.Body)
 			}
 		}
-		took, ran := processorTime()-cpu0, time.Since(began)
+		took, ran := process.OwnCPU()-cpu0, time.Since(began)
 		runtime.ReadMemStats(&m1)
 		if round == 0 {
 			o.First = float64(series) / took.Seconds()
@@ -182,12 +182,4 @@ func heap() float64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc)
-}
-
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hune-io/hune/bench/internal/process"
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/traces"
 )
@@ -72,7 +73,7 @@ type question struct {
 	want  func(answer []byte) error
 }
 
-func (b *bench) questions(s *server, g *generator) ([]demand, error) {
+func (b *bench) questions(s *process.Server, g *generator) ([]demand, error) {
 	search := func(expr string, limit int) string {
 		return "/api/search?" + url.Values{"q": {expr}, "start": {strconv.FormatInt(g.from.Unix()-60, 10)}, "end": {strconv.FormatInt(g.from.Add(length).Unix()+60, 10)},
 			"limit": {strconv.Itoa(limit)}}.Encode()
@@ -108,7 +109,7 @@ func (b *bench) questions(s *server, g *generator) ([]demand, error) {
 	}
 	var out []demand
 	for _, q := range list {
-		before, err := s.cpu()
+		before, err := s.CPU()
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +122,7 @@ func (b *bench) questions(s *server, g *generator) ([]demand, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", q.what, err)
 		}
-		after, err := s.cpu()
+		after, err := s.CPU()
 		if err != nil {
 			return nil, err
 		}
@@ -133,12 +134,12 @@ func (b *bench) questions(s *server, g *generator) ([]demand, error) {
 
 // ask returns the median of the milliseconds that n answers take. They are enough for the processor time, which
 // the system counts by ten milliseconds.
-func ask(s *server, q *question) (median float64, n int, err error) {
+func ask(s *process.Server, q *question) (median float64, n int, err error) {
 	var times []time.Duration
 	began := time.Now()
 	for i := 0; i < max(11, min(len(q.paths), 100)) || i < 500 && time.Since(began) < time.Second; i++ {
 		began := time.Now()
-		answer, err := s.get(q.paths[i%len(q.paths)])
+		answer, err := s.Get(q.paths[i%len(q.paths)])
 		if err != nil {
 			return 0, 0, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hune-io/hune/bench/internal/process"
 	"github.com/hune-io/hune/internal/traces"
 )
 
@@ -196,13 +197,13 @@ func (g *generator) body(list []*traces.Trace) []byte {
 }
 
 // send sends everything over a few connections.
-func (b *bench) send(s *server, g *generator) error {
+func (b *bench) send(s *process.Server, g *generator) error {
 	bodies := make(chan []byte, 8)
 	var group errgroup.Group
 	for range 4 {
 		group.Go(func() error {
 			for body := range bodies {
-				if err := s.post("/v1/traces", body); err != nil {
+				if err := s.Post("/v1/traces", "application/x-protobuf", body); err != nil {
 					for range bodies { // let the generator end
 					}
 					return err

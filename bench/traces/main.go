@@ -16,8 +16,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
+
+// settings let the compactor look at the bucket often.
+var settings = append(slices.Clone(process.Quiet), "HUNE_COMPACTOR_INTERVAL=5s", "HUNE_COMPACTOR_DELETE_DELAY=10s", "HUNE_STORE_POLL_INTERVAL=2s")
 
 type bench struct {
 	binary string
@@ -70,43 +76,48 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := start(b.binary, dir)
+	s, err := process.Start(b.binary, dir, settings...)
 	if err != nil {
 		return err
 	}
 	list, err := b.measure(ctx, s, filepath.Join(dir, "data", "bucket"))
 	if err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	fmt.Printf("| demand | measured | asked for | |\n|---|---|---|---|\n")
 	for _, d := range list {
 		d.print()
 	}
-	return s.stop()
+	return s.Stop()
 }
 
 // settleFor is how long the compactor is waited for.
 const settleFor = 5 * time.Minute
 
-func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand, error) {
+func (b *bench) measure(ctx context.Context, s *process.Server, bucket string) ([]demand, error) {
 	g := newGenerator(b.seed, b.spans, b.late)
 	began := time.Now()
-	cpu0, err := s.cpu()
+	cpu0, err := s.CPU()
 	if err != nil {
 		return nil, err
 	}
+	watched := s.Watch()
 	if err := b.during(s, "load", 10, func() error { return b.send(s, g) }); err != nil {
 		return nil, err
 	}
 	took := time.Since(began)
-	if err := s.post("/flush", nil); err != nil {
+	if err := s.Post("/flush", "", nil); err != nil {
 		return nil, err
 	}
-	cpu1, err := s.cpu()
+	cpu1, err := s.CPU()
 	if err != nil {
 		return nil, err
 	}
-	peak, err := s.memory("VmHWM")
+	most, err := watched()
+	if err != nil {
+		return nil, err
+	}
+	peak, err := s.Memory("VmHWM")
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +131,7 @@ func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand
 	if err != nil {
 		return nil, err
 	}
-	cpu2, err := s.cpu()
+	cpu2, err := s.CPU()
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +142,7 @@ func (b *bench) measure(ctx context.Context, s *server, bucket string) ([]demand
 		{"late pieces: more bytes before compaction", 100 * (perSpan(fresh, g.sent)/perSpan(blocks, g.sent) - 1), "%", 15, false},
 		{"ingest, blocks and upload included", float64(g.sent) / (cpu1 - cpu0).Seconds() / 1000, "k spans/s/core", 120, true},
 		{"the same, compaction included", float64(g.sent) / (cpu2 - cpu0).Seconds() / 1000, "k spans/s/core", 120, true},
-		{"peak RSS under the load", peak, "MB", 200, false},
+		{fmt.Sprintf("peak RSS under the load: anonymous %.0f, file %.0f MB", most.Anonymous, most.File), peak[0], "MB", 200, false},
 	}
 	cold, err := coldLookups(ctx, blocks, g)
 	if err != nil {

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
 
 // profile saves a profile of the server, asked for at path of its debug pages.
-func (b *bench) profile(s *server, name, path string) error {
-	data, err := s.get("/debug/pprof/" + path)
+func (b *bench) profile(s *process.Server, name, path string) error {
+	data, err := s.Get("/debug/pprof/" + path)
 	if err != nil {
 		return err
 	}
@@ -17,7 +19,7 @@ func (b *bench) profile(s *server, name, path string) error {
 }
 
 // during runs f and saves a profile of the processor time of so many seconds meanwhile, if profiles are asked for.
-func (b *bench) during(s *server, what string, seconds int, f func() error) error {
+func (b *bench) during(s *process.Server, what string, seconds int, f func() error) error {
 	if b.profiles == "" {
 		return f()
 	}

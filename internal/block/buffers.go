@@ -22,7 +22,9 @@ const (
 
 var bufferPools [maxBuffer + 1]sync.Pool
 
-// get returns an empty slice with room for n bytes, which hold anything.
+// Get lends an empty slice with room for n bytes, which hold anything.
+func (b *Buffers) Get(n int) []byte { return b.get(n) }
+
 func (b *Buffers) get(n int) []byte {
 	class := bits.Len(uint(max(n, 1) - 1))
 	if b == nil || class > maxBuffer || class < minBuffer {

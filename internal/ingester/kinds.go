@@ -2,6 +2,8 @@ package ingester
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/logs"
@@ -57,10 +59,14 @@ func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
 	directories := traces.NewDirectoryCache(directoryCacheBytes)
+	spill := filepath.Join(opts.Dir, string(signal.Traces), "sealed")
+	_ = os.RemoveAll(spill) // nothing, or what an earlier process had open and could not remove
 	return kind[traces.Batch, traces.Part, traces.PushResult]{
 		signal: signal.Traces,
 		newHead: func(tenant string) head[traces.Batch, traces.Part, traces.PushResult] {
-			return traceHead{traces.NewHead(opts.TraceHead(tenant))}
+			o := opts.TraceHead(tenant)
+			o.SpillDir = spill
+			return traceHead{traces.NewHead(o)}
 		},
 		encode: traces.AppendRecord,
 		decode: traces.DecodeRecord,

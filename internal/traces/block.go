@@ -160,7 +160,7 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	if p.directory.off+p.directory.len > len(data) {
 		return nil, b.corrupt(i, "directory", fmt.Errorf("%d+%d of %d bytes", p.directory.off, p.directory.len, len(data)))
 	}
-	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i])
+	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i], nil)
 	if err != nil {
 		return nil, b.corrupt(i, "directory", err)
 	}

@@ -35,7 +35,8 @@ func newBlockWriter(w *block.Writer) *blockWriter {
 	return &blockWriter{w: w, tags: newTagList(), index: groupIndex{base: []int{0}}}
 }
 
-// add writes a row group. Row groups should come in the order of their newest traces.
+// add writes a row group. Row groups should come in the order of their newest traces. Tags that the group doesn't have
+// are the caller's to join.
 func (b *blockWriter) add(g *encodedGroup) error {
 	var place groupPlace
 	for _, class := range []column.Class{column.Strings, column.Bulk} {
@@ -62,7 +63,9 @@ func (b *blockWriter) add(g *encodedGroup) error {
 	b.index.places = append(b.index.places, place)
 	b.index.base = append(b.index.base, b.index.traces()+g.entry.traces)
 	b.traces = append(b.traces, g.traces...)
-	b.tags.join(g.tags)
+	if g.tags != nil {
+		b.tags.join(g.tags)
+	}
 	return nil
 }
 
@@ -264,7 +267,12 @@ func (h *Head) writeTo(ctx context.Context, b *blockWriter) error {
 	h.mu.RLock()
 	s, sealed := h.openPart(nil), h.sealed
 	h.mu.RUnlock()
+	b.tags.join(h.sealedTags)
 	for _, g := range sealed.groups {
+		g, err := g.loaded()
+		if err != nil {
+			return err
+		}
 		if err := b.add(g); err != nil {
 			return err
 		}
@@ -292,6 +300,7 @@ func (g *groupsOf) addRecords(r *recordReader, t *snapshotTrace) error {
 			return err
 		}
 	}
+	g.builder.columns.table, r.numbered = r.text, true
 	g.spans = resized(g.spans, len(t.spans))
 	for i, record := range t.spans {
 		g.spans[i] = r.span(record)

@@ -41,7 +41,7 @@ func goldenContents(tb testing.TB) *contents {
 
 // part decodes the directory and shows the row group as a Part.
 func (c *contents) part() (*groupSet, error) {
-	dir, err := decodeGroupDirectory(c.directory, &c.entry)
+	dir, err := decodeGroupDirectory(c.directory, &c.entry, nil)
 	if err != nil {
 		return nil, err
 	}

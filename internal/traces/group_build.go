@@ -43,24 +43,7 @@ type groupBuilder struct {
 	shapes    shapeTree
 	starts    []uint64 // of the spans on the way from the root
 	scratch   []byte
-}
-
-// fixedColumn collects values of a column that is not of an attribute. Which field holds them depends on
-// the column, see fixedText.
-type fixedColumn struct {
-	ints  []int64
-	texts []string
-	some  bool // a value is not zero, or not empty
-}
-
-func (c *fixedColumn) int(v int64) {
-	c.ints = append(c.ints, v)
-	c.some = c.some || v != 0
-}
-
-func (c *fixedColumn) text(s string) {
-	c.texts = append(c.texts, s)
-	c.some = c.some || s != ""
+	known     resourceCache // of row groups that were encoded
 }
 
 // classKey is what spans of one class have in common.
@@ -215,7 +198,7 @@ func (g *groupBuilder) trim() bool {
 	}
 	left := spareColumns
 	for i, c := range g.columns.free {
-		if left -= 16*cap(c.texts) + 8*cap(c.nums) + 8*cap(c.lens) + 4*cap(c.rows); left < 0 {
+		if left -= 16*cap(c.texts) + 4*cap(c.codes) + 8*cap(c.nums) + 8*cap(c.lens) + 4*cap(c.rows); left < 0 {
 			clear(g.columns.free[i:])
 			g.columns.free = g.columns.free[:i]
 			break
@@ -234,9 +217,7 @@ func (g *groupBuilder) reset() {
 	g.looseParents.Reset()
 	g.looseWhich = g.looseWhich[:0]
 	for i := range g.fixed {
-		c := &g.fixed[i]
-		clear(c.texts)
-		*c = fixedColumn{ints: c.ints[:0], texts: c.texts[:0]}
+		g.fixed[i].reset()
 	}
 	g.resources.reset()
 	g.scopes.reset()
@@ -375,6 +356,7 @@ func (g *groupBuilder) attributes(attrs []Attribute, place int, row uint32) uint
 // columnSet are the attribute columns of a row group that is built.
 type columnSet struct {
 	found map[columnKey]*attributeColumn
+	table []string // see attributeColumn
 	all   []*attributeColumn
 	free  []*attributeColumn // to be used again
 }
@@ -395,6 +377,9 @@ func (s *columnSet) find(place int, a *Attribute) *attributeColumn {
 		c, s.free = s.free[n-1], s.free[:n-1]
 	}
 	c.columnDef = columnDef{place: place, key: a.Key, typ: a.Type}
+	if a.Type != TypeOpaque {
+		c.table = s.table
+	}
 	if s.found == nil {
 		s.found = make(map[columnKey]*attributeColumn)
 	}
@@ -414,7 +399,7 @@ func (s *columnSet) reset() {
 	}
 	clear(s.all)
 	s.all = s.all[:0]
-	s.found = nil
+	s.found, s.table = nil, nil
 }
 
 // shapeTree holds the shapes, which are lists of columns, as paths from its roots.

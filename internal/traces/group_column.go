@@ -52,7 +52,11 @@ type attributeColumn struct {
 	columnDef
 	index int // among the columns of the row group, from 1 on; 0: the rest
 
-	texts []string // TypeString, TypeOpaque and elements of string arrays
+	texts []string // TypeString, TypeOpaque and elements of string arrays, unless there is a table
+	// codes are the texts as numbers in table, where they come from a head, whose records have them: a quarter of the
+	// memory, nothing in it for the collector to follow, and to compare two is to compare numbers.
+	codes []uint32
+	table []string
 	nums  []uint64 // ints, bools, bits of floats, and elements of such arrays
 	lens  []int64  // of arrays
 	rows  []uint32 // onSpan: the span of each value
@@ -77,6 +81,10 @@ func (c *attributeColumn) add(a *Attribute, row uint32) {
 func (c *attributeColumn) scalar(a *Attribute) {
 	switch a.Type {
 	case TypeString:
+		if c.table != nil {
+			c.codes = append(c.codes, uint32(a.Int))
+			return
+		}
 		c.texts = append(c.texts, a.Str)
 	case TypeOpaque:
 		c.texts = append(c.texts, view(a.Raw))
@@ -87,9 +95,19 @@ func (c *attributeColumn) scalar(a *Attribute) {
 	}
 }
 
+// text returns a text, and textCount how many there are.
+func (c *attributeColumn) text(i int) string {
+	if c.table != nil {
+		return c.table[c.codes[i]]
+	}
+	return c.texts[i]
+}
+
+func (c *attributeColumn) textCount() int { return len(c.texts) + len(c.codes) }
+
 func (c *attributeColumn) reset() {
 	clear(c.texts)
-	*c = attributeColumn{texts: c.texts[:0], nums: c.nums[:0], lens: c.lens[:0], rows: c.rows[:0]}
+	*c = attributeColumn{texts: c.texts[:0], codes: c.codes[:0], nums: c.nums[:0], lens: c.lens[:0], rows: c.rows[:0]}
 }
 
 // isArray reports whether the type is one of arrays.
@@ -176,27 +194,28 @@ func (e *columnEncoder) plain(c *attributeColumn) {
 		return
 	}
 	size := 0
-	for _, s := range c.texts {
-		size += len(s)
+	for i := range c.textCount() {
+		size += len(c.text(i))
 	}
 	if size > tableBytes {
 		c.kind = kindTable
-		e.table(c.texts)
+		e.table(c)
 		return
 	}
 	e.values.Reset()
-	for _, s := range c.texts {
-		e.values.AppendString(s)
+	for i := range c.textCount() {
+		e.values.AppendString(c.text(i))
 	}
 	e.enc.Strings(&e.values)
 }
 
 // table encodes distinct values and a number for each value.
-func (e *columnEncoder) table(texts []string) {
+func (e *columnEncoder) table(c *attributeColumn) {
 	e.values.Reset()
 	ids := make(map[string]int64)
 	e.ints = e.ints[:0]
-	for _, s := range texts {
+	for i := range c.textCount() {
+		s := c.text(i)
 		id, ok := ids[s]
 		if !ok {
 			id = int64(len(ids))
@@ -214,7 +233,7 @@ func (e *columnEncoder) put(c *attributeColumn, picked []int) {
 	if c.typ.isText() {
 		e.values.Reset()
 		for _, i := range picked {
-			e.values.AppendString(c.texts[i])
+			e.values.AppendString(c.text(i))
 		}
 		e.enc.Strings(&e.values)
 		return
@@ -268,7 +287,10 @@ func exactAt(f float64, scale int) bool {
 func floatOf(bits uint64) float64 { return math.Float64frombits(bits) }
 
 func (c *attributeColumn) equal(i, j int) bool {
-	if c.typ.isText() {
+	switch {
+	case c.table != nil && c.typ.isText():
+		return c.codes[i] == c.codes[j]
+	case c.typ.isText():
 		return c.texts[i] == c.texts[j]
 	}
 	return c.nums[i] == c.nums[j]

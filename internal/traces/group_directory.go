@@ -7,10 +7,11 @@ import (
 	"github.com/hune-io/hune/internal/column"
 )
 
-// decodeGroupDirectory reads the directory of the row group that e describes, from bytes that may be hostile.
-func decodeGroupDirectory(data []byte, e *groupEntry) (*groupDirectory, error) {
+// decodeGroupDirectory reads the directory of the row group that e describes, from bytes that may be hostile. Resources
+// that known has are shared, nil: none.
+func decodeGroupDirectory(data []byte, e *groupEntry, known *resourceCache) (*groupDirectory, error) {
 	d := block.NewDecoder(data)
-	r := directoryReader{d, &groupDirectory{}, e}
+	r := directoryReader{d, &groupDirectory{}, e, known}
 	flags := d.Byte()
 	if flags&^flagsKnown != 0 {
 		d.Failf("unknown flags %#x", flags)
@@ -54,9 +55,10 @@ func decodeGroupDirectory(data []byte, e *groupEntry) (*groupDirectory, error) {
 }
 
 type directoryReader struct {
-	d   *block.Decoder
-	dir *groupDirectory
-	e   *groupEntry
+	d     *block.Decoder
+	dir   *groupDirectory
+	e     *groupEntry
+	known *resourceCache
 }
 
 // below reads a number that must be less than limit.
@@ -81,7 +83,7 @@ func (r *directoryReader) resources() {
 		if r.d.Err() != nil {
 			return
 		}
-		w := walker{limits: unlimited, v: nothing{}}
+		w := walker{limits: unlimited, v: nothing{}, resources: r.known}
 		if err := w.resourceSpans(string(m)); err != nil {
 			r.d.Fail(fmt.Errorf("resource %d: %w", i, err))
 			return

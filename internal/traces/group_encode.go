@@ -13,16 +13,20 @@ type encodedGroup struct {
 	entry     groupEntry
 	directory []byte
 	dir       *groupDirectory // the same, decoded
-	blobs     [][]byte        // stored form, as groupDirectory numbers them
-	traces    []Piece         // in their order
+	blobs     [][]byte        // stored form, as groupDirectory numbers them, unless they are spilled
+	spilled   *spilled
+	traces    []Piece // in their order
 	tags      *tagList
 }
 
-// size is what the group holds in memory, about.
+// size is what the group holds, about, wherever its blobs are: that is what a head is cut by.
 func (g *encodedGroup) size() int64 {
-	n := len(g.directory) + g.dir.memory() + 32*len(g.traces) + 32*len(g.blobs) + g.tags.size()
+	n := len(g.directory) + g.dir.memory() + 32*len(g.traces)
 	for _, b := range g.blobs {
-		n += cap(b)
+		n += 32 + cap(b)
+	}
+	if s := g.spilled; s != nil {
+		n += 8*len(s.ends) + int(s.ends[len(s.ends)-1]-s.ends[0])
 	}
 	return int64(n)
 }
@@ -32,9 +36,10 @@ func (g *groupBuilder) encode(level block.Level) (*encodedGroup, error) {
 	w := groupWriter{groupBuilder: g, level: level, dir: &groupDirectory{}}
 	out := w.encode()
 	g.reset()
-	// The directory in memory shares nothing with what was encoded, and is proved by the decoder.
+	// The directory in memory shares nothing with what was encoded, but resources with other row groups, and is proved
+	// by the decoder.
 	var err error
-	out.dir, err = decodeGroupDirectory(out.directory, &out.entry)
+	out.dir, err = decodeGroupDirectory(out.directory, &out.entry, &g.known)
 	return out, err
 }
 
@@ -78,7 +83,7 @@ func (g *groupWriter) chooseColumns() {
 		c.index = 0
 	}
 	own := slices.DeleteFunc(slices.Clone(g.columns.all), func(c *attributeColumn) bool {
-		return c.values < min(minColumnValues, g.entry.spans) || c.values > block.MaxRows || len(c.texts) > block.MaxRows || len(c.nums) > block.MaxRows
+		return c.values < min(minColumnValues, g.entry.spans) || max(c.values, c.textCount(), len(c.nums)) > block.MaxRows
 	})
 	slices.SortStableFunc(own, func(a, b *attributeColumn) int { return b.values - a.values })
 	for i, c := range own[:min(len(own), maxColumns)] {
@@ -110,9 +115,9 @@ func (r *restReader) next(c *attributeColumn, a *Attribute) {
 func (c *attributeColumn) scalarAt(i int, typ ValueType, a *Attribute) {
 	switch typ {
 	case TypeString:
-		a.Str = c.texts[i]
+		a.Str = c.text(i)
 	case TypeOpaque:
-		a.Raw = []byte(c.texts[i])
+		a.Raw = []byte(c.text(i))
 	case TypeFloat:
 		a.Float = floatOf(c.nums[i])
 	default:
@@ -126,11 +131,11 @@ func (g *groupWriter) fillRest() {
 	for row, class := range g.class {
 		g.restOf(rest, fixRestSpan, g.shapes.used[g.classes.list[class].shape], uint32(row))
 	}
-	for _, shape := range g.fixed[fixEventShape].ints {
-		g.restOf(rest, fixRestEvent, g.shapes.used[shape], 0)
-	}
-	for _, shape := range g.fixed[fixLinkShape].ints {
-		g.restOf(rest, fixRestLink, g.shapes.used[shape], 0)
+	for _, of := range [][2]int{{fixEventShape, fixRestEvent}, {fixLinkShape, fixRestLink}} {
+		shapes := &g.fixed[of[0]]
+		for i := range shapes.len() {
+			g.restOf(rest, of[1], g.shapes.used[shapes.intAt(i)], 0)
+		}
 	}
 }
 
@@ -170,10 +175,10 @@ func (n *shapeNode) hasRest() bool {
 func (g *groupWriter) narrowClasses() {
 	if len(g.classes.list) > maxClasses {
 		g.dir.classNames = false
+		g.fixed[fixName].fillTexts() // stored whatever the names are
 		for _, class := range g.class {
 			g.fixed[fixName].text(g.names.list[g.classes.list[class].name])
 		}
-		g.fixed[fixName].some = true
 		g.reclass(func(k *classKey) { k.name = 0 })
 	}
 	if len(g.classes.list) > maxClasses {
@@ -291,10 +296,6 @@ func (g *groupWriter) encodeFixed() {
 		f[i] = fixedColumn{some: f[i].some}
 	}
 	f[fixLooseParent].some = len(g.loose) > 0
-}
-
-func fixedInts(v []int64) fixedColumn {
-	return fixedColumn{ints: v, some: slices.ContainsFunc(v, func(x int64) bool { return x != 0 })}
 }
 
 // encodeColumns encodes the attribute columns and gathers their values for the tags.

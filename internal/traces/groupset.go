@@ -14,6 +14,7 @@ type groupSet struct {
 	store   groupStore
 	entries []groupEntry
 	split   []splitTrace // those with pieces in several row groups; their IDs may be missing, see nameSplit
+	apart   apartTraces
 	// lookup returns where the pieces of traces may be, which are in order of ID. It may name places of others.
 	lookup func(ctx context.Context, ids []ID) ([]tracePlace, error)
 	// index returns the places of all traces in order of hashes.

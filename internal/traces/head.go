@@ -12,6 +12,8 @@ import (
 type HeadOptions struct {
 	MaxTraceSpans int // spans of one trace; more are refused. Default 100,000
 	MaxTraceBytes int // of one trace's spans in memory, at most 28 MiB. Default 24 MiB
+	// SpillDir is where sealed row groups go until they are a block. Default: they stay in memory.
+	SpillDir string
 
 	// Rejected, where set, is told of spans that Append refused by these limits, as its result says too.
 	Rejected func(reason string, spans int)
@@ -70,7 +72,10 @@ type Head struct {
 
 	closing *headSnapshot // what is being sealed
 	sealed  *sealedSet
-	sealMu  sync.Mutex // one seal at a time
+
+	sealMu     sync.Mutex // one seal at a time; guards what follows
+	sealedTags *tagList   // of the sealed row groups
+	spill      *spillFile
 }
 
 // headTrace is the records of one trace, in the order of arrival. Records are never changed, so a
@@ -100,7 +105,7 @@ const (
 // NewHead returns an empty head.
 func NewHead(opts HeadOptions) *Head {
 	return &Head{opts: opts.orDefault(), traces: make(map[ID]*headTrace), text: newInterner(),
-		resIDs: make(map[string]uint32), scopeIDs: make(map[string]uint32), tags: make(tagSet), start: math.MaxUint64, sealed: &sealedSet{}}
+		resIDs: make(map[string]uint32), scopeIDs: make(map[string]uint32), tags: make(tagSet), start: math.MaxUint64, sealed: &sealedSet{}, sealedTags: newTagList()}
 }
 
 // Append adds the spans of a batch that Check has passed. Spans that are there already are dropped

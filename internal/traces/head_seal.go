@@ -132,7 +132,10 @@ func (s *sealedSet) directory(_ context.Context, i int) (*groupDirectory, error)
 
 // blobs implements groupStore.
 func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error) {
-	out := make([][]byte, len(ids))
+	out, err := s.groups[i].stored(ids, mem)
+	if err != nil {
+		return nil, err
+	}
 	for k, id := range ids {
 		var ref block.Ref
 		if id < d.idBlob() {
@@ -141,8 +144,7 @@ func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int
 			info := d.ownBlob(id)
 			ref = block.Ref{StoredLen: info.stored, RawLen: info.raw, Codec: info.codec}
 		}
-		var err error
-		if out[k], err = block.UnpackInto(s.groups[i].blobs[id], ref, mem); err != nil {
+		if out[k], err = block.UnpackInto(out[k], ref, mem); err != nil {
 			return nil, s.corrupt(i, "blob", err)
 		}
 	}
@@ -188,6 +190,9 @@ func (h *Head) sealSome() error {
 	next := 0
 	r := batch.tables()
 	into := newGroupsOf(block.Fast, func(g *encodedGroup) error {
+		h.sealedTags.join(g.tags)
+		g.tags = nil
+		h.spillBlobs(g)
 		groups = append(groups, g)
 		counts := make([]int32, len(g.traces))
 		for i := range counts {
@@ -214,6 +219,22 @@ func (h *Head) sealSome() error {
 		h.renew()
 	}
 	return nil
+}
+
+// spillBlobs takes the blobs of a row group out of the memory. Where that isn't possible they stay: a full disk is
+// noticed where it loses something, by the log. sealMu must be held.
+func (h *Head) spillBlobs(g *encodedGroup) {
+	if h.opts.SpillDir == "" {
+		return
+	}
+	if h.spill == nil {
+		f, err := newSpillFile(h.opts.SpillDir)
+		if err != nil {
+			return
+		}
+		h.spill = f
+	}
+	_ = h.spill.keep(g)
 }
 
 // takeQuiet takes the traces that are to be sealed out of those that are open. They stay in closing until their

@@ -206,6 +206,9 @@ type Select struct {
 	Groups GroupFilter
 	// Fold says that Groups counts what it sees: it must be asked about a row group once.
 	Fold bool
+	// Alone says that Groups, and who gets the traces, look at each span alone. A source that has a trace in pieces
+	// may answer them like traces, as long as no span is in two of them.
+	Alone bool
 }
 
 // GroupFilter answers for whole row groups. It is called by one goroutine at a time.

@@ -156,6 +156,8 @@ type recordReader struct {
 	events    slab[Event]
 	links     slab[Link]
 	b         []byte
+	// numbered: the Int of an attribute that is text is the number of the text in the table.
+	numbered bool
 }
 
 // reset takes back every span that span returned.
@@ -259,7 +261,10 @@ func (r *recordReader) attributes() []Attribute {
 func (r *recordReader) value(a *Attribute) {
 	switch a.Type {
 	case TypeString:
-		a.Str = r.string()
+		n := r.uvarint()
+		if a.Str = r.text[n]; r.numbered {
+			a.Int = int64(n)
+		}
 	case TypeInt, TypeBool:
 		v, n := binary.Varint(r.b)
 		a.Int, r.b = v, r.b[n:]

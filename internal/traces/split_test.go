@@ -134,3 +134,23 @@ func TestParentsElsewhere(t *testing.T) {
 		}
 	})
 }
+
+func TestShareID(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		list := func(name string) (ids []byte, has map[uint64]bool) {
+			has = map[uint64]bool{}
+			for range rapid.IntRange(0, 90).Draw(t, name) {
+				id := rapid.Uint64Range(0, 2000).Draw(t, "id")
+				ids, has[id] = binary.LittleEndian.AppendUint64(ids, id), true
+			}
+			return ids, has
+		}
+		a, inA := list("a")
+		b, inB := list("b")
+		want := false
+		for id := range inA {
+			want = want || inB[id]
+		}
+		require.Equal(t, want, shareID(a, b))
+	})
+}

@@ -36,8 +36,18 @@ const (
 // prepareSplit finds the split traces that may be answered.
 func (w *groupWalk) prepareSplit(ctx context.Context) error {
 	var named []*splitTrace
+	var apart []bool
+	if w.q.Alone && w.q.Groups != nil && len(w.groupSet.split) > 0 {
+		var err error
+		if apart, err = w.apartSplit(ctx); err != nil {
+			return err
+		}
+	}
 	for i := range w.groupSet.split {
 		t := &w.groupSet.split[i]
+		if apart != nil && apart[i] && !w.isAlso(t) {
+			continue // its pieces are answered like traces
+		}
 		for _, p := range t.places {
 			w.skip[p.group] = append(w.skip[p.group], p.ordinal)
 		}
@@ -64,6 +74,11 @@ func (w *groupWalk) prepareSplit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isAlso reports whether a piece of a trace is where one that is asked for by ID may be.
+func (w *groupWalk) isAlso(t *splitTrace) bool {
+	return slices.ContainsFunc(t.places, func(p tracePlace) bool { return slices.Contains(w.also[p.group], p.ordinal) })
 }
 
 // nextSplit answers the next split trace if it is the turn of one, given the cursor with the newest trace.

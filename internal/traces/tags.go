@@ -82,7 +82,7 @@ func (l *tagList) addColumn(c *attributeColumn, e *columnEncoder) {
 		}
 		return
 	}
-	for i := range max(len(c.texts), len(c.nums)) {
+	for i := range max(c.textCount(), len(c.nums)) {
 		if v.full() || !add(i) {
 			return
 		}

@@ -12,6 +12,7 @@ type need struct {
 	needs  *traces.Needs
 	groups traces.GroupFilter
 	fold   bool // groups counts
+	alone  bool // each span counts for itself
 }
 
 // and joins needs that must both hold. Only one list of alternatives can be kept.
@@ -44,7 +45,7 @@ func (n need) oneOf() []traces.Condition {
 
 // selection returns what to ask a source for.
 func (n need) selection(start, end uint64) traces.Select {
-	s := traces.Select{Start: start, End: end, Needs: n.needs, Groups: n.groups, Fold: n.fold}
+	s := traces.Select{Start: start, End: end, Needs: n.needs, Groups: n.groups, Fold: n.fold, Alone: n.alone}
 	if len(n.all) > 0 {
 		s.Conditions, s.AllConditions = n.all, true
 	} else {
