@@ -168,7 +168,9 @@ func TestNearKnowsItsLimits(t *testing.T) {
 
 	// Deleted samples.
 	_, hiding := open(func(o *HeadOptions) {
-		o.Deleted = func(string) *Deletions { return NewDeletions([]Deletion{{ID: "d", Start: at(-time.Minute), End: at(0)}}) }
+		o.Deleted = func(string) *Deletions {
+			return NewDeletions([]Deletion{{ID: "d", Start: at(-time.Minute), End: at(0)}})
+		}
 	})
 	require.False(t, ask(hiding, "load", at(0)))
 	require.True(t, ask(hiding, "load", at(-6*time.Minute)), "what is deleted is later")
