@@ -166,6 +166,7 @@ type lister struct {
 	receivers map[string]model.LabelSet // the labels of receivers by name
 	silencer  *silence.Silencer
 	inhibitor *inhibit.Inhibitor
+	targets   []amlabels.Matchers // of the rules of inhibition: what none matches isn't inhibited
 }
 
 func (i *instance) newLister(q listQuery) *lister {
@@ -173,6 +174,9 @@ func (i *instance) newLister(q listQuery) *lister {
 	l := &lister{q: q, now: time.Now(), route: dispatch.NewRoute(conf.Route, nil), receivers: map[string]model.LabelSet{}, silencer: i.silencer, inhibitor: i.inhibitor.Load()}
 	for _, rc := range conf.Receivers {
 		l.receivers[rc.Name] = labelSet(rc.Labels)
+	}
+	for _, r := range conf.InhibitRules {
+		l.targets = append(l.targets, inhibit.NewInhibitRule(r).TargetMatchers)
 	}
 	return l
 }
@@ -191,7 +195,9 @@ func (l *lister) list(ctx context.Context, all []keyed) ([]byte, error) {
 		if !l.wants(&o) {
 			continue
 		}
-		l.inhibitor.Mutes(marked, k.alert.Labels)
+		if slices.ContainsFunc(l.targets, func(m amlabels.Matchers) bool { return m.Matches(k.alert.Labels) }) {
+			l.inhibitor.Mutes(marked, k.alert.Labels)
+		}
 		l.silencer.Mutes(marked, k.alert.Labels)
 		o.status = mark.Status(k.fp)
 		if !l.q.active && o.status.State == alert.AlertStateActive || !l.q.silenced && len(o.status.SilencedBy) > 0 || !l.q.inhibited && len(o.status.InhibitedBy) > 0 {
