@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -78,7 +77,7 @@ func ruleSeries(i int) (labels.Labels, float64) {
 }
 
 // rulesSuite compares the processor time of evaluating rules in Hune, the real binary, with that of
-// Prometheus's rule manager over its own database in this process, and asks for the alerts.
+// Prometheus's rule manager over its own database in this process.
 func rulesSuite(b *bench) error {
 	dir, err := os.MkdirTemp(b.dir, "hune-bench-")
 	if err != nil {
@@ -125,12 +124,6 @@ func rulesSuite(b *bench) error {
 			return err
 		}
 		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.2f |\n", set.name, ms(ours), ms(idle), ms(theirs), float64(ours)/float64(theirs))
-	}
-	if err := s.withoutRules(file); err != nil {
-		return err
-	}
-	if err := s.askAlerts(); err != nil {
-		return err
 	}
 	stopped = true
 	return s.Stop()
@@ -239,32 +232,6 @@ func (s *server) ruleRounds() (float64, error) {
 		}
 	}
 	return sum / ruleGroups, nil
-}
-
-// askAlerts asks for all alerts, once the rules are gone: their senders' word still holds for a while.
-func (s *server) askAlerts() error {
-	var times []time.Duration
-	var alerts []struct{}
-	used, err := s.used(func() error {
-		for range 9 {
-			began := time.Now()
-			body, err := s.Get("/api/v2/alerts")
-			times = append(times, time.Since(began))
-			if err == nil {
-				err = json.Unmarshal(body, &alerts)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	slices.Sort(times)
-	fmt.Printf("\n`/api/v2/alerts` with %d alerts: median of 9 %.0f ms, most %.0f ms, CPU %.0f ms\n", len(alerts), ms(times[4]), ms(times[8]), ms(used/9))
-	return nil
 }
 
 // prometheus is Prometheus's database and engine in this process.

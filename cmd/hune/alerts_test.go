@@ -316,6 +316,11 @@ alerting:
 	}
 	p.getJSON("/api/v1/alertmanagers", nil, &where)
 	require.Equal(t, am.url+"/am/api/v2/alerts", where.Data.ActiveAlertmanagers[0].URL)
+	for q, want := range map[*process]bool{p: true, am: false} { // so that the page can say that silences here do nothing
+		status, body := q.get("/api/hune/v1/alertmanager/routes", nil, nil)
+		require.Equal(t, http.StatusOK, status, body)
+		require.Contains(t, body, fmt.Sprintf(`"external":%v`, want))
+	}
 }
 
 // activeAt returns since when an alert is active, zero if it isn't.

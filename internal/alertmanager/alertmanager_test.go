@@ -130,13 +130,13 @@ receivers:
       - url: ` + to + "\n"
 }
 
-func writeFile(t *testing.T, name, text string) {
+func writeFile(t testing.TB, name, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
 }
 
 // start runs an Alertmanager over a state folder and a bucket.
-func start(t *testing.T, dir string, bucket objstore.Bucket, text string, change ...func(*Config)) *setup {
+func start(t testing.TB, dir string, bucket objstore.Bucket, text string, change ...func(*Config)) *setup {
 	t.Helper()
 	s := &setup{events: &events{}, registry: prometheus.NewRegistry(), dir: dir, bucket: bucket, file: filepath.Join(t.TempDir(), "alertmanager.yml")}
 	writeFile(t, s.file, text)

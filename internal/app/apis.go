@@ -134,6 +134,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	if a.ruler != nil {
 		alertingOptions.Rules = a.ruler
 	}
+	alertingOptions.External = a.notifier != nil
 	alerting.New(alertingOptions).Register(a.mux)
 
 	external, err := a.externalURL()

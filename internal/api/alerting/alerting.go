@@ -2,7 +2,8 @@
 //
 //	GET /api/hune/v1/rules?signal=S          groups of all signals, or of those named, in Prometheus's form; with active=true
 //	                                         only rules that have alerts, with exclude_alerts=true no alerts
-//	GET /api/hune/v1/alertmanager/routes     the routing tree; with label=NAME=VALUE, repeated, where such an alert goes
+//	GET /api/hune/v1/alertmanager/routes     the routing tree; with label=NAME=VALUE, repeated, where such an alert goes; external
+//	                                         is true where alerts are sent to Alertmanagers elsewhere
 //
 // Both answer in Prometheus's envelope: {"status": "success", "data": …}, or "error" with errorType and error.
 package alerting
@@ -38,6 +39,8 @@ type Routes interface {
 type Options struct {
 	Rules  Rules
 	Routes Routes
+	// External says that alerts are sent to Alertmanagers elsewhere: routes and silences here touch none of them.
+	External bool
 }
 
 // API serves it.
@@ -160,5 +163,6 @@ func (a *API) routes(r *http.Request, id string) (any, error) {
 	return struct {
 		Route     *alertmanager.Route `json:"route"`
 		Receivers []string            `json:"receivers"`
-	}{tree, receivers}, nil
+		External  bool                `json:"external"`
+	}{tree, receivers, a.o.External}, nil
 }

@@ -122,6 +122,9 @@ func TestRoutesLabels(t *testing.T) {
 	require.Equal(t, model.LabelSet{"alertname": "Down", "query": "a=b", "empty": ""}, f.asked)
 	require.Equal(t, []any{"team"}, answer["data"].(map[string]any)["receivers"])
 	require.Equal(t, "team", answer["data"].(map[string]any)["route"].(map[string]any)["receiver"])
+	require.Equal(t, false, answer["data"].(map[string]any)["external"])
+	_, answer = ask(t, Options{Routes: f, External: true}, "acme", "/api/hune/v1/alertmanager/routes")
+	require.Equal(t, true, answer["data"].(map[string]any)["external"])
 }
 
 func TestFaults(t *testing.T) {

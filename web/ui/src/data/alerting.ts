@@ -55,8 +55,15 @@ export interface Route {
   routes: Route[];
 }
 
-export const routes = async (labels: Labels, stop: AbortSignal): Promise<{ route: Route; receivers: string[] }> =>
-  (await getJSON<Envelope<{ route: Route; receivers: string[] }>>('api/hune/v1/alertmanager/routes', { query: { label: Object.entries(labels).map(([k, v]) => `${k}=${v}`) }, signal: stop })).data;
+export interface Routing {
+  route: Route;
+  receivers: string[];
+  /** Alerts are sent to Alertmanagers elsewhere: what is set here touches none of them. */
+  external: boolean;
+}
+
+export const routes = async (labels: Labels, stop: AbortSignal): Promise<Routing> =>
+  (await getJSON<Envelope<Routing>>('api/hune/v1/alertmanager/routes', { query: { label: Object.entries(labels).map(([k, v]) => `${k}=${v}`) }, signal: stop })).data;
 
 /** Events of r, newest first, at most limit. */
 export async function history(query: string, r: Range, limit: number, stop: AbortSignal): Promise<HistoryEvent[]> {

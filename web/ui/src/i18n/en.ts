@@ -242,6 +242,7 @@ export const en = {
   'alert.firing': 'Firing',
   'alert.pending': 'Pending',
   'alert.suppressed': 'Suppressed',
+  'alerts.elsewhere': 'Alerts are sent to other Alertmanagers (alerting.alertmanagers): silences and routes here have no effect on them. Set them there.',
   'alert.silenced': 'Silenced',
   'alert.inhibited': 'Inhibited',
   'alert.resolved': 'Resolved',

@@ -244,6 +244,7 @@ export const fr: Catalogue = {
   'alert.firing': 'Active',
   'alert.pending': 'En attente',
   'alert.suppressed': 'Retenue',
+  'alerts.elsewhere': 'Les alertes sont envoyées à d’autres Alertmanagers (alerting.alertmanagers) : les silences et les routes d’ici n’ont pas d’effet sur elles. Réglez-les là-bas.',
   'alert.silenced': 'En silence',
   'alert.inhibited': 'Inhibée',
   'alert.resolved': 'Résolue',

@@ -1,17 +1,28 @@
 // Parts that several of the pages about alerts share.
 import { useEffect, useState } from 'preact/hooks';
+import { tenant } from '../../app/settings';
+import { tick } from '../../app/time';
 import { href, onLink, paths } from '../../app/url';
+import { routes } from '../../data/alerting';
 import { dateTime, seconds } from '../../data/format';
 import { paramOf, type Signal } from '../../data/alertmodel';
+import { useLoad } from '../../data/load';
 import { equals, matcherText } from '../../data/matchers';
 import type { Labels } from '../../data/promdata';
 import { t } from '../../i18n';
 import { Icon } from '../../kit/icons';
+import { Notice } from '../../kit/ui';
 
 /** How long ago, as text: 5 m 3 s ago. The date is shown on hover. */
 export function Ago({ ms }: { ms: number }) {
   if (!Number.isFinite(ms) || ms <= 0) return <span class="dim">–</span>;
   return <time title={dateTime(ms)} dateTime={new Date(ms).toISOString()}>{t('ago', { time: seconds(Math.max(0, Math.round((Date.now() - ms) / 1000))) })}</time>;
+}
+
+/** Says that what is set here has no effect, where alerts are sent to Alertmanagers elsewhere. */
+export function Elsewhere() {
+  const answer = useLoad(`${tenant.value} routes`, tick.value, (s) => routes({}, s));
+  return answer.value?.external ? <Notice>{t('alerts.elsewhere')}</Notice> : null;
 }
 
 /** Labels as small buttons; a click adds the label to the filter. */

@@ -25,6 +25,7 @@ export function RoutingView() {
       <Head page="routing" loading={answer.loading}><FilterBox label={t('routing.labels')} hint={t('routing.hint')} value={text} error={labels ? undefined : t('routing.error')} onChange={(v) => setParams({ labels: v || null })} /></Head>
       <div class="pane-body alerts-body" tabIndex={0} role="region" aria-label={t('routing')}>
         {answer.error && <ErrorBox error={answer.error} onRetry={refresh} />}
+        {a?.external && <Notice>{t('alerts.elsewhere')}</Notice>}
         {a && (asked ? <p class="routing-answer" role="status">{t('routing.goes')} {a.receivers.map((r) => <b key={r} class="tag">{r}</b>)}{told(a.route) || <span class="dim"> {t('routing.nobody')}</span>}</p> : <Notice>{t('routing.help')}</Notice>)}
         {a ? <ul class="routes"><Node route={a.route} root marked={asked} /></ul> : !answer.error && labels && <Skeleton />}
       </div>

@@ -12,7 +12,7 @@ import { matchersText, operatorOf, operators, withOperator, equals, type Matcher
 import { parseDuration, parseTime } from '../../data/time';
 import { t } from '../../i18n';
 import { Button, Dialog, ErrorBox, Skeleton } from '../../kit/ui';
-import { LabelChips } from './parts';
+import { Elsewhere, LabelChips } from './parts';
 
 /** What the form begins with. */
 export interface Draft {
@@ -62,6 +62,7 @@ export function SilenceForm({ draft, onClose, onSaved }: { draft: Draft; onClose
   return (
     <Dialog title={t(draft.id ? 'silence.edit' : 'silence.new')} onClose={onClose}>
       <form class="silence-form" ref={form} onSubmit={(e) => void submit(e)}>
+        <Elsewhere />
         <MatcherRows matchers={matchers} onChange={setMatchers} />
         <Preview matchers={used} />
         <label>

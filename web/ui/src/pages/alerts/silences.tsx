@@ -13,7 +13,7 @@ import { matcherText, matchersText } from '../../data/matchers';
 import { t } from '../../i18n';
 import { Button, Empty, ErrorBox, Notice, Segmented, Skeleton } from '../../kit/ui';
 import { Head } from './page';
-import { FilterBox, moveFocus } from './parts';
+import { Elsewhere, FilterBox, moveFocus } from './parts';
 import { SilenceForm, type Draft } from './silenceform';
 
 const states = ['active', 'pending', 'expired'] as const;
@@ -52,6 +52,7 @@ export function SilencesView() {
         <Button primary icon="plus" label={t('silence.new')} onClick={() => setDraft({ matchers: [] })} />
       </Head>
       <div class="pane-body" onKeyDown={moveFocus('.silence-edit')}>
+        <Elsewhere />
         {answer.error && <ErrorBox error={answer.error} onRetry={refresh} />}
         {error && <ErrorBox error={error} />}
         {managed.error && !answer.error && <Notice>{t('alerts.nomanager')} {managed.error.message}</Notice>}
