@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/hune-io/hune/bench/internal/process"
 )
 
 const (
@@ -22,21 +24,21 @@ func alertsSuite(b *bench) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := b.start(dir, append(slices.Clone(quiet), "HUNE_RULES_DEFAULTS=false")...)
+	s, err := b.start(dir, append(slices.Clone(process.Quiet), "HUNE_RULES_DEFAULTS=false")...)
 	if err != nil {
 		return err
 	}
 	n := scaled(manyAlerts, b.scale)
 	if err := errors.Join(s.postAlerts(n), s.silenceTenth()); err != nil {
-		return errors.Join(err, s.kill())
+		return errors.Join(err, s.Kill())
 	}
 	fmt.Printf("%d alerts, of which a tenth is silenced.\n\n| asked | alerts | KB | ms, median of %d | least | most | CPU ms |\n|---|---|---|---|---|---|---|\n", n, alertsAsks)
 	for _, query := range []string{"", "?silenced=false", "?filter=job%3Djob-7"} {
 		if err := s.askAlerts("/api/v2/alerts" + query); err != nil {
-			return errors.Join(err, s.kill())
+			return errors.Join(err, s.Kill())
 		}
 	}
-	return s.stop()
+	return s.Stop()
 }
 
 // postAlerts sends alerts that look like those of rules.
@@ -58,7 +60,7 @@ func (s *server) postAlerts(n int) error {
 				Annotations: map[string]string{"summary": "load of " + host + " is 200"}, EndsAt: ends,
 				GeneratorURL: "http://hune:4320/ui/explore/metrics?m=bench_load"})
 		}
-		if err := s.post("/api/v2/alerts", "application/json", must(json.Marshal(batch))); err != nil {
+		if err := s.Post("/api/v2/alerts", "application/json", must(json.Marshal(batch))); err != nil {
 			return err
 		}
 	}
@@ -66,7 +68,7 @@ func (s *server) postAlerts(n int) error {
 }
 
 func (s *server) silenceTenth() error {
-	return s.post("/api/v2/silences", "application/json", must(json.Marshal(map[string]any{
+	return s.Post("/api/v2/silences", "application/json", must(json.Marshal(map[string]any{
 		"matchers": []map[string]any{{"name": "n", "value": "3", "isRegex": false}}, "startsAt": time.Now(), "endsAt": time.Now().Add(time.Hour),
 		"createdBy": "bench", "comment": "a tenth"})))
 }
@@ -80,7 +82,7 @@ func (s *server) askAlerts(path string) error {
 	used, err := s.used(func() error {
 		for range alertsAsks {
 			began := time.Now()
-			body, err := s.get(path)
+			body, err := s.Get(path)
 			times, size = append(times, time.Since(began)), len(body)
 			if err == nil {
 				err = json.Unmarshal(body, &alerts)

@@ -1,7 +1,7 @@
 // Command bench measures the real binary: it starts it on an empty folder, sends generated telemetry over
 // each protocol, asks queries, and prints tables for docs/benchmarks.md.
 //
-//	go build -o bin/hune ./cmd/hune && go run ./bench [-suite start,idle,ingest,replay,query,logmemory,biglogs,rules,alerts] [-scale 1]
+//	go build -o bin/hune ./cmd/hune && go run ./bench [-suite start,blocks,idle,ingest,replay,query,logmemory,biglogs,rules,alerts] [-scale 1]
 //
 // CPU is that of the server process (user + system, from /proc), memory its resident set. Load and
 // server share the machine: throughput is per CPU second of the server, not per second of the clock.
@@ -23,6 +23,7 @@ type suite struct {
 
 var suites = []suite{
 	{"start", startSuite},
+	{"blocks", blocksSuite},
 	{"idle", idleSuite},
 	{"ingest", ingestSuite},
 	{"replay", replaySuite},

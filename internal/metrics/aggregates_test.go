@@ -66,6 +66,7 @@ func instantAt(t *testing.T, expr string, ts, resolution int64, src Source) floa
 }
 
 func TestDownsampledData(t *testing.T) {
+	t.Parallel()
 	bkt, metas := downsampledBlocks(t)
 	s := newTestStore(t, bkt)
 	require.NoError(t, s.Refresh(t.Context()))

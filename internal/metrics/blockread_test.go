@@ -78,6 +78,7 @@ func (r metered) Read(p []byte) (int, error) {
 // A store that starts reads the meta.json of its blocks and nothing else of them; a first query of
 // few series reads a small part of the blocks that it is about, in a few requests each.
 func TestColdStart(t *testing.T) {
+	t.Parallel()
 	const blocks, series = 50, 400
 	mem := objstore.NewInMemBucket()
 	h := openTestHeads(t, quickOptions(t, t.TempDir(), mem))

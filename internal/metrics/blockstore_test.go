@@ -43,6 +43,7 @@ func countOver(t *testing.T, tenant string, sources ...Source) []string {
 }
 
 func TestStoreSetsDamagedBlocksAside(t *testing.T) {
+	t.Parallel()
 	damage := map[string]func(bkt objstore.Bucket, id string) error{
 		"bit in the symbols":  func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index", symbolsOf) },
 		"bit in a series":     func(bkt objstore.Bucket, id string) error { return flip(bkt, id+"/index", seriesOf) },
@@ -143,6 +144,7 @@ func TestStoreIgnoresUnfinishedUploads(t *testing.T) {
 }
 
 func TestStoreCacheIsBounded(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	shipBlocks(t, bkt, "a", 6)
 	dir := t.TempDir()

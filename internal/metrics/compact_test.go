@@ -124,6 +124,7 @@ func blocksOf(t testing.TB, bkt objstore.Bucket) []string {
 // Four days of two ingesters, of which one was away for a day: every query has the same answer after every
 // round, and the end is one block for each two days and resolution.
 func TestCompaction(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	store := newTestStore(t, bkt)
 	reference := objstore.NewInMemBucket()
@@ -212,6 +213,7 @@ func (m *mortalBucket) Delete(ctx context.Context, name string) error {
 // A compactor that is killed at any change of the bucket leaves one that answers right, and the next
 // one brings the work to its end.
 func TestCompactionKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	origin := objstore.NewInMemBucket()
 	putBlock(t, origin, nil, 0, 24*time.Hour, 10*time.Minute)
 	putBlock(t, origin, nil, 24*time.Hour, 48*time.Hour, 10*time.Minute)
@@ -256,6 +258,7 @@ func TestCompactionKilledAnywhere(t *testing.T) {
 
 // A pair of Prometheus servers that scrape at different times becomes one series, at the pace of one.
 func TestReplicasAreDeduplicated(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		replicas []string
 		most     int
@@ -280,6 +283,7 @@ func TestReplicasAreDeduplicated(t *testing.T) {
 
 // A damaged block is marked with the reason and stays; the others are merged.
 func TestCompactionMarksDamagedBlocks(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(bkt objstore.Bucket, id string) error{
 		"chunk is another": func(bkt objstore.Bucket, id string) error {
 			return flip(bkt, id+"/chunks/000001", func([]byte) int { return 30 })
@@ -317,6 +321,7 @@ func TestCompactionMarksDamagedBlocks(t *testing.T) {
 // A month: raw data become blocks of 14 days, these 5-minute and hourly ones, and a coarse query over
 // them reads far fewer bytes.
 func TestDownsamplingSavesBytes(t *testing.T) {
+	t.Parallel()
 	mem := objstore.NewInMemBucket()
 	for at := 0; at < 28; at += 2 {
 		putBlock(t, mem, nil, time.Duration(at)*24*time.Hour, time.Duration(at+2)*24*time.Hour, 30*time.Second)

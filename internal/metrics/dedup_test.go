@@ -74,6 +74,7 @@ func TestReplicasAreOneInQueries(t *testing.T) {
 // Blocks of Thanos sidecars: their external labels are labels of their series, so that servers are told
 // apart, and replicas can be deduplicated by them. Those of Hune's own blocks are not shown.
 func TestExternalLabelsOfForeignBlocks(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	for _, replica := range []string{"x", "y"} {
 		putBlock(t, bkt, map[string]string{"cluster": "eu", "prometheus_replica": replica}, 0, 2*time.Hour, time.Minute)

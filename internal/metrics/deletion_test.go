@@ -115,6 +115,7 @@ func TestDeletedSamplesAreHidden(t *testing.T) {
 // Raw and downsampled blocks are written anew without deleted samples; the request ends when nothing is
 // stored any more and stores have had time to notice. Series that nobody asked to delete keep every sample.
 func TestDeletesAreCarriedOut(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	external := map[string]string{"tenant": "a"}
 	for at := time.Duration(0); at < 4*24*time.Hour; at += 2 * 24 * time.Hour {
@@ -169,6 +170,7 @@ func TestDeletesAreCarriedOut(t *testing.T) {
 
 // Compaction carries out deletes on its way.
 func TestCompactionDeletes(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	for at := time.Duration(0); at < 8*time.Hour; at += 2 * time.Hour {
 		putBlock(t, bkt, nil, at, at+2*time.Hour, time.Minute)
@@ -189,6 +191,7 @@ func TestCompactionDeletes(t *testing.T) {
 
 // Whatever the series and the request, hidden is what carrying it out removes, and nothing else.
 func TestHiddenEqualsRemoved(t *testing.T) {
+	t.Parallel()
 	e := newTestEngine()
 	rapid.Check(t, func(rt *rapid.T) {
 		bkt := objstore.NewInMemBucket()

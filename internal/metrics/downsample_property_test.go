@@ -23,6 +23,7 @@ import (
 // Random series of seven hours with gaps, stale markers and resets, floats and native histograms: sums,
 // minima and maxima of whole windows are the same from downsampled data, and counters grow by the same.
 func TestDownsampledEqualsRaw(t *testing.T) {
+	t.Parallel()
 	e := newTestEngine()
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "round")

@@ -308,6 +308,7 @@ func TestUnusableTenantIsRefused(t *testing.T) {
 
 // Writers and flushes at the same time: nothing is lost in the ranges that are cut.
 func TestFlushWhileAppending(t *testing.T) {
+	t.Parallel()
 	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), nil))
 	const writers, samples = 3, 40
 	var wg sync.WaitGroup
@@ -339,6 +340,7 @@ func TestFlushWhileAppending(t *testing.T) {
 
 // The syncer follows the segments of a log wherever they go.
 func TestSyncerFollowsSegments(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	wal := filepath.Join(dir, "wal")
 	log, err := wlog.NewSize(nil, nil, wal, 32<<10, compression.None)

@@ -116,7 +116,7 @@ func TestFusedRates(t *testing.T) {
 		if rapid.Bool().Draw(rt, "aligned") {
 			op.start -= op.start % 15_000
 		}
-		series := make([][]Sample, 3)
+		series := make([][]Sample, 10)
 		all := newCells(op.Op, len(series)*op.steps)
 		w := fusedWorker{o: op, cells: all}
 		for i := range series {

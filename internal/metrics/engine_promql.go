@@ -109,10 +109,8 @@ func (e *Engine) eval(ctx context.Context, q *Query, run *querier) (*Result, err
 // result back to a pool of Prometheus's engine, and nothing else is held once it has been executed.
 func (e *Engine) newQuery(ctx context.Context, chosen string, q *Query, run *querier) (promql.Query, error) {
 	prometheus := func() (promql.Query, error) {
-		run.used.Store(0)
-		run.floatRanges = false
 		e.queries.WithLabelValues(PrometheusEngine).Inc()
-		query, err := makeQuery(ctx, e.prometheus, q, e.lookback(q), run)
+		query, err := makeQuery(ctx, e.prometheus, q, e.lookback(q), run.again())
 		if err != nil {
 			err = fault.New(fault.Invalid, err)
 		}

@@ -153,6 +153,7 @@ var engineQueries = append([]string{
 
 // Both engines give the same answers for random series.
 func TestEnginesAgree(t *testing.T) {
+	t.Parallel()
 	prom, thanos, tight := engineWith(func(c *QueryConfig) { c.Engine = PrometheusEngine }), engineWith(nil), engineWith(nil)
 	tight.maxCells = 100 // fused operators give up at run time
 	rapid.Check(t, func(rt *rapid.T) {

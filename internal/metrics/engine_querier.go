@@ -29,6 +29,13 @@ type querier struct {
 	floatRanges bool
 }
 
+// again returns a querier for another engine to answer the same query. Selections of the one before may still be under
+// way: that engine doesn't wait for all of them when one fails.
+func (r *querier) again() *querier {
+	return &querier{tenant: r.tenant, sources: r.sources, resolution: r.resolution, budget: r.budget,
+		stores: r.stores, shard: r.shard, replicas: r.replicas}
+}
+
 var errNativeHistograms = errors.New("native histograms in a selection for floats")
 
 func holdsHistograms(list []ChunkSeries) bool {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ func TestMain(m *testing.M) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
 		_ = checks.Value.Set("20")
 	}
+	// Each flush makes buffers of some 20 MB for files of a few kilobytes, which the collector would run after.
+	debug.SetGCPercent(400)
 	// The client library of one object storage starts a logger that never ends.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/baidubce/bce-sdk-go/util/log.NewLogger.func1"))
 }
@@ -190,6 +193,7 @@ func TestSeriesLimitSparesTheReplay(t *testing.T) {
 }
 
 func TestFlushShipsAndStoreAnswers(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	opts := testHeadOptions(t, t.TempDir(), bkt)
 	h := openTestHeads(t, opts)

@@ -24,6 +24,7 @@ func importInto(t testing.TB, bkt objstore.Bucket, done *[]tsdb.BlockMeta) Impor
 
 // A text of five hours becomes blocks that lie in windows of two hours each; every sample can be queried.
 func TestImportOpenMetrics(t *testing.T) {
+	t.Parallel()
 	var text strings.Builder
 	text.WriteString("# TYPE reqs counter\n# HELP reqs Requests.\n")
 	want := 0
@@ -115,6 +116,7 @@ func TestSpill(t *testing.T) {
 
 // Blocks of a Prometheus are uploaded as they are, without what tombstones delete; again changes nothing.
 func TestImportBlocks(t *testing.T) {
+	t.Parallel()
 	src := objstore.NewInMemBucket()
 	first := putBlock(t, src, nil, 0, 2*time.Hour, time.Minute)
 	second := putBlock(t, src, nil, 2*time.Hour, 4*time.Hour, time.Minute)

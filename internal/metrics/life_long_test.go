@@ -126,6 +126,7 @@ func (l *life) do(step string, f func() error) {
 // each step, every query is answered as by a head that keeps everything. Then the two days are one block,
 // are downsampled, and lose their raw data.
 func TestFortyEightHours(t *testing.T) {
+	t.Parallel()
 	l := newLife(t)
 	ctx := t.Context()
 	minute := 0

@@ -37,14 +37,25 @@ func TestPromQLSuite(t *testing.T) {
 				if engine == ThanosEngine {
 					suite := newSuiteEngine(e)
 					e = suite
-					defer func() { require.Empty(t, suite.missed, "these are not in the suite any more") }()
+					t.Cleanup(func() { require.Empty(t, suite.missed, "these are not in the suite any more") })
 				}
-				promqltest.RunBuiltinTestsWithStorage(t, e, func(tt testutil.T) storage.Storage {
+				promqltest.RunBuiltinTestsWithStorage(inParallel{t}, e, func(tt testutil.T) storage.Storage {
 					return newSuiteStorage(t, tt, place == "blocks")
 				})
 			})
 		}
 	}
+}
+
+// inParallel lets the files of the suite run at the same time. They wait until all have been begun, which is after the
+// suite has turned the parser's switches on.
+type inParallel struct{ *testing.T }
+
+func (p inParallel) Run(name string, f func(*testing.T)) bool {
+	return p.T.Run(name, func(t *testing.T) {
+		t.Parallel()
+		f(t)
+	})
 }
 
 // tolerated are the queries of the suite whose answers by Thanos's engine differ, each with its reason.

@@ -72,6 +72,7 @@ func answers(t require.TestingT, e *Engine, sources ...Source) []string {
 
 // Head, block, head with block, and what compaction makes of blocks: one answer, wherever cuts fall.
 func TestHeadEqualsBlocks(t *testing.T) {
+	t.Parallel()
 	e := newTestEngine()
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "round")

@@ -18,6 +18,7 @@ import (
 // Prometheus opens a snapshot and finds every sample of blocks, head and out-of-order head once, without
 // those that are deleted.
 func TestSnapshot(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), bkt))
 	push(t, h, "a", floats("old", Sample{T: at(-50 * time.Minute), V: 1}, Sample{T: at(-40 * time.Minute), V: 2}))

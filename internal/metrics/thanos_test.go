@@ -34,6 +34,7 @@ func thanosBlocks(t *testing.T, bkt objstore.Bucket) map[ulid.ULID]*metadata.Met
 // included, takes the same ones for replaced, and heeds our marks; Prometheus opens the raw ones and every
 // chunk can be read.
 func TestThanosReadsOurBucket(t *testing.T) {
+	t.Parallel()
 	bkt := objstore.NewInMemBucket()
 	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), bkt))
 	push(t, h, "a", floats("m", Sample{T: at(-50 * time.Minute), V: 1}, Sample{T: at(0), V: 2}))
@@ -78,6 +79,7 @@ func TestThanosReadsOurBucket(t *testing.T) {
 
 // A block that Thanos's own code uploads, as a sidecar does, is answered from, compacted and downsampled.
 func TestWeReadThanosBucket(t *testing.T) {
+	t.Parallel()
 	src, bkt := objstore.NewInMemBucket(), objstore.NewInMemBucket()
 	for at := time.Duration(0); at < 48*time.Hour; at += 8 * time.Hour {
 		id := putBlock(t, src, nil, at, at+8*time.Hour, 10*time.Minute)
