@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -79,9 +80,10 @@ func packedDemands(l *pushLeaf) []pushLine {
 	}
 	escape := pushLiteral{op: column.Contains, text: []byte{'\\'}} // any byte of a key or value may be written so
 	d := pushLine{label: l.name, any: []pushLiteral{{op: column.Contains, text: []byte(l.name)}, escape}}
-	if l.text.Type == labels.MatchEqual {
-		d.any[0].text = []byte(l.text.Value)
-	} else if strings.Contains(l.name, "_") {
+	switch {
+	case l.text.Type == labels.MatchEqual && !strings.ContainsRune(l.text.Value, utf8.RuneError):
+		d.any[0].text = []byte(l.text.Value) // U+FFFD would be any bytes that aren't UTF-8
+	case strings.Contains(l.name, "_"):
 		return nil // what else keys have is replaced by it
 	}
 	return []pushLine{d}
