@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -35,14 +36,19 @@ func openCounted(name string) (*countedFile, error) {
 }
 
 // ReadRange implements block.RangeReader.
-func (c *countedFile) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, error) {
+func (c *countedFile) ReadRange(ctx context.Context, name string, off, n int64) ([]byte, error) {
+	return c.AppendRange(ctx, make([]byte, 0, n), name, off, n)
+}
+
+// AppendRange is ReadRange into memory of the caller, as caches of pages have it.
+func (c *countedFile) AppendRange(_ context.Context, dst []byte, _ string, off, n int64) ([]byte, error) {
 	c.count(extent{off, n})
-	b := make([]byte, n)
-	got, err := c.f.ReadAt(b, off)
-	if err != nil {
+	at := len(dst)
+	dst = slices.Grow(dst, int(n))[:at+int(n)]
+	if _, err := c.f.ReadAt(dst[at:], off); err != nil {
 		return nil, fmt.Errorf("read %d bytes at %d of %s: %w", n, off, c.f.Name(), err)
 	}
-	return b[:got], nil
+	return dst, nil
 }
 
 func (c *countedFile) count(e extent) {

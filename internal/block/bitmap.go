@@ -95,6 +95,32 @@ func (b *Bitmap) Or(o *Bitmap) {
 	}
 }
 
+// AddNumbered adds to b the rows of from whose number among the rows of from is in numbers. b and from have the same
+// number of rows, and numbers has as many as from has set.
+func (b *Bitmap) AddNumbered(from, numbers *Bitmap) {
+	at := 0 // how many rows of from were before
+	for i, w := range from.words {
+		n := bits.OnesCount64(w)
+		if n == 0 {
+			continue
+		}
+		wanted := numbers.words[at>>6] >> (at & 63)
+		if rest := at&63 + n; rest > 64 {
+			wanted |= numbers.words[at>>6+1] << (64 - at&63)
+		}
+		if n < 64 {
+			wanted &= 1<<n - 1
+		}
+		for ; wanted != 0; wanted >>= 1 {
+			if wanted&1 != 0 {
+				b.words[i] |= w & -w
+			}
+			w &= w - 1
+		}
+		at += n
+	}
+}
+
 // Next returns the first row of the set from i on, or -1.
 func (b *Bitmap) Next(i int) int {
 	if i >= b.n {

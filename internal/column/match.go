@@ -49,6 +49,8 @@ type question struct {
 	op   Op
 	fold bool
 	text string
+	// apart is as in textSearch.
+	apart bool
 }
 
 // regexpQuestion is likewise what answers for the templates of c were for.
@@ -206,7 +208,7 @@ func (r *Reader) findByKind(c *Column, n needle) found {
 	case Raw:
 		return r.findRaw(c, n)
 	case Text:
-		return r.textSearch(c, n).find()
+		return r.textSearch(c, n, n.op == Contains && c.sharedCount() > 0).find()
 	case Dict:
 		return r.spread(c, r.find(c.Values, n))
 	case Sparse:

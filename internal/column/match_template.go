@@ -108,6 +108,7 @@ type expansion struct {
 	needle needle
 	text   string // of needle
 	toEnd  bool   // the needle must end with the row
+	apart  bool   // needles that lie in a shared column entirely are left out
 
 	alternatives [][]slotNeedle
 	space        []slotNeedle // slab of alternatives, and of what they begin with
@@ -116,9 +117,10 @@ type expansion struct {
 	steps        int
 }
 
-// expand finds all ways in which the needle can lie in a row.
-func expand(f *form, n needle) expansion {
-	x := expansion{form: f, static: f.staticFor(n), needle: n, text: string(n.text), toEnd: n.op == Suffix || n.op == Equal}
+// expand finds all ways in which the needle can lie in a row; apart leaves those out in which all of it is in a shared
+// column.
+func expand(f *form, n needle, apart bool) expansion {
+	x := expansion{form: f, apart: apart, static: f.staticFor(n), needle: n, text: string(n.text), toEnd: n.op == Suffix || n.op == Equal}
 	if n.op == Prefix || n.op == Equal {
 		x.atStatic(0, n.text, nil)
 		return x
@@ -137,7 +139,7 @@ func expand(f *form, n needle) expansion {
 
 // expandUnread is expand for a template of which columns have not been read: slots that are constant are as any
 // others, and what is known of their parts has to do. It reports false where too little is known.
-func expandUnread(t *Template, n needle) (x expansion, ok bool) {
+func expandUnread(t *Template, n needle, apart bool) (x expansion, ok bool) {
 	var last *slotPart
 	may, count := false, 0
 	for s := range t.Slots {
@@ -157,7 +159,7 @@ func expandUnread(t *Template, n needle) (x expansion, ok bool) {
 	for s := range f.slots {
 		f.slots[s] = s
 	}
-	x = expand(f, n)
+	x = expand(f, n, apart)
 	return x, !x.over
 }
 
@@ -191,7 +193,7 @@ func (x *expansion) beginInStatic(i int) {
 // beginInSlot finds the ways in which the needle begins in slot i.
 func (x *expansion) beginInSlot(i int) {
 	text := x.needle.text
-	if !x.toEnd {
+	if !x.toEnd && !(x.apart && x.form.template.Slots[x.form.slots[i]].Shared >= 0) {
 		if n := x.needle.with(Contains, text); x.possible(i, n) {
 			x.emit(x.with(nil, slotNeedle{x.form.slots[i], n}))
 		}

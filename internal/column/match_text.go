@@ -13,6 +13,7 @@ type textSearch struct {
 	c         *Column
 	n         needle
 	none      bool // by the stamps of c
+	apart     bool // templates don't answer for what lies in a shared column entirely: see inShared
 	templates []templateSearch
 }
 
@@ -23,11 +24,12 @@ type templateSearch struct {
 	expansion *expansion // while a payload is missing
 }
 
-func (r *Reader) textSearch(c *Column, n needle) *textSearch {
+func (r *Reader) textSearch(c *Column, n needle, apart bool) *textSearch {
 	q := n.question(c)
+	q.apart = apart
 	x := r.search.texts[q]
 	if x == nil {
-		x = &textSearch{r: r, c: c, n: n, none: !n.possible(c), templates: make([]templateSearch, len(c.Templates))}
+		x = &textSearch{r: r, c: c, n: n, apart: apart, none: !n.possible(c), templates: make([]templateSearch, len(c.Templates))}
 		if r.search.texts == nil {
 			r.search.texts = map[question]*textSearch{}
 		}
@@ -42,7 +44,11 @@ func (x *textSearch) find() found {
 	for k := range answers {
 		answers[k] = x.template(k)
 	}
-	return x.r.assemble(x.c, answers)
+	if !x.apart {
+		return x.r.assemble(x.c, answers)
+	}
+	shared := x.inShared(answers)
+	return x.r.assemble(x.c, answers).or(shared)
 }
 
 // maybe reports whether a row of template k may have the needle. It reads nothing.
@@ -58,7 +64,7 @@ func (x *textSearch) maybe(k int) bool {
 		t.answered = true // Fast path: most templates can't have an identifier.
 		return false
 	case t.expansion == nil && tmpl.partly():
-		if e, ok := expandUnread(tmpl, x.n); ok {
+		if e, ok := expandUnread(tmpl, x.n, x.apart); ok {
 			t.expansion = &e // Fast path: only the columns of slots are read that may have a part of the needle.
 		}
 	}
@@ -75,7 +81,7 @@ func (x *textSearch) template(k int) found {
 	}
 	e := t.expansion
 	if e == nil {
-		y := expand(x.r.form(x.c, k), x.n)
+		y := expand(x.r.form(x.c, k), x.n, x.apart)
 		e = &y
 	}
 	t.answer = x.r.findExpansion(x.c, k, e)

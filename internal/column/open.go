@@ -274,7 +274,7 @@ func (r *Reader) codes(c *Column) ([]uint32, bool) {
 		return nil, false
 	}
 	d := block.NewDecoder(b)
-	codes := block.DecodeInts[uint32](d, nil, c.Rows)
+	codes := block.DecodeInts(d, r.Scratch(c.Rows), c.Rows)
 	err := d.Finish()
 	if err == nil && c.Recency && !fromRecency(codes, c.Values.Rows) {
 		err = errMismatch

@@ -80,7 +80,7 @@ func (r *Reader) findPlaces(c *Column, s *sharedRows, values int) bool {
 		return false
 	}
 	s.places = make([][]uint32, len(s.members))
-	space := make([]uint32, values)
+	space := r.Scratch(values)
 	next := make([]int, len(c.Templates)) // by template: where in space its next row's place goes; of others than members -1
 	for k := range next {
 		next[k] = -1

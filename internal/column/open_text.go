@@ -14,7 +14,7 @@ func (r *Reader) ids(c *Column) ([]int64, bool) {
 		return nil, false
 	}
 	counts := make([]uint32, len(c.Templates))
-	ranks := make([]uint32, len(ids))
+	ranks := r.Scratch(len(ids))
 	for i, id := range ids {
 		ranks[i] = counts[id]
 		counts[id]++
@@ -52,7 +52,7 @@ func (r *Reader) TemplateRows(c *Column, k int) []uint32 {
 	if !ok {
 		return make([]uint32, c.Templates[k].Rows)
 	}
-	order := make([]uint32, c.Rows)
+	order := r.Scratch(c.Rows)
 	o.rows = make([][]uint32, len(c.Templates))
 	at := 0
 	for k := range c.Templates {

@@ -26,6 +26,7 @@ type Reader struct {
 	opened   []*openColumn   // by Column.id
 	joined   map[int][]byte  // payloads of several blobs, by the first
 	borrowed []*block.Values // buffers of Values
+	lent     [][]uint32      // until Release
 
 	limit      int // Values: bytes that it appends at most
 	most       int // Values: bytes at which it stops

@@ -52,7 +52,7 @@ func (r *Reader) runText(c *Column, among Set, re *Regexp, d *dfa) (f found, ok 
 	for i, any := range re.needles {
 		x.needs = append(x.needs, nil)
 		for _, n := range any {
-			x.needs[i] = append(x.needs[i], r.textSearch(c, n))
+			x.needs[i] = append(x.needs[i], r.textSearch(c, n, false))
 		}
 	}
 	answers := r.regexpAnswers(c, re, among)

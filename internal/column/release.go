@@ -41,8 +41,19 @@ func (p *numberPool[T]) put(list []T) {
 	}
 }
 
-// Release ends the use of r and gives back the memory of numbers. What Int64s returned is no longer valid; bytes
-// that were read stay so.
+// Scratch returns memory for n numbers, of any content, which is the caller's until Release.
+func (r *Reader) Scratch(n int) []uint32 {
+	list := smallPool.get(n)
+	if list == nil {
+		return make([]uint32, n)
+	}
+	list = list[:n]
+	r.lent = append(r.lent, list)
+	return list
+}
+
+// Release ends the use of r and gives back the memory of numbers. What Int64s, Codes, TemplateRows and the like
+// returned is no longer valid; bytes that were read stay so.
 func (r *Reader) Release() {
 	for _, o := range r.opened {
 		if o == nil {
@@ -53,4 +64,9 @@ func (r *Reader) Release() {
 		o.ints, o.small = nil, nil
 	}
 	r.opened = nil
+	for i, list := range r.lent {
+		smallPool.put(list)
+		r.lent[i] = nil
+	}
+	r.lent = r.lent[:0]
 }

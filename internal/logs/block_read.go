@@ -159,14 +159,14 @@ func (b *Block) loadDirectory(d *pageDirectory, i int) error {
 }
 
 // blobs implements pageStore.
-func (b *Block) blobs(ctx context.Context, i int, d *pageDirectory, ids []int, stats *Stats) ([][]byte, error) {
+func (b *Block) blobs(ctx context.Context, i int, d *pageDirectory, ids []int, stats *Stats, mem *block.Buffers) ([][]byte, error) {
 	refs := d.refs(b.index.pages[i].place.bases, ids)
 	size := int64(0)
 	for _, r := range refs {
 		size += int64(r.StoredLen)
 	}
 	stats.read(1, size)
-	return b.r.Blobs(ctx, refs)
+	return b.r.BlobsInto(ctx, refs, mem)
 }
 
 // findStreams returns the streams that match all of the matchers.

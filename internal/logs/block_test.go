@@ -199,7 +199,7 @@ func mutated(t testing.TB, data []byte, change func(what string, payload []byte)
 		for k := range ids {
 			ids[k] = k
 		}
-		blobs, err := b.blobs(ctx, i, d, ids, nil)
+		blobs, err := b.blobs(ctx, i, d, ids, nil, nil)
 		require.NoError(t, err)
 		for class := range column.Class(column.Classes) {
 			e.place.bases[class] = uint64(w.Offset())

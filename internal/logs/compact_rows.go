@@ -90,7 +90,7 @@ func (c *rowCursor) open(ctx context.Context) (err error) {
 	if c.ts, err = c.page.Timestamps(ctx); err != nil {
 		return err
 	}
-	c.data, err = c.page.rebuild(ctx, column.All)
+	c.data, err = c.page.rebuild(ctx, column.All, true)
 	c.page.reader = nil // what it decoded on the way is many times the rows
 	c.run = 0
 	return err

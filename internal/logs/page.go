@@ -32,6 +32,7 @@ type Page struct {
 	reader *column.Reader
 	stats  *Stats
 	ts     []int64
+	mem    *block.Buffers // of blobs; nil: they have their own
 
 	plain plainRows // of a page without columns, such as one of recent rows; ts is set then
 }
@@ -108,7 +109,7 @@ func (p *Page) Ask(ctx context.Context, ask func(r *column.Reader)) error {
 		if len(wanted) == 0 {
 			return nil
 		}
-		blobs, err := p.set.store.blobs(ctx, p.number, p.dir, wanted, p.stats)
+		blobs, err := p.set.store.blobs(ctx, p.number, p.dir, wanted, p.stats, p.mem)
 		if err != nil {
 			return err
 		}
@@ -116,6 +117,15 @@ func (p *Page) Ask(ctx context.Context, ask func(r *column.Reader)) error {
 			p.reader.Supply(id, blobs[k])
 		}
 	}
+}
+
+// release ends the use of the page, and gives back the memory of its blobs and numbers.
+func (p *Page) release() {
+	if p.reader != nil {
+		p.reader.Release()
+		p.reader, p.ts = nil, nil
+	}
+	p.mem.Release()
 }
 
 // Timestamps returns the timestamps of all rows. Within a run they ascend. The slice must not be
@@ -245,6 +255,15 @@ func (p *Page) count(q *selection, found *foundStreams) {
 // Each rebuilds the rows of among, in the order of the page, and gives them to yield until it returns
 // false. What it gives is valid until yield returns.
 func (p *Page) Each(ctx context.Context, among column.Set, yield func(stream uint32, ts int64, line []byte, md []Label) bool) error {
+	return p.each(ctx, among, true, yield)
+}
+
+// EachBare is Each for who needs no metadata: none are read, unless the page has no columns.
+func (p *Page) EachBare(ctx context.Context, among column.Set, yield func(stream uint32, ts int64, line []byte, md []Label) bool) error {
+	return p.each(ctx, among, false, yield)
+}
+
+func (p *Page) each(ctx context.Context, among column.Set, metadata bool, yield func(stream uint32, ts int64, line []byte, md []Label) bool) error {
 	if p.set == nil {
 		p.eachPlain(among, yield)
 		return nil
@@ -253,7 +272,7 @@ func (p *Page) Each(ctx context.Context, among column.Set, yield func(stream uin
 	if err != nil {
 		return err
 	}
-	data, err := p.rebuild(ctx, among)
+	data, err := p.rebuild(ctx, among, metadata)
 	if err != nil {
 		return err
 	}

@@ -10,14 +10,16 @@ import (
 	"github.com/hune-io/hune/internal/column"
 )
 
-// rebuild makes the rows of among again: row k of the result is the k-th of them.
-func (p *Page) rebuild(ctx context.Context, among column.Set) (*columns, error) {
+// rebuild makes the rows of among again, with metadata or without: row k of the result is the k-th of them.
+func (p *Page) rebuild(ctx context.Context, among column.Set, metadata bool) (*columns, error) {
 	var lines block.Values
 	md := &pageMetadata{}
 	err := p.Ask(ctx, func(r *column.Reader) {
 		lines.Reset()
 		r.Values(&lines, p.dir.lines(), among)
-		md.read(r, p.dir, p.Rows, among)
+		if metadata {
+			md.read(r, p.dir, p.Rows, among)
+		}
 	})
 	if err != nil {
 		return nil, err
@@ -156,7 +158,7 @@ func (p *Page) runs(ctx context.Context, q *selection, found *foundStreams) ([]r
 		}
 		return out, nil
 	}
-	data, err := p.rebuild(ctx, late.all())
+	data, err := p.rebuild(ctx, late.all(), true)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/hune-io/hune/internal/block"
 )
 
 // selectMemory bounds what a select without limit decodes at one time, about, in bytes of lines and
@@ -110,8 +112,8 @@ func (s *pageSet) piece(q *selection, i int, found *foundStreams) (piece, bool) 
 		return piece{}, false
 	}
 	return piece{timeRange: times, open: func(ctx context.Context, q *selection) ([]run, error) {
-		p, err := s.narrowed(ctx, q, i, found)
-		if err != nil || p.Among.IsNone() {
+		p := s.page(i, q.stats)
+		if err := p.narrowed(ctx, q, found); err != nil || p.Among.IsNone() {
 			return nil, err
 		}
 		return p.runs(ctx, q, found)
@@ -134,20 +136,14 @@ func (s *pageSet) timesOf(q *selection, i int, found *foundStreams) timeRange {
 	return times
 }
 
-// narrowed finds the rows of page i that q asks for. It opens the page if the index doesn't tell.
-func (s *pageSet) narrowed(ctx context.Context, q *selection, i int, found *foundStreams) (*Page, error) {
-	p := s.page(i, q.stats)
-	p.Streams = found.load(s.index.pages[i].runs)
+// narrowed finds the rows of p that q asks for. It opens the page if the index doesn't tell.
+func (p *Page) narrowed(ctx context.Context, q *selection, found *foundStreams) error {
+	p.Streams = found.load(p.set.index.pages[p.number].runs)
 	err := p.narrow(ctx, q, found)
-	if err != nil {
-		return nil, err
+	if err == nil && q.narrow != nil && !p.Among.IsNone() {
+		p.Among, err = q.narrow(ctx, p)
 	}
-	if q.narrow != nil && !p.Among.IsNone() {
-		if p.Among, err = q.narrow(ctx, p); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+	return err
 }
 
 // Scan implements Part.
@@ -175,8 +171,10 @@ func (s *pageSet) Scan(ctx context.Context, sel Select, visit func(context.Conte
 			counted = true
 		}
 		g.Go(func() error {
-			p, err := s.narrowed(gctx, q, i, found)
-			if err != nil || p.Among.IsNone() {
+			p := s.page(i, q.stats)
+			p.mem = &block.Buffers{}
+			defer p.release()
+			if err := p.narrowed(gctx, q, found); err != nil || p.Among.IsNone() {
 				return err
 			}
 			return visit(gctx, p)

@@ -29,8 +29,8 @@ type pageSet struct {
 type pageStore interface {
 	// directory returns the directory of page i.
 	directory(ctx context.Context, i int, stats *Stats) (*pageDirectory, error)
-	// blobs returns the decoded blobs ids, ascending, of page i.
-	blobs(ctx context.Context, i int, d *pageDirectory, ids []int, stats *Stats) ([][]byte, error)
+	// blobs returns the decoded blobs ids, ascending, of page i, in memory of mem, if it is set, or in the store's own.
+	blobs(ctx context.Context, i int, d *pageDirectory, ids []int, stats *Stats, mem *block.Buffers) ([][]byte, error)
 	// traceID returns the pages that may have rows of a trace.
 	traceID(ctx context.Context, h block.IDHash, stats *Stats) (block.IDPages, error)
 }
@@ -208,7 +208,7 @@ func (m memoryPages) directory(_ context.Context, i int, _ *Stats) (*pageDirecto
 	return m[i].directory, nil
 }
 
-func (m memoryPages) blobs(_ context.Context, i int, d *pageDirectory, ids []int, _ *Stats) ([][]byte, error) {
+func (m memoryPages) blobs(_ context.Context, i int, d *pageDirectory, ids []int, _ *Stats, _ *block.Buffers) ([][]byte, error) {
 	out := make([][]byte, len(ids))
 	for k, id := range ids {
 		b, err := block.Unpack(m[i].blobs[id], d.page.Blobs[id].Ref())

@@ -112,6 +112,6 @@ func (m *merger) rebuildPage(ctx context.Context, late []lateRow, all bool) (err
 			late[i].row = i
 		}
 	}
-	of.data, err = of.page.rebuild(ctx, setOf(rows, of.page.Rows))
+	of.data, err = of.page.rebuild(ctx, setOf(rows, of.page.Rows), true)
 	return err
 }

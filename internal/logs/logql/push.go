@@ -104,8 +104,10 @@ type planner struct {
 	scope  pushScope
 	parsed bool // a parser was seen
 	texts  *pushText
-	gone   []string // labels that a stage removed or renamed
-	kept   []string // the only labels left; nil: all
+	// unpacked says that the line is no longer the one in the columns.
+	unpacked bool
+	gone     []string // labels that a stage removed or renamed
+	kept     []string // the only labels left; nil: all
 	// marks says that a filter which isn't in the plan may mark rows with an error before those of the plan
 	// see them. Filters on numbers and the like let such rows pass, and those on the error look at it.
 	marks   bool
@@ -130,11 +132,14 @@ func (b *planner) follow(st Stage) bool {
 }
 
 func (b *planner) lineFilter(f *LineFilter) bool {
-	for _, t := range f.Terms {
-		if t.IP {
-			b.plan.exact = false // the pipeline's; later stages don't depend on it
-			return true
-		}
+	if b.unpacked {
+		b.plan.exact = false // it is about the line that was packed
+		return true
+	}
+	if slices.ContainsFunc(f.Terms, func(t LineTerm) bool { return t.IP }) {
+		b.plan.exact = false // the pipeline's; later stages don't depend on it
+		b.plan.lines = append(b.plan.lines, addressDemands(f)...)
+		return true
 	}
 	if f.Match <= LineNotRegexp {
 		return true // the source's
@@ -196,6 +201,9 @@ func (b *planner) parse(st *Parser) bool {
 		}
 		b.texts = t
 		b.plan.exact = b.plan.exact && b.scope.hints.none
+		return true
+	case ParseUnpack:
+		b.texts, b.unpacked, b.plan.exact = &pushText{packed: true}, true, false
 		return true
 	}
 	return false

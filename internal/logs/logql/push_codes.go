@@ -109,11 +109,9 @@ func (c *coder) code(value string) uint32 {
 // fill makes room for a code of each row.
 func (c *coder) fill() []uint32 {
 	if c.out.rows == nil {
-		c.out.rows = make([]uint32, c.v.page.Rows)
-		if c.out.one != 0 {
-			for i := range c.out.rows {
-				c.out.rows[i] = c.out.one
-			}
+		c.out.rows = c.r.Scratch(c.v.page.Rows)
+		for i := range c.out.rows {
+			c.out.rows[i] = c.out.one
 		}
 	}
 	return c.out.rows
@@ -172,17 +170,34 @@ func (c *coder) parsed(at *pageLabel) {
 			return
 		}
 	}
-	rows := c.fill()
+	rows, doubt := c.fill(), false
+	from := make([]column.Placed[uint32], len(at.parsed))
 	for k, o := range at.parsed {
 		if lines.Templates[k].Rows == 0 || o.kind == nowhere {
 			continue
 		}
 		codes := c.origin(k, o)
-		var places []uint32
-		if o.kind == inSlot {
-			places = c.r.SlotRows(lines, k, o.slot)
+		doubt = doubt || codes.doubt
+		if codes.all == nil {
+			from[k] = column.Placed[uint32]{Slot: -1, Vals: []uint32{codes.one}}
+		} else {
+			from[k] = column.Placed[uint32]{Slot: o.slot, Vals: codes.all}
 		}
-		c.scatter(rows, k, places, codes)
+	}
+	column.Spread(c.r, lines, rows, from)
+	if doubt {
+		c.takeDoubtful(rows)
+	}
+}
+
+// takeDoubtful notes the rows whose code is doubtful.
+func (c *coder) takeDoubtful(rows []uint32) {
+	c.doubt = block.NewBitmap(len(rows))
+	for row, code := range rows {
+		if code == doubtful {
+			c.doubt.Set(row)
+			rows[row] = 0
+		}
 	}
 }
 
@@ -208,29 +223,6 @@ func (c *coder) origin(k int, o origin) valueCodes {
 	return valueCodes{}
 }
 
-func (c *coder) scatter(rows []uint32, k int, places []uint32, codes valueCodes) {
-	at := c.r.TemplateRows(c.v.lines, k)
-	n := c.v.lines.Templates[k].Rows
-	for j := range n {
-		row, i := j, j
-		if at != nil {
-			row = int(at[j])
-		}
-		if places != nil {
-			i = int(places[j])
-		}
-		code := codes.at(i)
-		if codes.doubt && code == doubtful {
-			if c.doubt == nil {
-				c.doubt = block.NewBitmap(len(rows))
-			}
-			c.doubt.Set(row)
-			code = 0
-		}
-		rows[row] = code
-	}
-}
-
 // column returns the codes of the values of col.
 func (c *coder) column(col *column.Column, how reading) valueCodes {
 	key := columnReading{col, how}
@@ -252,7 +244,7 @@ func (c *coder) read(col *column.Column, how reading) valueCodes {
 		if entries.all == nil {
 			return entries
 		}
-		out := valueCodes{all: make([]uint32, col.Rows), doubt: entries.doubt}
+		out := valueCodes{all: c.r.Scratch(col.Rows), doubt: entries.doubt}
 		for i, e := range c.r.Codes(col)[:col.Rows] {
 			out.all[i] = entries.all[e]
 		}

@@ -178,6 +178,9 @@ func (f *columnFold) number() int {
 func (f *columnFold) fold() {
 	f.table = make([]*extracted, f.number())
 	t := f.tally(len(f.table))
+	if t != nil {
+		t.all(f)
+	}
 	for k, run := range f.page.Runs {
 		if f.nextRow(run.First) >= run.First+run.Rows {
 			continue

@@ -19,6 +19,7 @@ type pushLine struct {
 	lenient, converts bool
 
 	literals []pushLiteral  // all of them are in the line
+	any      []pushLiteral  // if there are some, one of them is in the line
 	re       *column.Regexp // it matches the line
 	step     *lineStep      // of a pattern filter
 }
@@ -26,6 +27,14 @@ type pushLine struct {
 type pushLiteral struct {
 	op   column.Op
 	text []byte
+	fold bool // in any case
+}
+
+func (l *pushLiteral) rows(r *column.Reader, lines *column.Column) column.Set {
+	if l.fold {
+		return r.MatchFold(lines, l.op, l.text)
+	}
+	return r.Match(lines, l.op, l.text)
 }
 
 // newPatternLine makes a pushLine of a filter |> or !>.
@@ -37,7 +46,7 @@ func (l *pushLine) rows(r *column.Reader, lines *column.Column, among column.Set
 	if l.step != nil {
 		return l.matching(r, lines, among, exact)
 	}
-	among = withLiterals(r, lines, among, l.literals)
+	among = withAny(r, lines, withLiterals(r, lines, among, l.literals), l.any)
 	if l.re != nil && !among.IsNone() {
 		among = among.And(r.MatchRegexp(lines, among, l.re))
 	}
@@ -49,9 +58,22 @@ func withLiterals(r *column.Reader, lines *column.Column, among column.Set, lite
 		if among.IsNone() {
 			break
 		}
-		among = among.And(r.Match(lines, lit.op, lit.text))
+		among = among.And(lit.rows(r, lines))
 	}
 	return among
+}
+
+func withAny(r *column.Reader, lines *column.Column, among column.Set, literals []pushLiteral) column.Set {
+	if len(literals) == 0 {
+		return among
+	}
+	found := column.None
+	for _, lit := range literals {
+		if found = found.Or(lit.rows(r, lines)); found.IsAll() {
+			break
+		}
+	}
+	return among.And(found)
 }
 
 // matching applies a pattern filter: the literals of its terms leave few lines to be looked at.
@@ -85,14 +107,15 @@ func literalsOf(nodes []patternNode) []pushLiteral {
 	var out []pushLiteral
 	for _, n := range nodes {
 		if n.name == "" {
-			out = append(out, pushLiteral{column.Contains, n.literal})
+			out = append(out, pushLiteral{op: column.Contains, text: n.literal})
 		}
 	}
 	return out
 }
 
-// pushText is a pattern or regexp stage: its labels are not in columns, but parts of the line.
+// pushText is a pattern, regexp or unpack stage: its labels are not in columns, but parts of the line.
 type pushText struct {
+	packed bool                     // unpack: any label may be there, and a fault of the line marks the row
 	before map[string][]pushLiteral // pattern: what a line has where the label is found
 	re     *column.Regexp           // regexp: it matches where any label is found
 	names  []string
@@ -134,6 +157,9 @@ func (t *pushText) demands(n *pushNode) []pushLine {
 		return append(t.demands(n.left), t.demands(n.right)...)
 	}
 	l := n.leaf
+	if t.packed {
+		return packedDemands(l)
+	}
 	if l.name == "" || !slices.Contains(t.names, l.name) || strings.HasSuffix(l.name, extractedSuffix) {
 		return nil
 	}
@@ -142,7 +168,7 @@ func (t *pushText) demands(n *pushNode) []pushLine {
 	}
 	d := pushLine{label: l.name, lenient: l.lenient(), converts: l.converts, re: t.re, literals: slices.Clone(t.before[l.name])}
 	if l.text != nil && l.text.Type == labels.MatchEqual {
-		d.literals = append(d.literals, pushLiteral{column.Contains, []byte(l.text.Value)})
+		d.literals = append(d.literals, pushLiteral{op: column.Contains, text: []byte(l.text.Value)})
 	}
 	return []pushLine{d}
 }

@@ -73,6 +73,7 @@ func (n *numberer) own() []float64 {
 func (n *numberer) parsed(at *pageLabel) {
 	lines := n.v.lines
 	var has, doubt []templateRows
+	from := make([]column.Placed[float64], len(at.parsed))
 	for k, o := range at.parsed {
 		t := &lines.Templates[k]
 		if t.Rows == 0 {
@@ -85,34 +86,16 @@ func (n *numberer) parsed(at *pageLabel) {
 			c := n.column(t.Slots[o.slot].Values(), o.how)
 			has = append(has, templateRows{k, o.slot, c.has})
 			doubt = append(doubt, templateRows{k, o.slot, c.unsure})
-			n.scatter(k, o.slot, c.all)
+			from[k] = column.Placed[float64]{Slot: o.slot, Vals: c.all}
+			if t.Rows == n.v.page.Rows {
+				n.out.rows, n.shared = c.all, true // Fast path: the column is that of all rows.
+			}
 		}
+	}
+	if len(has) > 0 && !n.shared {
+		column.Spread(n.r, lines, n.own(), from)
 	}
 	n.out.has, n.out.unsure = n.v.spread(n.r, has), n.v.spread(n.r, doubt)
-}
-
-func (n *numberer) scatter(k, slot int, vals []float64) {
-	at := n.r.TemplateRows(n.v.lines, k)
-	places := n.r.SlotRows(n.v.lines, k, slot)
-	if at == nil && places == nil {
-		n.out.rows, n.shared = vals, true // Fast path: the column is that of all rows.
-		return
-	}
-	rows := n.own()
-	switch {
-	case at == nil:
-		for j, i := range places {
-			rows[j] = vals[i]
-		}
-	case places == nil:
-		for j, row := range at {
-			rows[row] = vals[j]
-		}
-	default:
-		for j, row := range at {
-			rows[row] = vals[places[j]]
-		}
-	}
 }
 
 func (n *numberer) metadata(c *column.Column) {

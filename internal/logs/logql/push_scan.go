@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -341,16 +342,47 @@ func (w *pageFolder) page(ctx context.Context, p *logs.Page) error {
 	if rest.IsNone() {
 		return nil
 	}
+	if w.s.columnar && w.bare(v) {
+		return w.eachRow(ctx, p, rest, p.EachBare)
+	}
 	return w.rows(ctx, p, rest)
+}
+
+// bare reports whether metadata make no difference to the samples of a page: none is of a label that the query names,
+// or moves one that it names out of the parser's way.
+func (w *pageFolder) bare(v *pageView) bool {
+	if _, overflow := v.page.MetadataKeys(); overflow || !w.x.grouped() {
+		return false
+	}
+	concerns := func(name string) bool {
+		found, _ := v.inMetadata(name)
+		if base, ok := strings.CutSuffix(name, extractedSuffix); ok && !found {
+			found, _ = v.inMetadata(base)
+		}
+		return found
+	}
+	if u := w.x.e.Range.Unwrap; u != nil && concerns(u.Label) {
+		return false
+	}
+	return !slices.ContainsFunc(w.x.grouping.Labels, concerns) && !slices.ContainsFunc(w.s.plan.filters, func(f pushFilter) bool {
+		return f.any(func(l *pushLeaf) bool { return concerns(l.name) })
+	})
 }
 
 // rows folds the rows of among one by one.
 func (w *pageFolder) rows(ctx context.Context, p *logs.Page, among column.Set) error {
+	return w.eachRow(ctx, p, among, p.Each)
+}
+
+// eachOf is Page.Each or Page.EachBare.
+type eachOf func(ctx context.Context, among column.Set, yield func(stream uint32, ts int64, line []byte, md []logs.Label) bool) error
+
+func (w *pageFolder) eachRow(ctx context.Context, p *logs.Page, among column.Set, each eachOf) error {
 	var failed error
 	streams := map[uint32]*stream{}
 	w.at.row = -1
 	n := 0
-	err := p.Each(ctx, among, func(stream uint32, ts int64, line []byte, md []logs.Label) bool {
+	err := each(ctx, among, func(stream uint32, ts int64, line []byte, md []logs.Label) bool {
 		base := streams[stream]
 		if base == nil {
 			base = w.stream(p.Streams[stream])

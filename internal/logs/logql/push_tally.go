@@ -2,6 +2,7 @@ package logql
 
 import (
 	"math"
+	"slices"
 
 	"github.com/hune-io/hune/internal/logs"
 )
@@ -9,11 +10,12 @@ import (
 // tally counts rows of a page by window and series: rows of many series take turns, so that to find the bucket of each
 // costs more than to count it. It is for windows that don't overlap and for series that streams don't tell apart.
 type tally struct {
-	ids    int      // how many there may be
+	ids    int      // how many there may be; the last one is that of rows that aren't meant
 	least  int      // first window
 	counts []uint32 // by window, then by id
 	firsts []place  // by id: of its first row
 	seen   []uint32 // by id: 1 + the last run that has it
+	dense  bool     // rows that aren't meant are counted, too
 }
 
 const (
@@ -35,18 +37,38 @@ func (f *columnFold) tally(ids int) *tally {
 	least, _ := g.steps(oldest + f.w.x.offset)
 	_, last := g.steps(newest + f.w.x.offset)
 	windows := last - least + 1
-	if windows <= 0 || windows > maxTally/max(ids, 1) {
+	ids++ // for rows that aren't meant
+	if windows <= 0 || windows > maxTally/ids {
 		return nil
 	}
 	return &tally{ids: ids, least: least, counts: make([]uint32, windows*ids),
 		firsts: make([]place, ids), seen: make([]uint32, ids)}
 }
 
+// denseShare is how many rows there may be to one that is meant so that all are counted.
+const denseShare = 4
+
+// all gives rows that aren't meant an id of their own, where they are not too many: to count them costs less than to
+// leave them out.
+func (t *tally) all(f *columnFold) {
+	bits := f.rows.Bits()
+	if bits == nil || bits.Count()*denseShare < bits.Len() {
+		return
+	}
+	others := bits.Clone()
+	others.Not()
+	for row := others.Next(0); row >= 0; row = others.Next(row + 1) {
+		f.ids[row] = uint32(t.ids - 1)
+	}
+	t.dense = true
+}
+
 // run counts the rows of run number k.
 func (t *tally) run(f *columnFold, k int, run logs.PageRun) {
 	g, offset := f.w.x.grid, f.w.x.offset
 	end := run.First + run.Rows
-	for row := f.nextRow(run.First); row < end; {
+	t.seen[t.ids-1] = uint32(k + 1)
+	for row := t.next(f, run.First); row < end; {
 		ts := f.timeOf(run, row)
 		lo, hi := g.steps(ts + offset)
 		next := end
@@ -56,14 +78,22 @@ func (t *tally) run(f *columnFold, k int, run logs.PageRun) {
 		if lo <= hi {
 			t.window(f, k, run, lo-t.least, row, next)
 		}
-		row = f.nextRow(next)
+		row = t.next(f, next)
 	}
+}
+
+// next returns the first row from row on that is counted.
+func (t *tally) next(f *columnFold, row int) int {
+	if t.dense {
+		return row
+	}
+	return f.nextRow(row)
 }
 
 // window counts the rows from row on, before end, which are all of window w.
 func (t *tally) window(f *columnFold, k int, run logs.PageRun, w, row, end int) {
 	counts := t.counts[w*t.ids:][:t.ids]
-	bits := f.rows.Bits()
+	every := t.dense || f.rows.Bits() == nil
 	for row < end {
 		id := f.ids[row]
 		counts[id]++
@@ -71,7 +101,7 @@ func (t *tally) window(f *columnFold, k int, run logs.PageRun, w, row, end int) 
 			t.first(f, run, id, row)
 			t.seen[id] = uint32(k + 1)
 		}
-		if row++; bits != nil {
+		if row++; !every {
 			row = f.nextRow(row)
 		}
 	}
@@ -121,6 +151,13 @@ func (m *scanSeries) bucketCounts(g grid) {
 	if m.counts == nil {
 		return
 	}
+	used := 0
+	for _, n := range m.counts {
+		if n > 0 {
+			used++
+		}
+	}
+	m.buckets = slices.Grow(m.buckets, used)
 	for w, n := range m.counts {
 		if n > 0 {
 			ts := g.start + int64(w)*g.step

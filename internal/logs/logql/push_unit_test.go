@@ -30,7 +30,9 @@ func TestPushPlan(t *testing.T) {
 		{``, 0, 0, true},
 		{`|= "x" !~ "y"`, 0, 0, true},
 		{`|> "<_>x<_>"`, 0, 1, true},
-		{`|= ip("10.0.0.0/8") | json | a > 5`, 1, 0, false},
+		{`|= ip("10.0.0.0/8") | json | a > 5`, 1, 1, false},
+		{`|= ip("10.0.0.0/8") or "x"`, 0, 1, false},
+		{`!= ip("10.0.0.0/8")`, 0, 0, false},
 		{`| json`, 0, 0, true},
 		{`| json | a > 5 and b = "x" | c != "y"`, 2, 0, true},
 		{`| json a="b.c" | a > 5`, 1, 0, true},
@@ -56,7 +58,11 @@ func TestPushPlan(t *testing.T) {
 		{`| pattern "<a> - <b>" | a > 1 | b > 1`, 0, 0, false},
 		{`| pattern "<a> - <b>" | a > 1 and b = ip("10.0.0.0/8")`, 0, 1, false},
 		{"| regexp `(?P<a>\\d+)ms` | a > 1", 0, 1, false},
-		{`| unpack | a = "x"`, 0, 0, false},
+		{`| unpack | a = "x"`, 0, 1, false},
+		{"| unpack | a =~ `x.*`", 0, 1, false},
+		{"| unpack | a_b =~ `x.*`", 0, 0, false},
+		{`| unpack | a != "x" | b > 5`, 0, 0, false},
+		{`| unpack | a = "x" |> "<_>y<_>" |= ip("10.0.0.1")`, 0, 1, false},
 	} {
 		q, err := ParseLogQuery(`{app="a"} ` + c.stages)
 		require.NoError(t, err, c.stages)
