@@ -100,9 +100,9 @@ func (f *bucketFlags) tenants(ctx context.Context, b objstore.Bucket) ([]string,
 func newBucket() *cobra.Command {
 	var f bucketFlags
 	cmd := &cobra.Command{Use: "bucket", Short: "Look at the blocks in the bucket",
-		Long: "Look at the blocks in the bucket, check them, or write them anew. The bucket is that of the configuration."}
+		Long: "Look at the blocks in the bucket, check them, mark them, or write them anew. The bucket is that of the configuration."}
 	f.add(cmd)
-	cmd.AddCommand(newBucketLs(&f), newBucketInspect(&f), newBucketVerify(&f), newBucketRewrite(&f))
+	cmd.AddCommand(newBucketLs(&f), newBucketInspect(&f), newBucketVerify(&f), newBucketRewrite(&f), newBucketMark(&f))
 	return cmd
 }
 
@@ -182,6 +182,10 @@ func listMetrics(ctx context.Context, w io.Writer, b objstore.Bucket, tenant str
 	return nil
 }
 
+var markWords = map[string]string{
+	metrics.MarkDeletion: "deleted after a delay", metrics.MarkNoCompact: "not to be compacted", metrics.MarkNoDownsample: "not to be downsampled",
+}
+
 // stateOf says what becomes of a block of metrics.
 func stateOf(b *metrics.BucketBlock) string {
 	var words []string
@@ -191,11 +195,12 @@ func stateOf(b *metrics.BucketBlock) string {
 	if b.ReplacedBy != (ulid.ULID{}) {
 		words = append(words, "replaced by "+b.ReplacedBy.String())
 	}
-	if !b.Deleted.IsZero() {
-		words = append(words, "deleted after a delay, marked "+b.Deleted.UTC().Format(time.RFC3339))
-	}
-	if b.NoCompact {
-		words = append(words, "not to be compacted")
+	for _, m := range b.Marks {
+		word := markWords[m.Mark] + ", marked " + m.At.UTC().Format(time.RFC3339)
+		if m.Details != "" {
+			word += " (" + strings.ReplaceAll(m.Details, "\n", "; ") + ")"
+		}
+		words = append(words, word)
 	}
 	if len(words) == 0 {
 		return "current"

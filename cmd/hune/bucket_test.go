@@ -63,6 +63,16 @@ func TestBucketTools(t *testing.T) {
 	_, err := runHune(t, "bucket", "rewrite", first, "--data", data)
 	require.ErrorContains(t, err, "is replaced by block "+second[1])
 
+	require.Equal(t, "block "+second[1]+" is marked: no-compact\n", run("bucket", "mark", second[1], "--as", "no-compact", "--details", "to be\nlooked at"))
+	run("bucket", "mark", second[1], "--as", "no-downsample")
+	require.Regexp(t, second[1]+` .* not to be compacted, marked \S+ \(to be; looked at\), not to be downsampled, marked \S+\n`, run("bucket", "ls"))
+	require.Contains(t, run("bucket", "inspect", second[1]), "(to be; looked at)")
+	run("bucket", "mark", second[1], "--as", "no-downsample", "--remove")
+	run("bucket", "mark", second[1], "--as", "no-compact", "--remove")
+	require.Regexp(t, second[1]+` .*current`, run("bucket", "ls"))
+	run("bucket", "mark", first, "--as", "deletion", "--remove")
+	require.NotContains(t, run("bucket", "ls"), "deleted after a delay")
+
 	// Damage is found, and named.
 	index, err := filepath.Glob(filepath.Join(data, "*", "anonymous", "metrics", second[1], "index"))
 	require.NoError(t, err)
@@ -82,6 +92,10 @@ func TestBucketTools(t *testing.T) {
 		{[]string{"bucket", "verify", "01ARZ3NDEKTSV4RRFFQ69G5FAV"}, "1 of the blocks are not in the bucket"},
 		{[]string{"bucket", "rewrite", second[1], "--delete", "{"}, `selector "{"`},
 		{[]string{"bucket", "rewrite", second[1], "--from", "noon"}, `"noon" is not a time`},
+		{[]string{"bucket", "mark", second[1], "--as", "old"}, `unknown mark "old": there are deletion, no-compact and no-downsample`},
+		{[]string{"bucket", "mark", second[1]}, `required flag(s) "as" not set`},
+		{[]string{"bucket", "mark", second[1], "--as", "deletion", "--remove"}, "hasn't the mark deletion"},
+		{[]string{"bucket", "mark", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "--as", "deletion"}, "tenant anonymous has no block of metrics"},
 		{[]string{"bucket", "ls", "--signal", "smoke"}, `unknown signal "smoke"`},
 		{[]string{"bucket", "ls", "--tenant", "../x"}, "tenant"},
 		{[]string{"metrics", "import", filepath.Join(data, "absent")}, "no such file"},

@@ -73,7 +73,7 @@ func TestDownsampledData(t *testing.T) {
 	end := at(-23*time.Hour + 719*time.Minute)
 	sum := instantAt(t, `sum_over_time(gauge[2d])`, end, 0, s)
 	for _, resolution := range []int64{0, downsample.ResLevel1, downsample.ResLevel2} {
-		chosen, err := s.chosen("a", Select{Start: MinTime, End: MaxTime, MaxResolution: resolution})
+		chosen, err := s.chosen(t.Context(), "a", Select{Start: MinTime, End: MaxTime, MaxResolution: resolution})
 		require.NoError(t, err)
 		require.Len(t, chosen, 1)
 		require.Equal(t, resolution, chosen[0].Thanos.Downsample.Resolution)
@@ -90,7 +90,7 @@ func TestDownsampledData(t *testing.T) {
 	require.NoError(t, deleteBlock(t.Context(), tenantBucket(bkt, "a"), metas[0].ULID))
 	require.NoError(t, s.Refresh(t.Context()))
 	require.Equal(t, sum, instantAt(t, `sum_over_time(gauge[2d])`, end, 0, s))
-	chosen, err := s.chosen("a", Select{Start: MinTime, End: MaxTime})
+	chosen, err := s.chosen(t.Context(), "a", Select{Start: MinTime, End: MaxTime})
 	require.NoError(t, err)
 	require.Equal(t, downsample.ResLevel1, chosen[0].Thanos.Downsample.Resolution)
 }

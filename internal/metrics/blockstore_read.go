@@ -25,7 +25,7 @@ const blocksAtOnce = 4
 
 // chosen returns the tenant's blocks to read for a selection. What blocks say of their origin is what they have
 // for external labels.
-func (s *BlockStore) chosen(id string, sel Select) ([]*thanos.Meta, error) {
+func (s *BlockStore) chosen(ctx context.Context, id string, sel Select) ([]*thanos.Meta, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(sel.Stores) == 0 {
@@ -33,7 +33,7 @@ func (s *BlockStore) chosen(id string, sel Select) ([]*thanos.Meta, error) {
 	}
 	var wanted []*thanos.Meta
 	for _, m := range s.active[id] {
-		ok, err := StoreWanted(sel.Stores, BucketAddress, labels.FromMap(m.Thanos.Labels))
+		ok, err := StoreWanted(ctx, sel.Stores, BucketAddress, labels.FromMap(m.Thanos.Labels))
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +53,7 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	if s.opts.Deleted != nil {
 		gone = s.opts.Deleted(id)
 	}
-	metas, err := s.chosen(id, sel)
+	metas, err := s.chosen(ctx, id, sel)
 	if err != nil {
 		return nil, err
 	}

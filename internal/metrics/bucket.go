@@ -10,7 +10,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/thanos-io/objstore"
@@ -22,9 +21,8 @@ type BucketBlock struct {
 	ID         ulid.ULID
 	Meta       *metadata.Meta // nil: there is none, or it can't be read
 	Fault      string         // why it can't be read; "no meta.json" while it is being uploaded
-	Deleted    time.Time      // when it was marked for deletion; zero: it is not
-	NoCompact  bool           // it is marked to be left alone by compaction
-	ReplacedBy ulid.ULID      // the block that holds its data; zero: none
+	Marks      []BlockMark
+	ReplacedBy ulid.ULID // the block that holds its data; zero: none
 }
 
 // Bytes is the size of the block, as far as meta.json tells.
@@ -47,7 +45,7 @@ func ListBucket(ctx context.Context, bkt objstore.Bucket, tenant string) ([]Buck
 	var out []BucketBlock
 	var metas []*metadata.Meta
 	for _, id := range slices.SortedFunc(maps.Keys(files), ulid.ULID.Compare) {
-		block := BucketBlock{ID: id, NoCompact: files[id][metadata.NoCompactMarkFilename], Fault: "no meta.json"}
+		block := BucketBlock{ID: id, Fault: "no meta.json"}
 		if files[id][metadata.MetaFilename] {
 			block.Fault = ""
 			if block.Meta, err = readMeta(ctx, b, id); err != nil {
@@ -59,10 +57,8 @@ func ListBucket(ctx context.Context, bkt objstore.Bucket, tenant string) ([]Buck
 				metas = append(metas, block.Meta)
 			}
 		}
-		if files[id][metadata.DeletionMarkFilename] {
-			if block.Deleted, err = markedSince(ctx, b, id); err != nil {
-				block.Fault = err.Error()
-			}
+		if block.Marks, err = readMarks(ctx, b, id, files[id]); err != nil {
+			block.Fault = err.Error()
 		}
 		out = append(out, block)
 	}

@@ -191,7 +191,8 @@ func (c *Compactor) count(tenant string, jobs []compaction) {
 func (c *Compactor) plan(t *tenantMetrics) []compaction {
 	free := slices.DeleteFunc(current(t.metas), t.locked)
 	p := planner{now: c.opts.Now(), replicas: c.opts.ReplicaLabels,
-		keep: func(resolution int64) time.Duration { return c.opts.Keep(t.id, resolution) }}
+		whole: func(m *metadata.Meta) bool { return t.has(m.ULID, metadata.NoDownsampleMarkFilename) },
+		keep:  func(resolution int64) time.Duration { return c.opts.Keep(t.id, resolution) }}
 	return p.plan(free, t.metas)
 }
 

@@ -49,6 +49,7 @@ type planner struct {
 	now      time.Time
 	keep     func(resolution int64) time.Duration // 0: for ever
 	replicas []string                             // labels of replicas that scrape on their own
+	whole    func(m *metadata.Meta) bool          // not to be downsampled; nil: none
 }
 
 // plan returns the compactions that the blocks need, or the downsamplings if there are none. Jobs have no
@@ -212,6 +213,9 @@ func (p planner) planDownsample(metas, all []*metadata.Meta) []compaction {
 			}
 		}
 		for _, m := range metas {
+			if p.whole != nil && p.whole(m) {
+				continue
+			}
 			if m.Thanos.Downsample.Resolution == step.from && m.MaxTime-m.MinTime >= step.least && !p.expired(m, step.to) &&
 				slices.ContainsFunc(m.Compaction.Sources, func(id ulid.ULID) bool { return !done[id] }) {
 				jobs = append(jobs, compaction{inputs: []*metadata.Meta{m}, resolution: step.to, labels: m.Thanos.Labels})

@@ -56,6 +56,9 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	}
 	r.Partial = len(incomplete) > 0
 	r.Warnings.Merge(incomplete)
+	if q.Kind != Exemplars && q.Kind != Metadata && noStore(ctx, q) {
+		r.Warnings.Add(errNoStore)
+	}
 	return r, nil
 }
 

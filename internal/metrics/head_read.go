@@ -25,7 +25,7 @@ func (h *Heads) SelectSeries(ctx context.Context, id string, s Select) iter.Seq2
 }
 
 func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield func(*ChunkSeries, error) bool) error {
-	t, err := h.wanted(id, s)
+	t, err := h.wanted(ctx, id, s)
 	if err != nil || t == nil {
 		return err
 	}
@@ -61,12 +61,12 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 }
 
 // wanted returns the head of a tenant, nil if there is none or the selection asks other stores.
-func (h *Heads) wanted(id string, s Select) (*head, error) {
+func (h *Heads) wanted(ctx context.Context, id string, s Select) (*head, error) {
 	external := labels.EmptyLabels()
 	if len(s.Stores) > 0 {
 		external = labels.FromMap(h.opts.Config.BlockLabels(id, h.opts.Replica)).WithoutEmpty()
 	}
-	if ok, err := StoreWanted(s.Stores, HeadAddress, external); err != nil || !ok {
+	if ok, err := StoreWanted(ctx, s.Stores, HeadAddress, external); err != nil || !ok {
 		return nil, err
 	}
 	return h.head(id, false)
@@ -99,7 +99,7 @@ func (h *Heads) LabelValues(ctx context.Context, id, name string, s Select) ([]s
 func (h *Heads) labels(ctx context.Context, id string, s Select, ask func(storage.Querier, []*labels.Matcher, *storage.LabelHints) ([]string, error),
 	answer func(labelQuestion) ([]string, error),
 ) ([]string, error) {
-	t, err := h.wanted(id, s)
+	t, err := h.wanted(ctx, id, s)
 	if err != nil || t == nil {
 		return nil, err
 	}

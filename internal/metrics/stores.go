@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"math"
 	"slices"
 	"time"
@@ -30,7 +31,8 @@ type StoreStatus struct {
 
 // StoreWanted reports whether a store is among those that a query asks, see Query.Stores: of one of the sets all
 // matchers match one of its label sets and its address. A label that a store hasn't is not asked about, as in Thanos.
-func StoreWanted(stores [][]Matcher, address string, sets ...labels.Labels) (bool, error) {
+// A query for which no store is wanted gets a warning.
+func StoreWanted(ctx context.Context, stores [][]Matcher, address string, sets ...labels.Labels) (bool, error) {
 	if len(stores) == 0 {
 		return true, nil
 	}
@@ -49,6 +51,9 @@ func StoreWanted(stores [][]Matcher, address string, sets ...labels.Labels) (boo
 				}
 				return set.Has(m.Name) && !m.Matches(set.Get(m.Name))
 			}) {
+				if w, ok := ctx.Value(warningsKey{}).(*warnings); ok {
+					w.stores.Add(1)
+				}
 				return true, nil
 			}
 		}

@@ -43,6 +43,8 @@ func TestLocalStores(t *testing.T) {
 			}
 		}
 		require.Len(t, got, len(want), selector)
+		require.Equal(t, len(want) == 0, len(r.Warnings) == 1 && r.Warnings.AsErrors()[0] == errNoStore, selector)
+		require.False(t, r.Partial)
 		for _, w := range want {
 			require.True(t, got[w], "%s: %s", selector, w)
 		}

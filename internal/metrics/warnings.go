@@ -2,7 +2,9 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/prometheus/util/annotations"
 )
@@ -13,6 +15,8 @@ type warningsKey struct{}
 type warnings struct {
 	mu  sync.Mutex
 	all annotations.Annotations
+
+	stores atomic.Int64 // that Query.Stores chose
 }
 
 // WithWarnings returns a context in which sources can leave warnings, and a function that returns
@@ -25,6 +29,15 @@ func WithWarnings(ctx context.Context) (context.Context, func() annotations.Anno
 		var out annotations.Annotations
 		return out.Merge(w.all)
 	}
+}
+
+// errNoStore is a warning: the answer is whole, of nothing.
+var errNoStore = errors.New("no store matches storeMatch[]: /api/v1/stores lists them")
+
+// noStore reports whether a query chose stores by which none is meant.
+func noStore(ctx context.Context, q *Query) bool {
+	w, ok := ctx.Value(warningsKey{}).(*warnings)
+	return ok && len(q.Stores) > 0 && w.stores.Load() == 0
 }
 
 // addWarning leaves a warning for the user of the query, if anyone listens.

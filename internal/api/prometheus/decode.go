@@ -230,6 +230,8 @@ func (d *decoder) decodeV1(body []byte) error {
 			if err := errors.Join(d.count(1), d.metadataV1(w.bytes())); err != nil {
 				return err
 			}
+		case (field == 4 || field == 5) && typ == typeBytes: // see decodeV2
+			return errors.New("the message is an io.prometheus.write.v2.Request, and its Content-Type says prometheus.WriteRequest (remote write 1.0)")
 		default:
 			w.skip(typ)
 		}

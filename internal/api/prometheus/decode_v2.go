@@ -18,6 +18,11 @@ import (
 func (d *decoder) decodeV2(body []byte) error {
 	w := wire{b: body}
 	for field, typ, ok := w.next(); ok; field, typ, ok = w.next() {
+		// The fields of version 1.0 are reserved in 2.0 so that mistakes are seen. Prometheus takes such a request
+		// for an empty one and answers that all is well, which loses what the sender wrote.
+		if (field == 1 || field == 3) && typ == typeBytes {
+			return errors.New("the message is a prometheus.WriteRequest (remote write 1.0), and its Content-Type says io.prometheus.write.v2.Request")
+		}
 		if field != 4 || typ != typeBytes {
 			w.skip(typ)
 			continue

@@ -169,17 +169,18 @@ func TestRemoteWriteUnknownFields(t *testing.T) {
 	require.Equal(t, []string{"1", "0", "0"}, written(w))
 }
 
-// The reserved fields make a 2.0 request that is announced as 1.0 an empty one, and the other way round.
+// The reserved fields make a 2.0 request that is announced as 1.0 an empty one, and the other way round. It is refused: a
+// 204 would say that what it holds is stored.
 func TestRemoteWriteWrongMessage(t *testing.T) {
 	s := newServer(t)
 	b := newV2().sample(at(0), 1, "__name__", "m")
 	b.req.Symbols = b.symbols.Symbols()
 	w := s.write(contentV1, marshalV2(t, b.req))
-	require.Equal(t, http.StatusNoContent, w.Code, w.Body)
-	require.Equal(t, []string{"", "", ""}, written(w), "a sender takes the missing headers as a sign of a 1.0 receiver")
+	require.Equal(t, http.StatusBadRequest, w.Code, w.Body)
+	require.Contains(t, w.Body.String(), "its Content-Type says prometheus.WriteRequest")
 	w = s.write(contentV2, marshalV1(t, prompb.WriteRequest{Timeseries: []prompb.TimeSeries{series(pairs("__name__", "m"), prompb.Sample{Timestamp: at(0)})}}))
-	require.Equal(t, http.StatusNoContent, w.Code, w.Body)
-	require.Equal(t, []string{"0", "0", "0"}, written(w))
+	require.Equal(t, http.StatusBadRequest, w.Code, w.Body)
+	require.Contains(t, w.Body.String(), "its Content-Type says io.prometheus.write.v2.Request")
 	require.Equal(t, `[]`, s.data("/api/v1/series?match[]=m"))
 }
 

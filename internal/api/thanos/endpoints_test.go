@@ -251,7 +251,8 @@ func TestStrictEndpoint(t *testing.T) {
 	require.ErrorContains(t, metrics.StoreEndpoint{Address: "dns+x:1", Strict: true}.Validate(), "strict")
 }
 
-// storeMatch[] chooses servers by address and external labels, and no warning is about others.
+// storeMatch[] chooses servers by address and external labels. A warning says that there is no such one; none is about
+// others.
 func TestStoresAreChosen(t *testing.T) {
 	f := newFixture(t)
 	down, err := net.Listen("tcp", "127.0.0.1:0")
@@ -273,9 +274,9 @@ func TestStoresAreChosen(t *testing.T) {
 		{"an address", [][]metrics.Matcher{address(labels.MatchEqual, f.addr)}, 5, 0},
 		{"the other", [][]metrics.Matcher{address(labels.MatchNotEqual, f.addr)}, 0, 1},
 		{"either", [][]metrics.Matcher{address(labels.MatchEqual, f.addr), address(labels.MatchEqual, down.Addr().String())}, 5, 1},
-		{"neither", [][]metrics.Matcher{address(labels.MatchRegexp, "local/.*")}, 0, 0},
+		{"neither", [][]metrics.Matcher{address(labels.MatchRegexp, "local/.*")}, 0, 1},
 		{"a label that it has", [][]metrics.Matcher{append(external("tenant", tenant.Anonymous), address(labels.MatchEqual, f.addr)...)}, 5, 0},
-		{"another value", [][]metrics.Matcher{append(external("tenant", "else"), address(labels.MatchEqual, f.addr)...)}, 0, 0},
+		{"another value", [][]metrics.Matcher{append(external("tenant", "else"), address(labels.MatchEqual, f.addr)...)}, 0, 1},
 		{"a label that it hasn't", [][]metrics.Matcher{append(external("zone", "else"), address(labels.MatchEqual, f.addr)...)}, 5, 0},
 	} {
 		n, warnings, err := zones(t, c, func(q *metrics.Query) { q.Stores = k.stores })
@@ -286,7 +287,8 @@ func TestStoresAreChosen(t *testing.T) {
 	res, err := metrics.NewEngine(metrics.EngineOptions{Config: metrics.DefaultConfig().Query, Logger: slog.New(slog.DiscardHandler)}).Run(t.Context(), tenant.Anonymous, r, c, f.heads, f.store)
 	require.NoError(t, err)
 	require.Empty(t, res.Strings)
-	require.Empty(t, res.Warnings)
+	require.ErrorContains(t, res.Warnings.AsErrors()[0], "no store matches storeMatch[]")
+	require.Len(t, res.Warnings, 1)
 }
 
 // partial_response=false reaches other servers: what they would warn of, they refuse.

@@ -201,7 +201,7 @@ func (c *Client) wanted(ctx context.Context, s metrics.Select, ms []*labels.Matc
 		metrics.AddWarning(ctx, fmt.Errorf("servers may be left out of the answer: %w", failed))
 	}
 	for _, e := range list {
-		ok, err := e.isOf(s.Stores)
+		ok, err := e.isOf(ctx, s.Stores)
 		if err != nil {
 			return nil, err
 		}

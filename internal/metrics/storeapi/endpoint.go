@@ -73,10 +73,10 @@ func (e *endpoint) refresh(ctx context.Context) error {
 }
 
 // isOf reports whether it is among the stores that a query asks.
-func (e *endpoint) isOf(stores [][]metrics.Matcher) (bool, error) {
+func (e *endpoint) isOf(ctx context.Context, stores [][]metrics.Matcher) (bool, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return metrics.StoreWanted(stores, e.addr, e.labelSets...)
+	return metrics.StoreWanted(ctx, stores, e.addr, e.labelSets...)
 }
 
 // matches reports whether a server may have something of a selection.
