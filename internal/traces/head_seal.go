@@ -61,41 +61,71 @@ func (s *sealedSet) find(id ID) []sealedID {
 
 // with returns s with more row groups.
 func (s *sealedSet) with(groups []*encodedGroup, spans [][]int32) *sealedSet {
-	out := &sealedSet{groups: append(slices.Clip(s.groups), groups...), ids: slices.Clone(s.ids), size: s.size}
+	out := &sealedSet{groups: append(slices.Clip(s.groups), groups...), size: s.size}
+	var added []sealedID
 	for i, g := range groups {
 		out.size += g.size() + sealedIDSize*int64(len(g.traces))
 		for t := range g.traces {
-			out.ids = append(out.ids, sealedID{block.HashID(g.traces[t].ID[:]), tracePlace{len(s.groups) + i, t}, spans[i][t]})
+			added = append(added, sealedID{block.HashID(g.traces[t].ID[:]), tracePlace{len(s.groups) + i, t}, spans[i][t]})
 		}
 	}
-	slices.SortFunc(out.ids, func(a, b sealedID) int {
-		return cmp.Or(cmp.Compare(a.hash, b.hash), a.place.compare(b.place))
-	})
-	out.findSplit()
+	slices.SortFunc(added, sealedID.compare)
+	out.ids = mergeSorted(s.ids, added, sealedID.compare)
+	out.split = out.splitWith(s.split, len(s.groups))
 	return out
 }
 
-// findSplit sets split.
-func (s *sealedSet) findSplit() {
-	for i := 1; i < len(s.ids); i++ {
-		if s.ids[i].hash != s.ids[i-1].hash {
-			continue
-		}
-		id := s.groups[s.ids[i].place.group].traces[s.ids[i].place.ordinal].ID
-		pieces := s.find(id)
-		if len(pieces) < 2 || pieces[1].place != s.ids[i].place { // each trace once
-			continue
-		}
-		t := splitTrace{Piece: s.piece(pieces[0])}
-		for _, p := range pieces {
-			piece := s.piece(p)
-			t.Start, t.End = min(t.Start, piece.Start), max(t.End, piece.End)
-			t.places = append(t.places, p.place)
-		}
-		s.split = append(s.split, t)
-	}
-	slices.SortFunc(s.split, func(a, b splitTrace) int { return compareIDs(a.ID, b.ID) })
+func (x sealedID) compare(y sealedID) int {
+	return cmp.Or(cmp.Compare(x.hash, y.hash), x.place.compare(y.place))
 }
+
+// mergeSorted returns what two sorted lists have, sorted.
+func mergeSorted[T any](a, b []T, compare func(x, y T) int) []T {
+	out := make([]T, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if compare(b[0], a[0]) < 0 {
+			out, b = append(out, b[0]), b[1:]
+		} else {
+			out, a = append(out, a[0]), a[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// splitWith returns the traces in pieces, in order of ID, given those before there were row groups from one on: only
+// traces that are there can have become such.
+func (s *sealedSet) splitWith(before []splitTrace, from int) []splitTrace {
+	var changed []splitTrace
+	for g := from; g < len(s.groups); g++ {
+		for ordinal := range s.groups[g].traces {
+			pieces := s.find(s.groups[g].traces[ordinal].ID)
+			first := slices.IndexFunc(pieces, func(p sealedID) bool { return p.place.group >= from })
+			if len(pieces) < 2 || pieces[first].place != (tracePlace{g, ordinal}) { // each trace once
+				continue
+			}
+			t := splitTrace{Piece: s.piece(pieces[0])}
+			for _, p := range pieces {
+				piece := s.piece(p)
+				t.Start, t.End = min(t.Start, piece.Start), max(t.End, piece.End)
+				t.places = append(t.places, p.place)
+			}
+			changed = append(changed, t)
+		}
+	}
+	if len(changed) == 0 {
+		return before
+	}
+	slices.SortFunc(changed, splitTrace.compareID)
+	kept := make([]splitTrace, 0, len(before))
+	for _, t := range before {
+		if _, found := slices.BinarySearchFunc(changed, t, splitTrace.compareID); !found {
+			kept = append(kept, t)
+		}
+	}
+	return mergeSorted(kept, changed, splitTrace.compareID)
+}
+
+func (t splitTrace) compareID(o splitTrace) int { return compareIDs(t.ID, o.ID) }
 
 func (s *sealedSet) piece(x sealedID) Piece { return s.groups[x.place.group].traces[x.place.ordinal] }
 

@@ -2,6 +2,8 @@ package traces
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -149,10 +151,15 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// A head that seals what is quiet answers as one that doesn't, also for traces that go on after they were sealed.
+// A head that seals what is quiet answers as one that doesn't, also for traces that go on after they were sealed, and
+// wherever sealed row groups stand.
 func TestHeadSealed(t *testing.T) {
+	dir := t.TempDir()
+	noDir := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(noDir, nil, 0o600))
 	rapid.Check(t, func(t *rapid.T) {
-		h := NewHead(HeadOptions{})
+		spill := rapid.SampledFrom([]string{"", filepath.Join(dir, "sealed"), noDir}).Draw(t, "spill")
+		h := NewHead(HeadOptions{SpillDir: spill})
 		batches := make([][]*Trace, rapid.IntRange(1, 4).Draw(t, "batches"))
 		for _, tr := range genTraces(t, 5, 6) {
 			for _, s := range tr.Spans {
@@ -178,6 +185,9 @@ func TestHeadSealed(t *testing.T) {
 			case 0, 1:
 				require.NoError(t, h.sealSome())
 				sealed = append(sealed, nil)
+				for _, g := range h.sealed.groups {
+					require.Equal(t, spill == "" || spill == noDir, g.spilled == nil)
+				}
 			case 2:
 				h.renew()
 			}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/traces"
@@ -23,7 +24,9 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o := open(nil)
+	buf := answers.Get().(*[]byte)
+	defer answers.Put(buf)
+	o := open((*buf)[:0])
 	o.field("traces")
 	o.b = append(o.b, '[')
 	for i := range res.Found {
@@ -34,8 +37,18 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) error {
 	}
 	o.b = append(o.b, ']')
 	appendSearchMetrics(&o, &res.Inspected)
-	return writeJSON(w, o.close())
+	body := o.close()
+	if cap(body) <= maxPooledAnswer {
+		*buf = body
+	}
+	return writeJSON(w, body)
 }
+
+// answers are buffers for search answers: to let one of a megabyte grow from nothing costs more than to write it.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooledAnswer keeps a huge answer from pinning its buffer.
+const maxPooledAnswer = 4 << 20
 
 func appendSearchMetrics(o *object, in *traces.Inspected) {
 	o.field("metrics")
