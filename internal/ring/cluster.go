@@ -214,18 +214,26 @@ func (c *Cluster) Ring(role string, replication int) *Ring {
 func (c *Cluster) Activate(ctx context.Context) error { return c.change(ctx, dskit.ACTIVE) }
 
 // Leave hands over what this process owns, while it still goes on with what it is at.
-func (c *Cluster) Leave(ctx context.Context) error { return c.change(ctx, dskit.LEAVING) }
+func (c *Cluster) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	return c.change(ctx, dskit.LEAVING)
+}
 
+// change is done in all rings at once: times are told in seconds, and a second change within one waits for the next.
 func (c *Cluster) change(ctx context.Context, state dskit.InstanceState) error {
 	if c == nil {
 		return nil
 	}
-	var errs []error
-	for _, r := range c.list() {
+	rings := c.list()
+	errs := make([]error, len(rings))
+	var all sync.WaitGroup
+	for i, r := range rings {
 		if r.State() == services.Running {
-			errs = append(errs, r.lifecycler.ChangeState(ctx, state))
+			all.Go(func() { errs[i] = r.lifecycler.ChangeState(ctx, state) })
 		}
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
