@@ -84,8 +84,12 @@ func NewCluster(o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// How long a stop may wait for others: the program as a whole has nine seconds.
-const leaveTimeout = 2 * time.Second
+// How long a stop waits for the others to hear that this process leaves, and for each of the last two steps of the
+// gossip: the program as a whole has nine seconds. Who doesn't hear it notices.
+const (
+	leaveTimeout  = 2 * time.Second
+	gossipTimeout = time.Second
+)
 
 // gossip translates the settings and finds out under which addresses this process is reached.
 func (c *Cluster) gossip() (memberlist.KVConfig, error) {
@@ -115,7 +119,7 @@ func (c *Cluster) gossip() (memberlist.KVConfig, error) {
 	out.JoinMembers = slices.Clone(cfg.Join)
 	// A member that was away, or that started before those that it was told to join, is found again.
 	out.RejoinInterval = 6 * time.Duration(cfg.HeartbeatPeriod)
-	out.LeaveTimeout, out.BroadcastTimeoutForLocalUpdatesOnShutdown = leaveTimeout, leaveTimeout
+	out.LeaveTimeout, out.BroadcastTimeoutForLocalUpdatesOnShutdown = gossipTimeout, gossipTimeout
 	out.LeftIngestersTimeout = 10 * time.Duration(cfg.HeartbeatTimeout)
 	return out, nil
 }

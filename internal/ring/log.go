@@ -2,9 +2,9 @@ package ring
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	gokitlog "github.com/go-kit/log"
 )
@@ -28,8 +28,8 @@ func (l kitLogger) Log(pairs ...any) error {
 			message = fmt.Sprint(value)
 		case "ts", "caller":
 		default:
-			if err, ok := value.(error); ok && errors.Is(err, context.Canceled) {
-				stopped = true // what a stop interrupts is no fault
+			if err, ok := value.(error); ok && strings.Contains(err.Error(), context.Canceled.Error()) {
+				stopped = true // what a stop interrupts is no fault; the library doesn't wrap it
 			}
 			args = append(args, key, value)
 		}

@@ -128,6 +128,6 @@ func TestLogLevels(t *testing.T) {
 	}
 	f("level=DEBUG msg=joined nodes=2", "level", "info", "ts", 7, "msg", "joined", "nodes", 2)
 	f("level=WARN msg=lost err=away", "level", "error", "msg", "lost", "err", errors.New("away"))
-	f("level=DEBUG msg=lost", "level", "warn", "msg", "lost", "err", fmt.Errorf("update: %w", context.Canceled))
+	f("level=DEBUG msg=lost", "level", "warn", "msg", "lost", "err", fmt.Errorf("update: %v", context.Canceled))
 	f("level=DEBUG msg=cluster", "odd")
 }
