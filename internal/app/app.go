@@ -269,7 +269,9 @@ func (a *App) Run(ctx context.Context) error {
 	started := time.Now()
 	err := a.awaitHealthy(ctx)
 	if err == nil && ctx.Err() == nil {
-		err = a.cluster.Activate(ctx)
+		if err = a.cluster.Activate(ctx); ctx.Err() != nil {
+			err = nil // stopped while starting
+		}
 	}
 	if err == nil && ctx.Err() == nil {
 		if a.cfg.Telemetry.Enabled && a.distributor != nil {

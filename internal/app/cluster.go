@@ -47,7 +47,6 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.Handle("GET /ring", a.cluster)
 	mux.HandleFunc("/ruler/ring", a.cluster.ServeRing("ruler"))
 	mux.HandleFunc("/compactor/ring", a.cluster.ServeRing("compactor"))
-	mux.HandleFunc("/store-gateway/ring", a.cluster.ServeRing("store"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))
 	mux.HandleFunc("GET /memberlist", a.cluster.ServeGossip)
 	if a.rings["ruler"] != nil {

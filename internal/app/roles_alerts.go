@@ -51,8 +51,11 @@ func (a *App) makeRuler(context.Context) (_ services.Service, err error) {
 		return nil, err
 	}
 	var sender ruler.Sender = alertSink{a.alertmanager}
-	if a.notifier != nil {
+	switch {
+	case a.notifier != nil:
 		sender = a.notifier
+	case a.rings["ruler"] != nil && a.cfg.Alertmanager.Cluster.Listen != "":
+		sender = everyMember{sender, a.rings["ruler"].Others, a.logger}
 	}
 	cfg, _, err := a.cfg.Ruling()
 	if err != nil {

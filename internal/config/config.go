@@ -249,7 +249,7 @@ func (c Config) Ruling() (ruler.Config, ruler.AlertingConfig, error) {
 // Warnings are things in a valid configuration that don't do what their author may expect.
 func (c Config) Warnings() []string {
 	s := c.Scraping()
-	return s.Warnings()
+	return append(s.Warnings(), c.clusterWarnings()...)
 }
 
 // checkPolicies reports faulty filter policies of derived metrics, with whose they are.

@@ -122,3 +122,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestClusterWarnings(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		cfg, err := Parse([]byte(text), "hune.yaml", nil)
+		require.NoError(t, err)
+		got := cfg.Warnings()
+		require.Len(t, got, len(want), got)
+		for i, w := range want {
+			require.Contains(t, got[i], w)
+		}
+	}
+	f("alertmanager: {config_file: am.yml}")
+	f("cluster: {join: [a:7946]}", "http.listen", "cluster.secret")
+	f("cluster: {join: [a:7946], secret: 0123456789abcdef}\nhttp: {listen: ':80'}")
+	f("cluster: {join: [a:7946], secret: 0123456789abcdef, http_address: 'a:80'}\nalertmanager: {config_file: am.yml}", "alertmanager.cluster")
+}

@@ -7,7 +7,7 @@
 // record and hides nothing, so data that comes to its time range later is seen.
 //
 // Object stores have no transactions. One process alone may write: the one with the compactor role,
-// which serves the API for that reason. Within it a lock orders the writers, and none writes on what it
+// which serves the API for that reason; of several in a cluster the one that works on the signal of the tenant. Within it a lock orders the writers, and none writes on what it
 // has not just read. Other processes read, with each refresh of their list of blocks.
 package deletes
 

@@ -84,8 +84,12 @@ func NewCluster(o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// How long a stop may wait for others: the program as a whole has nine seconds.
-const leaveTimeout = 2 * time.Second
+// How long a stop waits for the others to hear that this process leaves, and for each of the last two steps of the
+// gossip: the program as a whole has nine seconds. Who doesn't hear it notices.
+const (
+	leaveTimeout  = 2 * time.Second
+	gossipTimeout = time.Second
+)
 
 // gossip translates the settings and finds out under which addresses this process is reached.
 func (c *Cluster) gossip() (memberlist.KVConfig, error) {
@@ -115,7 +119,7 @@ func (c *Cluster) gossip() (memberlist.KVConfig, error) {
 	out.JoinMembers = slices.Clone(cfg.Join)
 	// A member that was away, or that started before those that it was told to join, is found again.
 	out.RejoinInterval = 6 * time.Duration(cfg.HeartbeatPeriod)
-	out.LeaveTimeout, out.BroadcastTimeoutForLocalUpdatesOnShutdown = leaveTimeout, leaveTimeout
+	out.LeaveTimeout, out.BroadcastTimeoutForLocalUpdatesOnShutdown = gossipTimeout, gossipTimeout
 	out.LeftIngestersTimeout = 10 * time.Duration(cfg.HeartbeatTimeout)
 	return out, nil
 }
@@ -214,18 +218,26 @@ func (c *Cluster) Ring(role string, replication int) *Ring {
 func (c *Cluster) Activate(ctx context.Context) error { return c.change(ctx, dskit.ACTIVE) }
 
 // Leave hands over what this process owns, while it still goes on with what it is at.
-func (c *Cluster) Leave(ctx context.Context) error { return c.change(ctx, dskit.LEAVING) }
+func (c *Cluster) Leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	return c.change(ctx, dskit.LEAVING)
+}
 
+// change is done in all rings at once: times are told in seconds, and a second change within one waits for the next.
 func (c *Cluster) change(ctx context.Context, state dskit.InstanceState) error {
 	if c == nil {
 		return nil
 	}
-	var errs []error
-	for _, r := range c.list() {
+	rings := c.list()
+	errs := make([]error, len(rings))
+	var all sync.WaitGroup
+	for i, r := range rings {
 		if r.State() == services.Running {
-			errs = append(errs, r.lifecycler.ChangeState(ctx, state))
+			all.Go(func() { errs[i] = r.lifecycler.ChangeState(ctx, state) })
 		}
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	gokitlog "github.com/go-kit/log"
 )
@@ -14,7 +15,7 @@ type kitLogger struct{ to *slog.Logger }
 
 // Log implements log.Logger of go-kit.
 func (l kitLogger) Log(pairs ...any) error {
-	level, message := slog.LevelDebug, "cluster"
+	level, message, stopped := slog.LevelDebug, "cluster", false
 	args := make([]any, 0, len(pairs))
 	for i := 0; i+1 < len(pairs); i += 2 {
 		key, value := fmt.Sprint(pairs[i]), pairs[i+1]
@@ -27,8 +28,14 @@ func (l kitLogger) Log(pairs ...any) error {
 			message = fmt.Sprint(value)
 		case "ts", "caller":
 		default:
+			if err, ok := value.(error); ok && strings.Contains(err.Error(), context.Canceled.Error()) {
+				stopped = true // what a stop interrupts is no fault; the library doesn't wrap it
+			}
 			args = append(args, key, value)
 		}
+	}
+	if stopped {
+		level = slog.LevelDebug
 	}
 	l.to.Log(context.Background(), level, message, args...)
 	return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	dskit "github.com/grafana/dskit/ring"
 	"github.com/grafana/dskit/services"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
@@ -148,7 +149,7 @@ func TestWorkMovesWithMembers(t *testing.T) {
 	require.Equal(t, three, owners(t, a, b, c))
 
 	// One that says that it will leave owns nothing from then on.
-	require.NoError(t, c.Leave(t.Context()))
+	require.NoError(t, c.change(t.Context(), dskit.LEAVING)) // Leave, for as long as it takes
 	agree(t, a, b)
 	require.Equal(t, two, owners(t, a, b))
 

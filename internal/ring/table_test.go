@@ -1,7 +1,11 @@
 package ring
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,4 +115,19 @@ func FuzzUnseal(f *testing.F) {
 			t.Error("a message that nobody sealed is taken")
 		}
 	})
+}
+
+func TestLogLevels(t *testing.T) {
+	var out strings.Builder
+	l := kitLogger{slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	f := func(want string, pairs ...any) {
+		t.Helper()
+		out.Reset()
+		require.NoError(t, l.Log(pairs...))
+		require.Contains(t, out.String(), want)
+	}
+	f("level=DEBUG msg=joined nodes=2", "level", "info", "ts", 7, "msg", "joined", "nodes", 2)
+	f("level=WARN msg=lost err=away", "level", "error", "msg", "lost", "err", errors.New("away"))
+	f("level=DEBUG msg=lost", "level", "warn", "msg", "lost", "err", fmt.Errorf("update: %v", context.Canceled))
+	f("level=DEBUG msg=cluster", "odd")
 }
