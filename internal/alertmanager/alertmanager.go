@@ -206,7 +206,7 @@ func (m *Alertmanager) Put(ctx context.Context, id string, alerts []*alert.Alert
 	if err != nil {
 		return err
 	}
-	return i.alerts.Put(ctx, i.alerts.known.news(alerts)...)
+	return i.alerts.Put(ctx, alerts...)
 }
 
 // Reload reads a configuration file and puts it into force for all tenants without one of their own. With

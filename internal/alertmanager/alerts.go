@@ -113,32 +113,10 @@ func (k *known) admit(in []*alert.Alert) (fit, unsaved []*alert.Alert) {
 	return fit, unsaved
 }
 
-// news returns the alerts that tell more than is known: not those whose only news is a later end that is not much
-// later. The rules of this process repeat each alert at every evaluation, and give it time for four. Every other
-// repetition is left out, and with it the way through grouping and inhibition; it then has time for two more when
-// it is repeated again.
-func (k *known) news(in []*alert.Alert) []*alert.Alert {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out := make([]*alert.Alert, 0, len(in))
-	for _, a := range in {
-		old := k.all[a.Fingerprint()]
-		if old == nil || a.Resolved() || !sameButEnd(old, a) || a.EndsAt.Sub(old.EndsAt) > a.EndsAt.Sub(a.UpdatedAt)/3 {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-// sameButEnd reports whether two versions of an alert differ in nothing but when it ends, if it goes on.
-func sameButEnd(old, a *alert.Alert) bool {
-	return a.Resolved() == old.Resolved() && a.StartsAt.Equal(old.StartsAt) && a.Annotations.Equal(old.Annotations) && a.GeneratorURL == old.GeneratorURL
-}
-
 // mustSave reports whether a tells more than the log has: something else than a later end, or an end so
 // much later that half of what the sender gave the alert is gone in the log.
 func (k *known) mustSave(old, a *alert.Alert) bool {
-	if !sameButEnd(old, a) {
+	if a.Resolved() != old.Resolved() || !a.StartsAt.Equal(old.StartsAt) || !a.Annotations.Equal(old.Annotations) || a.GeneratorURL != old.GeneratorURL {
 		return true
 	}
 	return a.EndsAt.Sub(k.saved[a.Fingerprint()]) > a.EndsAt.Sub(a.UpdatedAt)/2

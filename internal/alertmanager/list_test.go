@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/common/model"
@@ -73,34 +72,6 @@ func TestListAgreesWithAlertmanager(t *testing.T) {
 		require.Equal(t, want.Header().Get("Content-Type"), got.Header().Get("Content-Type"), text)
 		require.Equal(t, want.Header().Get("Cache-Control"), got.Header().Get("Cache-Control"), text)
 	}
-}
-
-// The rules of this process repeat their alerts at every evaluation: every other time is enough.
-func TestRepetitionsWithoutNews(t *testing.T) {
-	s := start(t, t.TempDir(), objstore.NewInMemBucket(), listConfig)
-	first := firing("A")
-	interval := time.Minute
-	version := func(n int, change ...func(*alert.Alert)) *alert.Alert {
-		a := *first
-		a.UpdatedAt = first.StartsAt.Add(time.Duration(n) * interval)
-		a.EndsAt = a.UpdatedAt.Add(4 * interval)
-		for _, f := range change {
-			f(&a)
-		}
-		return &a
-	}
-	i, err := s.instance(t.Context(), "a")
-	require.NoError(t, err)
-	told := func(a *alert.Alert) int { return len(i.alerts.known.news([]*alert.Alert{a})) }
-	require.Equal(t, 1, told(version(0)))
-	require.NoError(t, s.Put(t.Context(), "a", []*alert.Alert{version(0)}))
-	require.Zero(t, told(version(1)), "a later end alone")
-	require.Equal(t, 1, told(version(2)), "a much later one")
-	require.Equal(t, 1, told(version(1, func(a *alert.Alert) { a.Annotations = model.LabelSet{"summary": "worse"} })))
-	require.Equal(t, 1, told(version(1, func(a *alert.Alert) { a.StartsAt = a.StartsAt.Add(time.Second) })), "it began anew")
-	require.Equal(t, 1, told(version(1, func(a *alert.Alert) { a.EndsAt = first.StartsAt })), "it ended")
-	require.NoError(t, s.Put(t.Context(), "a", []*alert.Alert{resolved(first)}))
-	require.Equal(t, 1, told(version(1)), "it had ended")
 }
 
 // BenchmarkList answers GET /api/v2/alerts with 20,000 alerts, of which a tenth is silenced.
