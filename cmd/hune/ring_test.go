@@ -178,7 +178,7 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}]
 	now := time.Now()
 	for i := range 4 {
 		p := members[i%2]
-		status, body := p.post("/loki/api/v1/push", "application/json", lokiPush(map[string]string{"app": "a"}, [][2]string{{fmt.Sprint(now.Add(-5*time.Hour).UnixNano()), fmt.Sprint("line ", i)}}), nil)
+		status, body := p.post("/loki/api/v1/push", "application/json", lokiPush(map[string]string{"app": "a"}, [][2]string{{fmt.Sprint(now.Add(-5 * time.Hour).UnixNano()), fmt.Sprint("line ", i)}}), nil)
 		require.Equal(t, http.StatusNoContent, status, body)
 		p.flush()
 	}

@@ -25,7 +25,8 @@ type StoreEndpoint struct {
 	TLS *StoreTLS `yaml:"tls_config,omitempty"`
 }
 
-// StoreTLS says how a StoreAPI server is trusted. Files are read anew when they change.
+// StoreTLS says how a StoreAPI server is trusted. The authorities are read for each connection, the client's certificate
+// for each handshake.
 type StoreTLS struct {
 	// CAFile holds the certificates of the authorities to trust; default those of the system.
 	CAFile string `yaml:"ca_file,omitempty"`

@@ -17,6 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/freeport"
 )
 
 // node is a member of a cluster in this process, with sockets of its own.
@@ -29,10 +31,9 @@ type node struct {
 func freePorts(t *testing.T, n int) []string {
 	var out []string
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		addr, err := freeport.Take()
 		require.NoError(t, err)
-		defer func() { _ = l.Close() }()
-		out = append(out, l.Addr().String())
+		out = append(out, addr)
 	}
 	return out
 }

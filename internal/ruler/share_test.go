@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +22,7 @@ import (
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/signal"
 )
@@ -37,10 +37,9 @@ type shared struct {
 }
 
 func gossipAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Take()
 	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return addr
 }
 
 // share starts a ruler that shares the groups of a file with those that have joined.

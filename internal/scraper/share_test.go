@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hune-io/hune/internal/freeport"
 	"github.com/hune-io/hune/internal/ring"
 )
 
@@ -65,14 +65,10 @@ func TestScrapersShareTargets(t *testing.T) {
 		all["probe"] = append(all["probe"], &targetgroup.Group{Source: fmt.Sprint(i), Labels: model.LabelSet{model.AddressLabel: model.LabelValue(fmt.Sprintf("host%d:80", i))},
 			Targets: []model.LabelSet{{"path": "/"}}})
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	first, err := freeport.Take()
 	require.NoError(t, err)
-	first := l.Addr().String()
-	l2, err := net.Listen("tcp", "127.0.0.1:0")
+	second, err := freeport.Take()
 	require.NoError(t, err)
-	second := l2.Addr().String()
-	require.NoError(t, l.Close())
-	require.NoError(t, l2.Close())
 
 	a, clusterA := member(t, first, first)
 	a.addsSelf.Store(true)
