@@ -63,6 +63,8 @@ type Cluster struct {
 
 	mu    sync.Mutex
 	rings []*Ring // in order of their names
+
+	changes sync.WaitGroup // that nobody waits for any more: they end with their rings
 }
 
 // NewCluster returns the cluster of this process, nil if it is alone. Nothing is opened before the service starts.
@@ -188,6 +190,7 @@ func (c *Cluster) run(ctx context.Context) error {
 }
 
 func (c *Cluster) stop(error) error {
+	defer c.changes.Wait()
 	return services.StopAndAwaitTerminated(context.Background(), c.kv)
 }
 
@@ -225,19 +228,29 @@ func (c *Cluster) Leave(ctx context.Context) error {
 }
 
 // change is done in all rings at once: times are told in seconds, and a second change within one waits for the next.
+// It returns when ctx ends, even where a ring is still at something else, such as telling that it is alive.
 func (c *Cluster) change(ctx context.Context, state dskit.InstanceState) error {
 	if c == nil {
 		return nil
 	}
 	rings := c.list()
-	errs := make([]error, len(rings))
-	var all sync.WaitGroup
-	for i, r := range rings {
+	done := make(chan error, len(rings))
+	n := 0
+	for _, r := range rings {
 		if r.State() == services.Running {
-			all.Go(func() { errs[i] = r.lifecycler.ChangeState(ctx, state) })
+			n++
+			c.changes.Go(func() { done <- r.lifecycler.ChangeState(ctx, state) })
 		}
 	}
-	all.Wait()
+	var errs []error
+	for range n {
+		select {
+		case err := <-done:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+	}
 	return errors.Join(errs...)
 }
 
