@@ -137,7 +137,10 @@ func TestManyQueriesTogether(t *testing.T) {
 	require.Zero(t, now)
 	require.LessOrEqual(t, peak, most)
 	require.EqualValues(t, 200, ok.Load()+refused.Load())
-	require.Positive(t, ok.Load())
+	// All may have been refused, each for what the others held at the time. Alone, a query finds room.
+	res, err := e.Coordinate(t.Context(), "t", q, Split{}, asking(e, src))
+	require.NoError(t, err)
+	require.Equal(t, answerText(one), answerText(res))
 }
 
 // TestLinesAndBytesAreBounded: what is looked at is bounded for the query as a whole, also where jobs each look
