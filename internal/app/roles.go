@@ -311,7 +311,11 @@ func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
 }
 
 func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
-	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
+	self := a.server.addr()
+	if a.cluster != nil {
+		self = a.cluster.Self() // each may listen on 0.0.0.0, and what they say of themselves must differ
+	}
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: self, Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
 		Logger: a.logger, Registerer: a.registry})
 	return a.scraper, err
 }
