@@ -39,8 +39,8 @@ const (
 // thanosTenant is the header by which Thanos names tenants.
 const thanosTenant = "thanos-tenant"
 
-// HeadsHeader is there when a member of the same cluster asks. It wants what isn't in the bucket yet, which it reads
-// itself, and series as they are, without external labels: it has the same series under the same labels.
+// HeadsHeader is there when a member of the same cluster asks. It reads the bucket itself and wants the heads alone,
+// with series as they were written: external labels would set them apart from those that it has.
 const HeadsHeader = "hune-heads-only"
 
 // ClientOptions are what the program gives NewClient.
