@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/grafana/dskit/services"
 
@@ -45,6 +46,7 @@ func ringOf(role string) func(a *App, ctx context.Context) (services.Service, er
 // clusterPages show who shares what, at the paths where users of Loki, Tempo and Mimir look.
 func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.Handle("GET /ring", a.cluster)
+	mux.HandleFunc("/ingester/ring", a.cluster.ServeRing("ingester"))
 	mux.HandleFunc("/ruler/ring", a.cluster.ServeRing("ruler"))
 	mux.HandleFunc("/compactor/ring", a.cluster.ServeRing("compactor"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))
@@ -52,6 +54,16 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	if a.rings["ruler"] != nil {
 		mux.HandleFunc("GET "+ruler.StatePath, a.ruler.ServeState)
 	}
+}
+
+// metricsWindow is how old samples may be that come to light: late ones, and those of other members, which nobody sees
+// while a member is restarted, and which are in the bucket when the head that has them is cut.
+func (a *App) metricsWindow() time.Duration {
+	c := a.cfg.Metrics
+	if a.cluster == nil {
+		return time.Duration(c.OutOfOrderWindow)
+	}
+	return time.Duration(c.OutOfOrderWindow + 2*c.BlockRange + c.IdleFlush)
 }
 
 // compacts says which signals of which tenants the compactor of this process works on; nil is all of all.

@@ -56,6 +56,7 @@ type role struct {
 // roles is everything this binary can be. Order is irrelevant: needs decide it.
 var roles = []role{
 	{name: "cluster", inner: true, make: (*App).makeCluster},
+	{name: "ring of ingester", inner: true, needs: []string{"cluster"}, make: ringOf("ingester")},
 	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
@@ -63,12 +64,12 @@ var roles = []role{
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
 	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
-	{name: "ingester", needs: []string{"limits", "bucket"}, make: (*App).makeIngester},
+	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
-	{name: "endpoints", inner: true, make: (*App).makeEndpoints},
+	{name: "endpoints", inner: true, needs: []string{"ring of ingester"}, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
 	{name: "compactor", needs: []string{"limits", "bucket", "ring of compactor"}, make: (*App).makeCompactor},
@@ -233,7 +234,7 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
 	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
 		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
-		Deleted: a.deletes.Changes, MetricsWindow: time.Duration(a.cfg.Metrics.OutOfOrderWindow)})
+		Deleted: a.deletes.Changes, MetricsWindow: a.metricsWindow()})
 	return nil, nil
 }
 
@@ -310,7 +311,11 @@ func (a *App) makeCollector(context.Context) (_ services.Service, err error) {
 }
 
 func (a *App) makeScraper(context.Context) (_ services.Service, err error) {
-	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: a.server.addr(), Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
+	self := a.server.addr()
+	if a.cluster != nil {
+		self = a.cluster.Self() // each may listen on 0.0.0.0, and what they say of themselves must differ
+	}
+	a.scraper, err = scraper.New(scraper.Options{Config: a.cfg.Scraping(), Pusher: a.distributor, Self: self, Tenant: a.cfg.Telemetry.Tenant, Ring: a.rings["scraper"],
 		Logger: a.logger, Registerer: a.registry})
 	return a.scraper, err
 }

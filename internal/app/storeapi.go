@@ -12,12 +12,16 @@ import (
 	"github.com/hune-io/hune/internal/metrics/storeapi"
 )
 
-// makeEndpoints makes the client of other StoreAPI servers, if there are any.
+// makeEndpoints makes the client of other StoreAPI servers and of the other members of the cluster, if there are any.
 func (a *App) makeEndpoints(context.Context) (services.Service, error) {
-	if len(a.cfg.Metrics.StoreEndpoints) == 0 {
+	opts := storeapi.ClientOptions{Endpoints: a.cfg.Metrics.StoreEndpoints, Logger: a.logger, Registerer: a.registry}
+	if members := a.rings["ingester"]; members != nil {
+		opts.Members = members.Known
+	}
+	if len(opts.Endpoints) == 0 && opts.Members == nil {
 		return nil, nil
 	}
-	client, err := storeapi.NewClient(storeapi.ClientOptions{Endpoints: a.cfg.Metrics.StoreEndpoints, Logger: a.logger, Registerer: a.registry})
+	client, err := storeapi.NewClient(opts)
 	if err != nil {
 		return nil, fmt.Errorf("metrics.store_endpoints: %w", err)
 	}
@@ -25,7 +29,7 @@ func (a *App) makeEndpoints(context.Context) (services.Service, error) {
 	return services.NewBasicService(nil, client.Run, func(error) error { return client.Close() }).WithName("endpoints"), nil
 }
 
-// remoteMetrics are the sources of metrics outside of Hune.
+// remoteMetrics are the sources of metrics outside of this process.
 func (a *App) remoteMetrics() (out []metrics.Source) {
 	for _, c := range a.endpoints {
 		out = append(out, c)
@@ -54,7 +58,7 @@ func (a *App) mountStoreAPI() {
 			return labels.FromMap(a.cfg.Metrics.BlockLabels(tenant, metrics.DefaultReplica)).WithoutEmpty()
 		}}
 	if a.heads != nil {
-		opts.Sources = append(opts.Sources, a.heads)
+		opts.Sources, opts.Heads = append(opts.Sources, a.heads), []metrics.Source{a.heads}
 	}
 	if a.store != nil {
 		opts.Sources = append(opts.Sources, a.store)

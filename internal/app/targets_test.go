@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/freeport"
 )
 
 // The answers about targets, from a scraper that scrapes.
@@ -121,4 +123,27 @@ scrape_configs:
 	require.False(t, relabelled.Steps[0].Keep)
 	require.Contains(t, f.get(t, "/api/v1/targets/relabel_steps?scrapePool=nobody&labels={}"), `"status":"error"`)
 	require.Contains(t, f.get(t, "/api/v1/targets/relabel_steps?labels={}"), `"errorType":"bad_data"`)
+}
+
+// A member of a cluster scrapes itself under its address there: what it listens on may be the same on all.
+func TestMembersScrapeThemselves(t *testing.T) {
+	gossip, err := freeport.Take()
+	require.NoError(t, err)
+	cluster := fmt.Sprintf("cluster: {listen: %q, join: [%q], http_address: 'hune-0.example:4320'}\n", gossip, gossip)
+	f := startWith(t, cluster)
+	f.base = strings.Replace(f.base, "scrape_self: false\n", "", 1)
+	f.write(t, cluster)
+	resp, err := http.Post("http://"+f.Addr()+"/-/reload", "", nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Eventually(t, func() bool {
+		var got struct {
+			Data struct {
+				ActiveTargets []struct{ Labels map[string]string }
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(f.get(t, "/api/v1/targets")), &got))
+		return len(got.Data.ActiveTargets) == 1 && got.Data.ActiveTargets[0].Labels["instance"] == "hune-0.example:4320"
+	}, time.Minute, 20*time.Millisecond)
 }

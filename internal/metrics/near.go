@@ -33,7 +33,7 @@ const (
 // nearPlans is how many expressions are kept as plans: those of the rules of a large installation.
 const nearPlans = 32 << 10
 
-// NewNear returns a Near for a process in which heads and store are all there is to read.
+// NewNear returns a Near over heads and store. Where others have metrics, too, it must not be asked.
 func NewNear(e *Engine, heads *Heads, store *BlockStore) *Near {
 	plans, err := lru.New[string, *nearPlan](nearPlans)
 	if err != nil {

@@ -150,10 +150,10 @@ func (r *Ring) look(ctx context.Context) error {
 		return fmt.Errorf("read the ring: %w", err)
 	}
 	next := newTable(dskit.GetOrCreateRingDesc(v), time.Duration(r.cluster.o.Config.HeartbeatTimeout), time.Now())
-	if next.equal(r.table.Load()) {
+	before := r.table.Swap(next)
+	if next.equal(before) {
 		return nil
 	}
-	r.table.Store(next)
 	r.members.Set(float64(len(next.members)))
 	r.cluster.o.Logger.Info("members of a ring changed", "ring", r.role, "members", next.members)
 	r.mu.Lock()
@@ -197,6 +197,15 @@ func (r *Ring) Others() []string {
 	return slices.DeleteFunc(slices.Clone(r.table.Load().members), func(m string) bool { return m == r.cluster.self })
 }
 
+// Known are all but this process that the ring shows, in order: also those that aren't ready, are leaving or are
+// silent, until they are forgotten.
+func (r *Ring) Known() []string {
+	if r == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(r.table.Load().known), func(m string) bool { return m == r.cluster.self })
+}
+
 // Hash is the place of a thing that is named by parts.
 func Hash(parts ...string) uint32 {
 	h := fnv.New32a()
@@ -212,6 +221,7 @@ func Hash(parts ...string) uint32 {
 // table is the circle at one moment: the members that do their share, and their tokens in order.
 type table struct {
 	members []string // in order
+	known   []string // members and all others, in order
 	tokens  []token
 }
 
@@ -224,10 +234,12 @@ type token struct {
 func newTable(d *dskit.Desc, timeout time.Duration, now time.Time) *table {
 	t := &table{}
 	for id, m := range d.Ingesters {
+		t.known = append(t.known, id)
 		if m.State == dskit.ACTIVE && m.IsHeartbeatHealthy(timeout, now) {
 			t.members = append(t.members, id)
 		}
 	}
+	slices.Sort(t.known)
 	slices.Sort(t.members)
 	for i, id := range t.members {
 		for _, place := range d.Ingesters[id].Tokens {
@@ -240,6 +252,7 @@ func newTable(d *dskit.Desc, timeout time.Duration, now time.Time) *table {
 	return t
 }
 
+// equal reports whether the same members own the same.
 func (t *table) equal(o *table) bool {
 	return slices.Equal(t.members, o.members) && slices.Equal(t.tokens, o.tokens)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,9 @@ func TestWorkMovesWithMembers(t *testing.T) {
 
 	c := startNode(t, testConfig(ports[2], ports[0]), dir)
 	require.Equal(t, two, owners(t, a, b), "one that isn't ready owns nothing")
+	require.Eventually(t, func() bool {
+		return slices.Equal(slices.Sorted(slices.Values([]string{b.self, c.self})), a.ring.Known())
+	}, time.Minute, 20*time.Millisecond, "it is known, though")
 	require.NoError(t, c.Activate(t.Context()))
 	agree(t, a, b, c)
 	three := owners(t, a, b, c)
@@ -158,6 +162,8 @@ func TestWorkMovesWithMembers(t *testing.T) {
 	b.crash(t)
 	agree(t, a)
 	owners(t, a)
+	require.ElementsMatch(t, []string{b.self, c.self}, a.ring.Known(), "those that are silent or leave are known")
+	require.Empty(t, a.ring.Others())
 	var s Status
 	get(t, a.Cluster, "/ring", &s)
 	require.Equal(t, a.self, s.Self)

@@ -3,6 +3,9 @@
 // blocks that Hune ships (tenant, replica and those of the configuration) on every series that has no such
 // label of its own.
 //
+// Other members of the cluster, which read the bucket themselves, are answered from the heads alone, and without those
+// labels.
+//
 // The tenant is that of the request's context. Info is asked without one.
 package thanos
 
@@ -19,6 +22,7 @@ import (
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -30,6 +34,8 @@ import (
 // Options are what the program gives New.
 type Options struct {
 	Sources []metrics.Source
+	// Heads are those of them that answer to other members of the cluster: what is not in the bucket yet.
+	Heads []metrics.Source
 	// MinTime returns the start of the oldest data, in milliseconds; false: there are none.
 	MinTime func() (int64, bool)
 	// External returns the external labels of a tenant's blocks, without a tenant those that all have.
@@ -77,6 +83,7 @@ func (s *Server) Info(_ context.Context, _ *infopb.InfoRequest) (*infopb.InfoRes
 // selection is a request on its way to the sources.
 type selection struct {
 	tenant   string
+	sources  []metrics.Source
 	external labels.Labels
 	metrics.Select
 	after []*labels.Matcher // of external labels: asked when those are there
@@ -92,7 +99,10 @@ func (s *Server) selection(ctx context.Context, ms []storepb.LabelMatcher, start
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	out := &selection{tenant: id, external: s.opts.External(id), Select: metrics.Select{Start: start, End: end}}
+	out := &selection{tenant: id, sources: s.opts.Sources, external: s.opts.External(id), Select: metrics.Select{Start: start, End: end}}
+	if len(metadata.ValueFromIncomingContext(ctx, storeapi.HeadsHeader)) > 0 {
+		out.sources, out.external = s.opts.Heads, labels.EmptyLabels()
+	}
 	if limit > 0 {
 		out.Limit = int(min(limit, math.MaxInt32))
 	}
@@ -140,7 +150,7 @@ func (s *Server) Series(r *storepb.SeriesRequest, stream storepb.Store_SeriesSer
 	}
 	sel.SkipChunks, sel.MaxResolution = r.SkipChunks, r.MaxResolutionWindow
 	ctx, warnings := metrics.WithWarnings(stream.Context())
-	found, err := metrics.Gather(ctx, sel.tenant, sel.Select, s.opts.MaxBytes, s.opts.Sources...)
+	found, err := metrics.Gather(ctx, sel.tenant, sel.Select, s.opts.MaxBytes, sel.sources...)
 	if err != nil {
 		return asStatus(err)
 	}
@@ -218,7 +228,7 @@ func (s *Server) LabelNames(ctx context.Context, r *storepb.LabelNamesRequest) (
 		return nil, err
 	}
 	ctx, warnings := metrics.WithWarnings(ctx)
-	names, err := metrics.GatherLabels(ctx, sel.tenant, "", sel.Select, s.opts.Sources...)
+	names, err := metrics.GatherLabels(ctx, sel.tenant, "", sel.Select, sel.sources...)
 	if err != nil {
 		return nil, asStatus(err)
 	}
@@ -245,13 +255,13 @@ func (s *Server) LabelValues(ctx context.Context, r *storepb.LabelValuesRequest)
 		return nil, err
 	}
 	ctx, warnings := metrics.WithWarnings(ctx)
-	values, err := metrics.GatherLabels(ctx, sel.tenant, r.Label, sel.Select, s.opts.Sources...)
+	values, err := metrics.GatherLabels(ctx, sel.tenant, r.Label, sel.Select, sel.sources...)
 	if err != nil {
 		return nil, asStatus(err)
 	}
 	if v := sel.external.Get(r.Label); v != "" && !slices.ContainsFunc(sel.after, func(m *labels.Matcher) bool { return m.Name == r.Label && !m.Matches(v) }) {
 		// It has the value where there is any series.
-		names, err := metrics.GatherLabels(ctx, sel.tenant, "", sel.Select, s.opts.Sources...)
+		names, err := metrics.GatherLabels(ctx, sel.tenant, "", sel.Select, sel.sources...)
 		if err != nil {
 			return nil, asStatus(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +100,13 @@ func newFixture(t *testing.T, change ...func(*fixture)) *fixture {
 	for _, c := range change {
 		c(f)
 	}
+	f.listen(t)
+	return f
+}
+
+// listen serves f until the end of the test, or until stop is called.
+func (f *fixture) listen(t *testing.T) (stop func()) {
+	t.Helper()
 	if f.creds == nil {
 		f.creds = insecure.NewCredentials()
 	}
@@ -114,11 +122,12 @@ func newFixture(t *testing.T, change ...func(*fixture)) *fixture {
 	f.addr = l.Addr().String()
 	done := make(chan error, 1)
 	go func() { done <- g.Serve(l) }()
-	t.Cleanup(func() { g.Stop(); require.NoError(t, <-done) })
+	stop = sync.OnceFunc(func() { g.Stop(); require.NoError(t, <-done) })
+	t.Cleanup(stop)
 	f.conn, err = grpc.NewClient(f.addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodecV2(storeapi.Codec())))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, f.conn.Close()) })
-	return f
+	return stop
 }
 
 // series asks with Thanos's own client and returns labels, chunks by series, and warnings.

@@ -39,16 +39,24 @@ const (
 // thanosTenant is the header by which Thanos names tenants.
 const thanosTenant = "thanos-tenant"
 
+// HeadsHeader is there when a member of the same cluster asks. It reads the bucket itself and wants the heads alone,
+// with series as they were written: external labels would set them apart from those that it has.
+const HeadsHeader = "hune-heads-only"
+
 // ClientOptions are what the program gives NewClient.
 type ClientOptions struct {
-	Endpoints  []metrics.StoreEndpoint
+	Endpoints []metrics.StoreEndpoint
+	// Members returns the addresses of the other members of the cluster, in order, as they are at the moment. Of them
+	// only what they have not shipped is asked. It must not block. Nil: this process is alone.
+	Members    func() []string
 	Resolver   Resolver // nil: the system's
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
 
 // Client is a metrics.Source over other servers with a StoreAPI. Servers whose labels or times can't match
-// are not asked. One that can't be reached, or fails, is left out of the answer with a warning.
+// are not asked. One that can't be reached, or fails, is left out of the answer with a warning. The other members of a
+// cluster are asked for what they have not shipped yet.
 type Client struct {
 	opts     ClientOptions
 	nodes    []*node
@@ -73,6 +81,9 @@ func NewClient(opts ClientOptions) (*Client, error) {
 		}
 		c.nodes = append(c.nodes, n)
 	}
+	if opts.Members != nil {
+		c.nodes = append(c.nodes, newMembers(opts.Members))
+	}
 	if opts.Registerer != nil {
 		if err := opts.Registerer.Register(upCollector{c, up}); err != nil {
 			return nil, errors.Join(err, c.Close())
@@ -84,6 +95,7 @@ func NewClient(opts ClientOptions) (*Client, error) {
 // endpoints returns the servers that are known now, and what kept names from being looked up.
 func (c *Client) endpoints() (list []*endpoint, failed error) {
 	for _, n := range c.nodes {
+		n.follow()
 		n.mu.RLock()
 		list = append(list, n.endpoints...)
 		if n.err != nil {
@@ -177,6 +189,10 @@ func ask[A any](ctx context.Context, c *Client, method, tenantID string, s metri
 	var g errgroup.Group
 	for i, e := range wanted {
 		g.Go(func() error {
+			out := out
+			if e.member {
+				out = grpcmetadata.AppendToOutgoingContext(out, HeadsHeader, "1")
+			}
 			a, err := f(out, e)
 			if err == nil {
 				c.requests.WithLabelValues(e.addr, method, "success").Inc()
@@ -187,7 +203,7 @@ func ask[A any](ctx context.Context, c *Client, method, tenantID string, s metri
 				return context.Cause(ctx)
 			}
 			c.requests.WithLabelValues(e.addr, method, "error").Inc()
-			metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s is left out of the answer: %w", e.addr, err))
+			metrics.AddWarning(ctx, fmt.Errorf("%s is left out of the answer: %w", e, err))
 			return nil
 		})
 	}
@@ -208,9 +224,9 @@ func (c *Client) wanted(ctx context.Context, s metrics.Select, ms []*labels.Matc
 		if !ok {
 			continue
 		}
-		switch err := e.state(); {
-		case err != nil && !e.strict:
-			metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s is left out of the answer: %w", e.addr, err))
+		switch err := e.out(); {
+		case err != nil:
+			metrics.AddWarning(ctx, fmt.Errorf("%s is left out of the answer: %w", e, err))
 		case e.matches(s.Start, s.End, ms):
 			out = append(out, e)
 		}

@@ -22,6 +22,7 @@ import (
 type endpoint struct {
 	addr   string
 	strict bool
+	member bool // of the cluster: what it has not shipped is asked of it, whatever it says that it has
 	conn   *grpc.ClientConn
 	store  storepb.StoreClient
 	info   infopb.InfoClient
@@ -39,6 +40,24 @@ var errUnknown = errors.New("it has not answered yet")
 func newEndpoint(addr string, strict bool, conn *grpc.ClientConn) *endpoint {
 	return &endpoint{addr: addr, strict: strict, conn: conn, store: storepb.NewStoreClient(conn), info: infopb.NewInfoClient(conn),
 		err: errUnknown, mint: math.MinInt64, maxt: math.MaxInt64}
+}
+
+// String names it in messages.
+func (e *endpoint) String() string {
+	if e.member {
+		return "cluster member " + e.addr
+	}
+	return "store endpoint " + e.addr
+}
+
+// out is the reason why it isn't asked, nil if it is. A member that has not said yet what it has is asked at
+// once: it may have been found a moment ago, and what it holds is nowhere else.
+func (e *endpoint) out() error {
+	err := e.state()
+	if e.strict || e.member && errors.Is(err, errUnknown) {
+		return nil
+	}
+	return err
 }
 
 func (e *endpoint) state() error {
@@ -81,6 +100,9 @@ func (e *endpoint) isOf(ctx context.Context, stores [][]metrics.Matcher) (bool, 
 
 // matches reports whether a server may have something of a selection.
 func (e *endpoint) matches(start, end int64, ms []*labels.Matcher) bool {
+	if e.member {
+		return true
+	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if e.mint > end || e.maxt < start {
@@ -152,5 +174,5 @@ func sorted(list []metrics.ChunkSeries) []metrics.ChunkSeries {
 }
 
 func (e *endpoint) warn(ctx context.Context, text string) {
-	metrics.AddWarning(ctx, fmt.Errorf("store endpoint %s: %s", e.addr, text[:min(len(text), maxWarning)]))
+	metrics.AddWarning(ctx, fmt.Errorf("%s: %s", e, text[:min(len(text), maxWarning)]))
 }

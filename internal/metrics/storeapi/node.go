@@ -39,6 +39,8 @@ type node struct {
 	cfg   metrics.StoreEndpoint
 	creds func(host string) (credentials.TransportCredentials, error)
 	group *manual.Resolver // nil: each server is an endpoint
+	// members says what the servers are, instead of the address; nil: it doesn't.
+	members func() []string
 
 	mu        sync.RWMutex
 	err       error // of the last lookup
@@ -80,6 +82,37 @@ func newNode(cfg metrics.StoreEndpoint) (*node, error) {
 		}
 	}
 	return n, nil
+}
+
+// newMembers makes the node of the members of a cluster.
+func newMembers(members func() []string) *node {
+	return &node{cfg: metrics.StoreEndpoint{Address: "cluster"}, creds: transport(nil), members: members}
+}
+
+// follow makes the members of this moment the servers of the node. It waits for nobody: connections are made
+// when they are needed.
+func (n *node) follow() {
+	if n.members == nil {
+		return
+	}
+	n.mu.RLock()
+	same := n.closed || slices.EqualFunc(n.endpoints, n.members(), func(e *endpoint, addr string) bool { return e.addr == addr })
+	n.mu.RUnlock()
+	if same {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	// They are read again with the lock held, so that no older view of them replaces a newer one.
+	members := n.members()
+	found := make([]server, len(members))
+	for i, addr := range members {
+		found[i] = server{addr: addr}
+	}
+	n.err = n.take(found)
 }
 
 var errUnresolved = errors.New("its name has not been looked up yet")
@@ -162,7 +195,9 @@ func (n *node) take(found []server) error {
 			errs = append(errs, err)
 			continue
 		}
-		kept = append(kept, newEndpoint(s.addr, false, conn))
+		e := newEndpoint(s.addr, false, conn)
+		e.member = n.members != nil
+		kept = append(kept, e)
 	}
 	for _, e := range n.endpoints {
 		if !slices.Contains(kept, e) {
@@ -224,6 +259,7 @@ func distinct(list []server) []server {
 
 // refresh asks the servers of the node what they have.
 func (n *node) refresh(ctx context.Context, logger *slog.Logger) {
+	n.follow()
 	n.mu.RLock()
 	list := slices.Clone(n.endpoints)
 	n.mu.RUnlock()
@@ -234,7 +270,7 @@ func (n *node) refresh(ctx context.Context, logger *slog.Logger) {
 			before := e.state()
 			err := e.refresh(ctx)
 			if ctx.Err() == nil && err != nil && (before == nil || errors.Is(before, errUnknown)) {
-				logger.Warn("store endpoint can't be reached, queries are answered without it", "endpoint", e.addr, "err", err)
+				logger.Warn("a store can't be reached, queries are answered without it", "endpoint", e.addr, "err", err)
 			}
 			return nil
 		})

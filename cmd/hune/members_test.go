@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// warningsOf are those of an instant query.
+func (p *process) warningsOf(query string) []string {
+	p.t.Helper()
+	status, body := p.get("/api/v1/query", url.Values{"query": {query}}, nil)
+	require.Equal(p.t, http.StatusOK, status, body)
+	var a struct{ Warnings []string }
+	require.NoError(p.t, json.Unmarshal([]byte(body), &a), body)
+	return a.Warnings
+}
+
+// What was written to one of two members, and is in no block yet, is seen by queries and rules of both. One that is
+// killed is named in a warning; what it has shipped is there without it.
+func TestMembersSeeAllMetrics(t *testing.T) {
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "rules.yml")
+	require.NoError(t, os.WriteFile(rules, []byte("groups: [{name: g, rules: [{record: seen, expr: count(far)}]}]"), 0o600))
+	gossip := [2]string{freeAddr(t), freeAddr(t)}
+	data := [2]string{t.TempDir(), t.TempDir()}
+	member := func(i int) *process {
+		config := filepath.Join(t.TempDir(), "hune.yaml")
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+storage: {provider: filesystem, filesystem: {directory: %q}}
+cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 8s}
+rules: {files: [%q], defaults: false, evaluation_interval: 500ms}
+store: {poll_interval: 1s}
+`, filepath.Join(dir, "bucket"), gossip[i], gossip[0], rules), 0o600))
+		return start(t, data[i], quiet, "--config", config)
+	}
+	members := []*process{member(0), member(1)}
+	await := func(what string, f func() bool) {
+		t.Helper()
+		require.Eventually(t, f, 90*time.Second, 50*time.Millisecond, what)
+	}
+	for _, p := range members {
+		await("two ingesters", func() bool { return len(p.ringOf("ingester")) == 2 })
+	}
+	now := time.Now()
+	snappy := map[string]string{"Content-Encoding": "snappy"}
+	for i, p := range members {
+		code, body := p.post("/api/v1/write", "application/x-protobuf", remoteWrite("far", now, map[string]float64{fmt.Sprint(i): float64(i)}), snappy)
+		require.Equal(t, http.StatusNoContent, code, body)
+	}
+	both := map[string]string{"0": "0", "1": "1"}
+	for _, p := range members {
+		await("each sees both", func() bool { got := p.promVector("far", now, "id", nil); return len(got) == 2 })
+		require.Equal(t, both, p.promVector(`{__name__="far",replica=""}`, now, "id", nil), "as they were written")
+		require.Equal(t, map[string]string{"": "2"}, p.promVector("count(far)", now, "id", nil))
+		await("and so does the rule", func() bool { return p.promVector("seen", time.Now(), "id", nil)[""] == "2" })
+	}
+
+	dead := strings.TrimPrefix(members[1].url, "http://")
+	members[1].kill()
+	warned := func() bool { return strings.Contains(strings.Join(members[0].warningsOf("far"), "\n"), dead) }
+	require.True(t, warned(), "who is missing is named at once")
+	require.Equal(t, map[string]string{"0": "0"}, members[0].promVector("far", now, "id", nil))
+	await("the ring notices", func() bool { return members[0].ringOf("ingester")[dead] == "UNHEALTHY" })
+	require.True(t, warned(), "it is still known")
+
+	// What it had is there when it is back, and stays when it has shipped that.
+	members[1] = member(1)
+	await("both again", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
+	members[1].flush()
+	members[1].stop()
+	await("it has left", func() bool {
+		_, known := members[0].ringOf("ingester")[strings.TrimPrefix(members[1].url, "http://")]
+		return !known
+	})
+	await("without it", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
+	require.Equal(t, both, members[0].promVector("far", now, "id", nil))
+}
