@@ -86,8 +86,7 @@ type parquetWriter struct {
 
 func newParquetWriter(w io.Writer, schema *parquet.Schema, by BuildInfo, limit int) *parquetWriter {
 	return &parquetWriter{
-		w: parquet.NewWriter(w, schema, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("hune", by.Version, by.Revision),
-			parquet.DictionaryMaxBytes(int64(limit))),
+		w:     parquet.NewWriter(w, schema, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("hune", by.Version, by.Revision)),
 		limit: limit,
 		rows:  make([]parquet.Row, 0, rowBatch),
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
+// protoType is the media type of Loki's messages.
 const protoType = "application/vnd.google.protobuf"
 
 func wantsProto(r *http.Request) bool { return r.Header.Get("Accept") == protoType }
