@@ -12,24 +12,10 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 )
 
-// The media types, beside JSON, in which Loki answers reads.
-const (
-	protoType   = "application/vnd.google.protobuf"
-	parquetType = "application/vnd.apache.parquet"
-)
+// protoType is the media type of Loki's messages.
+const protoType = "application/vnd.google.protobuf"
 
 func wantsProto(r *http.Request) bool { return r.Header.Get("Accept") == protoType }
-
-// refuseParquet answers 406 to who takes Parquet only: nothing here writes it.
-func refuseParquet(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Accept") == parquetType {
-			http.Error(w, "answers in "+parquetType+" are not supported: accept application/json or "+protoType, http.StatusNotAcceptable)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
 
 // proto is a message being appended to. The messages are those of Loki's queryrange.QueryResponse, logproto
 // and stats packages; every answer is a QueryResponse with a google.rpc.Status that says OK, and one of:

@@ -100,14 +100,6 @@ func TestProtobufAnswers(t *testing.T) {
 	}
 }
 
-func TestParquetIsRefused(t *testing.T) {
-	r := httptest.NewRequest(http.MethodGet, "/loki/api/v1/query_range?query=%7Ba%3D%22b%22%7D", nil)
-	r.Header.Set("Accept", parquetType)
-	w := send(New(Options{Runner: &asked{}}), r)
-	require.Equal(t, http.StatusNotAcceptable, w.Code)
-	require.Equal(t, "answers in application/vnd.apache.parquet are not supported: accept application/json or application/vnd.google.protobuf\n", w.Body.String())
-}
-
 // A message of any size has the right length before it.
 func TestProtoMessage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -150,8 +150,11 @@ func (h *Handler) Routes() map[string]http.Handler {
 			"/api/hune/v1/logs/trace/{id}":              h.traceLogs,
 		})
 		for path, f := range reads {
-			routes["GET "+path] = refuseParquet(plainErrors(f))
-			routes["POST "+path] = refuseParquet(plainErrors(f))
+			if !inParquet[path] {
+				f = withoutParquet(f)
+			}
+			routes["GET "+path] = plainErrors(f)
+			routes["POST "+path] = plainErrors(f)
 		}
 	}
 	if h.o.Deleter != nil {

@@ -94,6 +94,10 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, p *params, q *l
 		return err
 	}
 	if explains {
+		if wantsParquet(r) {
+			refuseParquet(w, "application/json")
+			return nil
+		}
 		return h.explain(w, r, q)
 	}
 	_, isLog := expr.(*logql.LogQuery)
@@ -109,6 +113,9 @@ func (h *Handler) encoded(w http.ResponseWriter, r *http.Request, q *logs.Query,
 	}
 	if wantsProto(r) {
 		return writeProtoResult(w, res, q, isLog, wantsCategories(r))
+	}
+	if wantsParquet(r) {
+		return writeParquet(w, res, q, isLog, h.o.Version)
 	}
 	e := getEncoder()
 	defer e.put()
