@@ -21,10 +21,11 @@ import (
 // groups that have a trace for the answer.
 type Block struct {
 	groupSet
-	r     *block.Reader
-	index *groupIndex
-	ids   block.IDFilter
-	cache *DirectoryCache
+	r      *block.Reader
+	index  *groupIndex
+	ids    block.IDFilter
+	cache  *DirectoryCache
+	number uint64 // no other block of the process has it
 
 	mu     sync.Mutex
 	places []idPlace // of all traces, once they were asked for
@@ -46,7 +47,7 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) 
 	if r.Has(sectionSplitRows) {
 		return nil, fmt.Errorf("open traces block %s: %w: traces in pieces in the form of section 213 can't be read", r.Name(), block.ErrVersion)
 	}
-	b := &Block{r: r, cache: cache}
+	b := &Block{r: r, cache: cache, number: opened.Add(1)}
 	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open traces block: %w", err)

@@ -289,16 +289,37 @@ func (g *group) tree(ctx context.Context) error {
 	if err := g.r.Err(); err != nil {
 		return g.corrupt("tree", err)
 	}
+	if !deepens(depths, g.first) {
+		return g.corrupt("tree", g.tooDeep(depths))
+	}
+	g.depths, g.loose = depths, loose
+	return nil
+}
+
+// deepens reports whether the first span of each trace has depth 0, and each other at most one more than the one before
+// it. Depths are below 1<<31.
+func deepens(depths []uint32, first []int) bool {
+	wrong := uint32(0)
+	for _, row := range first[:len(first)-1] {
+		wrong |= -depths[row]
+	}
+	for i, depth := range depths[min(1, len(depths)):] {
+		wrong |= depths[i] + 1 - depth
+	}
+	return wrong>>31 == 0
+}
+
+// tooDeep says of depths that don't deepen where.
+func (g *group) tooDeep(depths []uint32) error {
 	for t := range g.entry.traces {
 		limit := uint32(0)
 		for i, depth := range depths[g.first[t]:g.first[t+1]] {
 			if depth > limit {
-				return g.corrupt("tree", fmt.Errorf("span %d has depth %d, at most %d is possible", g.first[t]+i, depth, limit))
+				return fmt.Errorf("span %d has depth %d, at most %d is possible", g.first[t]+i, depth, limit)
 			}
 			limit = depth + 1
 		}
 	}
-	g.depths, g.loose = depths, loose
 	return nil
 }
 

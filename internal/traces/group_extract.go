@@ -82,8 +82,18 @@ type extractor struct {
 	services []ServiceStats // of the trace at hand, in the order of the row group
 	seen     []int          // services that have spans
 	byName   []int          // the place of each service among all by name
-	counts   []ServiceStats // of traces to come, cut from the front
 	slab     slab[Attribute]
+	// Of traces to come, cut from the front: the extracts of a batch are made, used and dropped together.
+	counts   []ServiceStats
+	made     []extracted
+	spans    []Span
+	pointers []*Span
+}
+
+// extracted is a trace with its extract.
+type extracted struct {
+	trace   Trace
+	extract Extract
 }
 
 // shownSpan is a span that matched.
@@ -103,7 +113,8 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 	if err := r.load(ctx, wanted); err != nil {
 		return err
 	}
-	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services)), byName: placesByName(g.dir.services)}
+	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services)), byName: placesByName(g.dir.services),
+		made: make([]extracted, len(wanted))}
 	for _, t := range wanted {
 		tr, err := x.trace(ctx, t)
 		if err != nil {
@@ -118,7 +129,10 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 
 func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	lo, hi := x.first[t], x.first[t+1]
-	e := &Extract{Start: x.starts[t], End: x.ends[t], Spans: hi - lo}
+	made := &x.made[0]
+	x.made = x.made[1:]
+	out, e := &made.trace, &made.extract
+	e.Start, e.End, e.Spans = x.starts[t], x.ends[t], hi-lo
 	e.RootName, e.RootService = x.root(t)
 	e.Services = x.count(lo, hi)
 	if err := x.choose(t); err != nil {
@@ -129,8 +143,13 @@ func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	}
 	e.Matched = len(x.shown)
 	x.shown = x.shown[:min(len(x.shown), x.chosen.Show)]
-	out := &Trace{ID: x.id(t), Extract: e, Spans: make([]*Span, len(x.shown))}
-	spans := make([]Span, len(x.shown))
+	n := len(x.shown)
+	if n > len(x.spans) {
+		x.spans, x.pointers = make([]Span, max(n, spansAtOnce)), make([]*Span, max(n, spansAtOnce))
+	}
+	spans := x.spans[:n:n]
+	out.ID, out.Extract, out.Spans = x.id(t), e, x.pointers[:n:n]
+	x.spans, x.pointers = x.spans[n:], x.pointers[n:]
 	for i := range x.shown {
 		x.shown[i].place = i
 		out.Spans[i] = &spans[i]
@@ -210,8 +229,11 @@ func (x *extractor) count(lo, hi int) []ServiceStats {
 	return out
 }
 
-// countsAtOnce is for how many services of traces an extractor gets memory at once.
-const countsAtOnce = 256
+// countsAtOnce and spansAtOnce are for how many services of traces, and spans, an extractor gets memory at once.
+const (
+	countsAtOnce = 256
+	spansAtOnce  = 64
+)
 
 // placesByName returns the place of each text among all of them in order.
 func placesByName(list []string) []int {

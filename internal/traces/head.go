@@ -367,7 +367,7 @@ func (h *Head) SelectTraces(ctx context.Context, s Select) iter.Seq2[*Trace, err
 		if !h.allOpen() {
 			q = nil // pieces of a trace that are not in the range may make it so
 		}
-		selectParts(ctx, h.parts(q), s, answered{}, yield)
+		selectParts(ctx, h.parts(q), s, sharedTraces, answered{}, yield)
 	}
 }
 

@@ -321,6 +321,12 @@ func BitSet(b *block.Bitmap) RowSet { return bitSet(b) }
 
 // TracesOf returns the traces that have a span of the set, ascending.
 func (r *RowGroup) TracesOf(ctx context.Context, s RowSet) ([]int, error) {
+	marked, err := r.markTraces(ctx, s)
+	return listed(marked), err
+}
+
+// markTraces marks the traces that have a span of the set, nil for none.
+func (r *RowGroup) markTraces(ctx context.Context, s RowSet) ([]bool, error) {
 	if s.IsNone() {
 		return nil, nil
 	}
@@ -332,7 +338,12 @@ func (r *RowGroup) TracesOf(ctx context.Context, s RowSet) ([]int, error) {
 			return nil, err
 		}
 	}
-	n, marked := 0, r.g.tracesOf(s)
+	return r.g.tracesOf(s), nil
+}
+
+// listed returns which are marked, ascending.
+func listed(marked []bool) []int {
+	n := 0
 	for _, in := range marked {
 		if in {
 			n++
@@ -344,29 +355,26 @@ func (r *RowGroup) TracesOf(ctx context.Context, s RowSet) ([]int, error) {
 			out = append(out, t)
 		}
 	}
-	return out, nil
+	return out
 }
 
-// TracesOfBoth returns the traces that have a span of either set, ascending.
+// TracesOfBoth returns the traces that have spans of each of two sets, ascending.
 func (r *RowGroup) TracesOfBoth(ctx context.Context, a, b RowSet) ([]int, error) {
 	if b.rarer(a) {
 		a, b = b, a
 	}
-	list, err := r.TracesOf(ctx, a)
+	marked, err := r.markTraces(ctx, a)
 	if err != nil || b.all {
-		return list, err
+		return listed(marked), err
 	}
 	has, err := r.Members(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	out := list[:0]
-	for _, t := range list {
-		if has.any(r.g.first[t], r.g.first[t+1]) {
-			out = append(out, t)
-		}
+	for t, in := range marked {
+		marked[t] = in && has.any(r.g.first[t], r.g.first[t+1])
 	}
-	return out, nil
+	return listed(marked), nil
 }
 
 // Members returns who tells which rows are in a set.

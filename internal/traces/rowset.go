@@ -48,25 +48,39 @@ type Members struct {
 	class []uint32
 }
 
-// Has reports whether a row is in the set.
-func (m *Members) Has(row int) bool {
-	switch {
-	case m.set.classes != nil:
-		return m.set.classes[m.class[row]]
-	case m.set.bits != nil:
-		return m.set.bits.Get(row)
-	}
-	return m.set.all
-}
-
 // any reports whether one of the rows from lo up to before hi is in the set.
 func (m *Members) any(lo, hi int) bool {
-	for row := lo; row < hi; row++ {
-		if m.Has(row) {
-			return true
+	switch {
+	case m.set.classes != nil:
+		for _, c := range m.class[lo:hi] {
+			if m.set.classes[c] {
+				return true
+			}
+		}
+		return false
+	case m.set.bits != nil:
+		row := m.set.bits.Next(lo)
+		return row >= 0 && row < hi
+	}
+	return m.set.all && lo < hi
+}
+
+// Mark sets dst to which of the rows from lo on, one for each of dst, are in the set.
+func (m *Members) Mark(dst []bool, lo int) {
+	switch {
+	case m.set.classes != nil:
+		for i, c := range m.class[lo : lo+len(dst)] {
+			dst[i] = m.set.classes[c]
+		}
+	case m.set.bits != nil:
+		for i := range dst {
+			dst[i] = m.set.bits.Get(lo + i)
+		}
+	default:
+		for i := range dst {
+			dst[i] = m.set.all
 		}
 	}
-	return false
 }
 
 // classSet returns the spans of some classes.

@@ -67,24 +67,41 @@ func indexOf(ctx context.Context, p Part) (indexed, error) {
 
 // sharedTraces returns the traces that several parts have pieces of, in order of ID.
 func sharedTraces(ctx context.Context, parts []Part) ([]joinedPiece, error) {
-	indexes := make([]indexed, len(parts))
-	lists := make([][]idPlace, len(parts))
+	all, err := listIDs(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	return all.joined(ctx, sharedHashes(all.lists))
+}
+
+// partIDs is parts with their lists of traces.
+type partIDs struct {
+	parts []indexed
+	lists [][]idPlace
+}
+
+func listIDs(ctx context.Context, parts []Part) (*partIDs, error) {
+	out := &partIDs{make([]indexed, len(parts)), make([][]idPlace, len(parts))}
 	for i, p := range parts {
 		var err error
-		if indexes[i], err = indexOf(ctx, p); err != nil {
+		if out.parts[i], err = indexOf(ctx, p); err != nil {
 			return nil, err
 		}
-		if lists[i], err = indexes[i].idIndex(ctx); err != nil {
+		if out.lists[i], err = out.parts[i].idIndex(ctx); err != nil {
 			return nil, err
 		}
 	}
-	hashes := sharedHashes(lists)
+	return out, nil
+}
+
+// joined returns the traces with such hashes that several parts have pieces of, in order of ID.
+func (a *partIDs) joined(ctx context.Context, hashes []block.IDHash) ([]joinedPiece, error) {
 	if len(hashes) == 0 {
 		return nil, nil
 	}
 	found := make(map[ID]*joinedPiece)
-	for i, list := range lists {
-		pieces, err := indexes[i].piecesAt(ctx, placesOf(list, hashes))
+	for i, list := range a.lists {
+		pieces, err := a.parts[i].piecesAt(ctx, placesOf(list, hashes))
 		if err != nil {
 			return nil, err
 		}
@@ -105,9 +122,11 @@ func sharedTraces(ctx context.Context, parts []Part) ([]joinedPiece, error) {
 			out = append(out, *j)
 		}
 	}
-	slices.SortFunc(out, func(a, b joinedPiece) int { return compareIDs(a.ID, b.ID) })
+	slices.SortFunc(out, joinedPiece.compareID)
 	return out, nil
 }
+
+func (j joinedPiece) compareID(o joinedPiece) int { return compareIDs(j.ID, o.ID) }
 
 // listedHash is a hash that is in a list.
 type listedHash struct {
@@ -140,15 +159,24 @@ func mergeRuns(runs [][]listedHash) []listedHash {
 
 // sharedHashes returns the hashes that are in several lists, ascending.
 func sharedHashes(lists [][]idPlace) []block.IDHash {
+	if len(lists) < 2 {
+		return nil
+	}
 	largest := 0
 	for i, l := range lists {
 		if len(l) > len(lists[largest]) {
 			largest = i
 		}
 	}
+	return hashesSharedWith(slices.Delete(slices.Clone(lists), largest, largest+1), lists[largest:largest+1])
+}
+
+// hashesSharedWith returns the hashes in lists that are in another one of them too or in one of others, ascending. What
+// only others share isn't among them.
+func hashesSharedWith(lists, others [][]idPlace) []block.IDHash {
 	var runs [][]listedHash
 	for i, l := range lists {
-		if i == largest || len(l) == 0 {
+		if len(l) == 0 {
 			continue
 		}
 		run := make([]listedHash, len(l))
@@ -157,51 +185,45 @@ func sharedHashes(lists [][]idPlace) []block.IDHash {
 		}
 		runs = append(runs, run)
 	}
-	rest := mergeRuns(runs)
-	var out []block.IDHash
-	if len(rest) == 0 {
-		return nil
+	merged := mergeRuns(runs)
+	searches := make([]*ascendingSearch, len(others))
+	for i, l := range others {
+		searches[i] = &ascendingSearch{l}
 	}
-	search := newSearch(lists[largest], len(rest))
-	for i := 0; i < len(rest); {
-		j := i
-		for j < len(rest) && rest[j].hash == rest[i].hash {
+	var out []block.IDHash
+	for i := 0; i < len(merged); {
+		h, j := merged[i].hash, i
+		for j < len(merged) && merged[j].hash == h {
 			j++
 		}
-		if rest[j-1].list != rest[i].list || search.has(rest[i].hash) {
-			out = append(out, rest[i].hash)
+		if merged[j-1].list != merged[i].list || slices.ContainsFunc(searches, func(s *ascendingSearch) bool { return s.has(h) }) {
+			out = append(out, h)
 		}
 		i = j
 	}
 	return out
 }
 
-// ascendingSearch looks for ascending hashes in a list: by bisection where they are few, else step by step.
-type ascendingSearch struct {
-	list   []idPlace
-	bisect bool
-}
+// ascendingSearch looks for ascending hashes in a list.
+type ascendingSearch struct{ list []idPlace }
 
-func newSearch(list []idPlace, questions int) *ascendingSearch {
-	return &ascendingSearch{list, questions < len(list)/16}
-}
-
+// has leaves in the list what is from h on. It goes on in steps that double, and bisects the last: few comparisons where
+// questions are dense, and those near each other where they aren't.
 func (s *ascendingSearch) has(h block.IDHash) bool {
-	if s.bisect {
-		i, ok := slices.BinarySearchFunc(s.list, h, func(x idPlace, h block.IDHash) int { return cmp.Compare(x.hash, h) })
-		s.list = s.list[i:]
-		return ok
+	n := 1
+	for n <= len(s.list) && s.list[n-1].hash < h {
+		n *= 2
 	}
-	for len(s.list) > 0 && s.list[0].hash < h {
-		s.list = s.list[1:]
-	}
-	return len(s.list) > 0 && s.list[0].hash == h
+	from, to := n/2, min(n, len(s.list)) // before from all are less
+	i, ok := slices.BinarySearchFunc(s.list[from:to], h, func(x idPlace, h block.IDHash) int { return cmp.Compare(x.hash, h) })
+	s.list = s.list[from+i:]
+	return ok
 }
 
 // placesOf returns where in a list the hashes are, ascending.
 func placesOf(list []idPlace, hashes []block.IDHash) []tracePlace {
 	var out []tracePlace
-	s := newSearch(list, len(hashes))
+	s := ascendingSearch{list}
 	for _, h := range hashes {
 		if !s.has(h) {
 			continue

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
@@ -58,5 +59,35 @@ func BenchmarkSharedHashes(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = sharedHashes(lists)
+	}
+}
+
+// BenchmarkSharedBlocks asks for the traces that four blocks share, beside a head of two thousand others.
+func BenchmarkSharedBlocks(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	part := func(n int) []*Trace {
+		out := make([]*Trace, n)
+		for i := range out {
+			out[i] = &Trace{Spans: []*Span{{ID: SpanID{1}, Start: genBase, End: genBase, Resource: &Resource{}, Scope: &Scope{}}}}
+			binary.LittleEndian.PutUint64(out[i].ID[:], r.Uint64())
+		}
+		return out
+	}
+	var parts []Part
+	for range 4 {
+		parts = append(parts, blockOf(b, part(90_000)))
+	}
+	parts = append(parts, headOf(b, part(2000)).frozenParts()...)
+	for name, traces := range map[string]func(context.Context, []Part) ([]joinedPiece, error){
+		"anew":       sharedTraces,
+		"remembered": newSharedBlocks(sharedBlocksBytes).traces,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := traces(b.Context(), parts)
+				require.NoError(b, err)
+			}
+		})
 	}
 }

@@ -31,7 +31,7 @@ const partConcurrency = 8
 // found by ID before anything is read, so each part decides alone about the traces that only it
 // has, and only the others are joined. A span that several parts have is answered once.
 func NewSource(parts func(ctx context.Context, tenant string, start, end uint64) ([]Part, error)) *MergedSource {
-	return &MergedSource{parts: parts, atOnce: defaultAtOnce, window: joinWindow}
+	return &MergedSource{parts: parts, atOnce: defaultAtOnce, window: joinWindow, shared: newSharedBlocks(sharedBlocksBytes)}
 }
 
 // MergedSource is a Source over parts, see NewSource.
@@ -39,6 +39,7 @@ type MergedSource struct {
 	parts  func(ctx context.Context, tenant string, start, end uint64) ([]Part, error)
 	atOnce int    // parts up to which a range is answered in one go
 	window uint64 // else by windows of this length, see selectWindows
+	shared *sharedBlocks
 }
 
 // freezer is a part that changes and can show itself as it is now.
@@ -130,7 +131,7 @@ func (m *MergedSource) SelectTraces(ctx context.Context, tenant string, s Select
 			m.selectWindows(ctx, parts, s, yield)
 			return
 		}
-		selectParts(ctx, parts, s, answered{ids: seenOf(parts)}, yield)
+		selectParts(ctx, parts, s, m.shared.traces, answered{ids: seenOf(parts)}, yield)
 	}
 }
 
@@ -252,7 +253,9 @@ func (a *answered) take(t *Trace) bool {
 	return !again
 }
 
-func selectParts(ctx context.Context, parts []Part, s Select, a answered, yield func(*Trace, error) bool) {
+// selectParts answers a select over parts. sharedOf says which traces several of them have, as sharedTraces does.
+func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(context.Context, []Part) ([]joinedPiece, error),
+	a answered, yield func(*Trace, error) bool) {
 	if len(parts) == 1 {
 		for t, err := range parts[0].SelectTraces(ctx, s) {
 			if (err != nil || a.take(t)) && !yield(t, err) || err != nil {
@@ -264,7 +267,7 @@ func selectParts(ctx context.Context, parts []Part, s Select, a answered, yield 
 	split := make(map[ID]*pendingTrace)
 	inner := s
 	inner.Also = nil
-	shared, err := sharedTraces(ctx, parts)
+	shared, err := sharedOf(ctx, parts)
 	if err != nil {
 		yield(nil, err)
 		return

@@ -48,7 +48,7 @@ func (m *MergedSource) selectWindows(ctx context.Context, parts []Part, s Select
 			if !last {
 				a.from = from // what began before has its turn in an older window
 			}
-			selectParts(ctx, near, window, a, func(t *Trace, err error) bool {
+			selectParts(ctx, near, window, m.shared.traces, a, func(t *Trace, err error) bool {
 				more = yield(t, err) && err == nil
 				return more
 			})

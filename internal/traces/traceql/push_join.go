@@ -19,7 +19,7 @@ func (p *pusher) structural(s *structuralStage, in bound) (bound, error) {
 	} else {
 		list, err = p.g.TracesOfBoth(p.ctx, l.rows, r.rows)
 	}
-	if err != nil {
+	if err != nil || len(list) == 0 {
 		return nothing, err
 	}
 	j, err := p.newJoin(s)
@@ -38,9 +38,8 @@ func (p *pusher) structural(s *structuralStage, in bound) (bound, error) {
 	for _, t := range list {
 		lo, hi := j.first[t], j.first[t+1]
 		j.open(lo, hi, j.placed(t))
-		for i := range j.left {
-			j.left[i], j.right[i] = left.Has(lo+i), right.Has(lo+i)
-		}
+		left.Mark(j.left, lo)
+		right.Mark(j.right, lo)
 		j.run()
 		for i, kept := range j.kept {
 			if kept {

@@ -89,16 +89,40 @@ func (s *shown) ofResources() bool {
 	return false
 }
 
-// describeExtract is describe for a trace of which the source says what matched.
-func describeExtract(v *traceView, answer *shown, env *spanEnv) traces.FoundTrace {
+// extractDescriber is describe for traces of which the source says what matched.
+type extractDescriber struct {
+	answer *shown
+	env    *spanEnv
+	sets   cutter[traces.SpanSet]
+	spans  cutter[traces.FoundSpan]
+}
+
+func (d *extractDescriber) describe(v *traceView) traces.FoundTrace {
 	x := v.trace.Extract
 	f := foundTrace(v)
 	f.Services = x.Services
-	set := traces.SpanSet{Matched: uint32(x.Matched), Spans: make([]traces.FoundSpan, len(v.spans))}
+	f.SpanSets = d.sets.cut(1)
+	set := &f.SpanSets[0]
+	set.Matched, set.Spans = uint32(x.Matched), d.spans.cut(len(v.spans))
 	for i := range v.spans {
-		env.set(v, i)
-		set.Spans[i] = answer.found(env)
+		d.env.set(v, i)
+		set.Spans[i] = d.answer.found(d.env)
 	}
-	f.SpanSets = []traces.SpanSet{set}
 	return f
+}
+
+// cutter cuts slices from larger ones, which answers with many small parts are kept in.
+type cutter[T any] struct{ rest []T }
+
+// cutterSize is how many elements a cutter gets memory for at once.
+const cutterSize = 64
+
+// cut returns n zero elements.
+func (c *cutter[T]) cut(n int) []T {
+	if n > len(c.rest) {
+		c.rest = make([]T, max(n, cutterSize))
+	}
+	out := c.rest[:n:n]
+	c.rest = c.rest[n:]
+	return out
 }

@@ -31,12 +31,16 @@ func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src
 	result := &traces.Result{}
 	answer := shownOf(p.query)
 	env := &spanEnv{}
+	extracts := extractDescriber{answer: answer, env: env}
 	if f := newSearchGroups(p, answer, spss); f != nil {
 		p.need.groups = f
 	}
 	err = e.scan(ctx, tenant, src, p.need, q.Start, q.End, &result.Inspected, func(v *traceView) (bool, error) {
 		if v.trace.Extract != nil {
-			result.Found = append(result.Found, describeExtract(v, answer, env))
+			if n := len(result.Found); n == cap(result.Found) {
+				result.Found = slices.Grow(result.Found, max(n, 32)) // doubled: append would copy large answers five times
+			}
+			result.Found = append(result.Found, extracts.describe(v))
 			return len(result.Found) < limit, nil
 		}
 		sets, err := p.run(env, v)

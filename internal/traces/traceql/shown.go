@@ -10,6 +10,10 @@ type shown struct {
 	name  bool // FoundSpan.Name
 	attrs []shownAttr
 	byKey map[key]int
+
+	// For what is found.
+	scratch []traces.Attribute
+	room    cutter[traces.Attribute]
 }
 
 type shownAttr struct {
@@ -163,6 +167,7 @@ func (u usage) test(value Value) evalTest {
 // found describes the span in e for an answer.
 func (s *shown) found(e *spanEnv) traces.FoundSpan {
 	sp := e.span
+	s.scratch = s.scratch[:0]
 	f := traces.FoundSpan{ID: sp.ID, Start: sp.Start, Duration: uint64(spanDuration(sp))}
 	for i := range s.attrs {
 		a := &s.attrs[i]
@@ -173,11 +178,12 @@ func (s *shown) found(e *spanEnv) traces.FoundSpan {
 		case a.key == "name" && s.name && a.node == evalNode(intrinsicNode(IntrinsicName)):
 			f.Name = v.s
 		default:
-			if f.Attributes == nil {
-				f.Attributes = make([]traces.Attribute, 0, len(s.attrs))
-			}
-			f.Attributes = append(f.Attributes, v.attribute(a.key))
+			s.scratch = append(s.scratch, v.attribute(a.key))
 		}
+	}
+	if n := len(s.scratch); n > 0 {
+		f.Attributes = s.room.cut(n)
+		copy(f.Attributes, s.scratch)
 	}
 	return f
 }
