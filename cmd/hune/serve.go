@@ -31,7 +31,6 @@ func newServe() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tuneCollector()
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
