@@ -248,7 +248,7 @@ func (n *nearAggregate) add(r *nearReader, g *nearGroup, v float64) {
 	g.count++
 	switch n.op {
 	case parser.SUM, parser.AVG:
-		g.v, g.c = compensated(v, g.v, g.c)
+		g.v, g.c = kahan(v, g.v, g.c)
 		if n.op == parser.AVG && math.IsInf(g.v, 0) {
 			r.unknown = true // the engine takes the mean in another way then
 		}
@@ -275,18 +275,4 @@ func (n *nearAggregate) result(g nearGroup) float64 {
 		return 1
 	}
 	return g.v
-}
-
-// compensated is a step of Neumaier's sum: c gathers what is lost to rounding.
-func compensated(v, sum, c float64) (float64, float64) {
-	t := sum + v
-	switch {
-	case math.IsInf(t, 0):
-		c = 0
-	case math.Abs(sum) >= math.Abs(v):
-		c += (sum - t) + v
-	default:
-		c += (v - t) + sum
-	}
-	return t, c
 }
