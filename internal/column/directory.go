@@ -49,6 +49,8 @@ const (
 	flagFiltered = 1 << 4 // Int, Hex, Raw
 	flagRecency  = 1 << 5 // Dict
 	flagNewlines = 1 << 5 // Raw: Terminated
+	flagTriples  = 1 << 6 // Raw, and Text in parts
+	flagFollow   = 1 << 5 // Text in parts: the triples of the page follow
 	flagClock    = 1 << 5 // Int
 	flagSteady   = 1 << 6 // Int: Clock.Steady
 	flagZeros    = 1 << 7 // Int
@@ -80,6 +82,7 @@ type directoryWriter struct {
 
 	// Of a page of Shapes:
 	shapes    *Shapes
+	triples   bool   // the page has triples
 	named     []bool // the blobs that payloads were in
 	inPart    []bool // the same in a part, scratch
 	scratch   []byte
@@ -103,7 +106,11 @@ func (w *directoryWriter) page(p *Page) {
 	for _, c := range p.Columns {
 		w.uvarint(c.Rows)
 		if w.shapes != nil && c.Kind == Text {
-			w.byte(byte(Text))
+			more := byte(0)
+			if w.triples {
+				more = flagFollow
+			}
+			w.kind(c, more)
 			w.parted(c)
 			continue
 		}
@@ -144,7 +151,7 @@ func (w *directoryWriter) payload(p Payload, k Kind) {
 }
 
 func (w *directoryWriter) column(c *Column) {
-	w.byte(byte(c.Kind) | c.flags())
+	w.kind(c, 0)
 	s := &c.Stamp
 	switch c.Kind {
 	case Const:
@@ -188,6 +195,23 @@ func (w *directoryWriter) column(c *Column) {
 	}
 }
 
+// kind appends the kind of c and its flags, and more.
+func (w *directoryWriter) kind(c *Column, more byte) {
+	f := c.flags()
+	if !w.triples {
+		f &^= triplesFlag(c)
+	}
+	w.byte(byte(c.Kind) | f | more)
+}
+
+// triplesFlag is the flag of c that tells of triples.
+func triplesFlag(c *Column) byte {
+	if c.Triples {
+		return flagTriples
+	}
+	return 0
+}
+
 func (c *Column) flags() (f byte) {
 	set := func(on bool, flag byte) {
 		if on {
@@ -195,6 +219,7 @@ func (c *Column) flags() (f byte) {
 		}
 	}
 	set(c.Filtered, flagFiltered)
+	f |= triplesFlag(c)
 	switch c.Kind {
 	case Int:
 		set(c.Clock != nil, flagClock)

@@ -69,10 +69,11 @@ type directoryReader struct {
 	kept      string
 	end       int // of what d reads, in kept
 
-	shapes *Shapes   // nil: of a page without
-	named  []int     // the blobs of which used was set, of a page of Shapes
-	lists  []*Column // slab of the lists of parts
-	begins [2]begin  // of the last part
+	shapes  *Shapes   // nil: of a page without
+	triples bool      // they follow
+	named   []int     // the blobs of which used was set, of a page of Shapes
+	lists   []*Column // slab of the lists of parts
+	begins  [2]begin  // of the last part
 }
 
 func newDirectoryReader(d *block.Decoder) *directoryReader {
@@ -215,13 +216,20 @@ func (r *directoryReader) column(rows, depth int) *Column {
 		r.dict(c, depth)
 	case Text:
 		if r.shapes != nil && depth == 0 {
+			c.Triples = head&flagTriples != 0
+			if head&flagFollow != 0 {
+				r.triples = true
+				head &^= flagFollow
+			}
 			r.parted(c)
 		} else {
 			r.text(c, depth)
 		}
 	case Raw:
-		c.Terminated = head&flagNewlines != 0
-		r.raw(c)
+		c.Terminated, c.Triples = head&flagNewlines != 0, head&flagTriples != 0 && r.shapes != nil
+		if r.raw(c); c.Triples && depth == 0 {
+			r.triples = true
+		}
 	case Sparse:
 		r.sparse(c, depth)
 	default:

@@ -8,7 +8,7 @@ import (
 	"github.com/hune-io/hune/internal/block"
 )
 
-// The directory of a page of Shapes is that of any page, but for two things. The lines, and any other Text
+// The directory of a page of Shapes is that of any page, but for three things. The lines, and any other Text
 // column at the top level, are
 //
 //	byte      kind
@@ -33,12 +33,17 @@ import (
 //	varint    blob, as difference to the payload before it of the same kind
 //	uvarint   offset, the first time
 //	uvarint   length
+//
+// And after the columns may follow the triples of the page, as a bitmap.
 
 // AppendPage appends the directory of a page, whose templates it adds to the shapes. All parts of the page must
 // have been read.
 func (s *Shapes) AppendPage(dst []byte, p *Page) []byte {
-	w := directoryWriter{dst: dst, shapes: s, named: make([]bool, len(p.Blobs))}
+	w := directoryWriter{dst: dst, shapes: s, named: make([]bool, len(p.Blobs)), triples: p.Triples != nil}
 	w.page(p)
+	if w.triples {
+		w.dst = block.AppendBitmap(w.dst, p.Triples)
+	}
 	return w.dst
 }
 
@@ -122,7 +127,7 @@ func (w *directoryWriter) part(columns ...*Column) {
 	if len(columns) == 0 {
 		return
 	}
-	sub := directoryWriter{dst: w.scratch[:0], named: w.inPart, begins: &[2]begin{}}
+	sub := directoryWriter{dst: w.scratch[:0], named: w.inPart, begins: &[2]begin{}, triples: w.triples}
 	*sub.begins = nowhere
 	if sub.named == nil {
 		sub.named = make([]bool, len(w.named))
@@ -155,6 +160,10 @@ func (s *Shapes) DecodePage(b []byte) (*Page, error) {
 	r := &directoryReader{d: block.NewDecoder(b), page: &Page{}, shapes: s, end: len(b)}
 	r.page.source = &partSource{data: b, reader: r}
 	r.read()
+	if r.triples {
+		r.page.Triples = &block.Bitmap{}
+		r.d.Bitmap(r.page.Triples, triplesLen)
+	}
 	if err := r.d.Finish(); err != nil {
 		return nil, fmt.Errorf("directory of a page: %w", err)
 	}

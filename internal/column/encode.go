@@ -20,6 +20,7 @@ type Encoder struct {
 	columns []*Column // of the page, those asked for
 	blobs   blobWriter
 	filter  filterBuilder
+	triples tripleBuilder
 	left    budget
 	raw     rawMemory
 	known   knownForms // of lines
@@ -60,13 +61,16 @@ func (e *Encoder) reset() {
 	e.data, e.columns, e.times = nil, nil, nil
 	e.blobs.reset(e.level)
 	e.filter.reset()
+	e.triples.reset()
 	e.left = budget{columns: maxColumns / 2, cells: maxFreeCells / 2}
 }
 
 // Lines encodes whole lines. JSON and logfmt lines get a slot for each field.
 func (e *Encoder) Lines(v *block.Values) *Column {
 	e.load(v)
+	e.triples.begin()
 	c := e.encodeLines(e.top)
+	e.triples.end(c)
 	e.columns = append(e.columns, c)
 	return c
 }
@@ -125,7 +129,7 @@ const leastDense = 256
 // the next page.
 func (e *Encoder) Finish() *Encoded {
 	e.blobs.seal()
-	p := &Page{Columns: e.columns}
+	p := &Page{Columns: e.columns, Triples: e.triples.build()}
 	for i, piece := range e.filter.build() {
 		if i == 0 {
 			p.Filter.First = len(e.blobs.infos)

@@ -222,6 +222,7 @@ func (b *textBuilder) build() *Column {
 		}
 	}
 	c.stampText()
+	b.triples()
 	return c
 }
 

@@ -2,6 +2,7 @@ package column
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/hune-io/hune/internal/block"
 )
@@ -30,6 +31,14 @@ func (e *Encoder) encodeLines(rows []extent) *Column {
 
 // encodeSlot encodes values of a slot, or any others that are not whole lines.
 func (e *Encoder) encodeSlot(values []extent, g grain) *Column {
+	c := e.chooseForSlot(values, g)
+	if e.triples.on {
+		e.triples.column(c)
+	}
+	return c
+}
+
+func (e *Encoder) chooseForSlot(values []extent, g grain) *Column {
 	rows := e.rows
 	e.rows = pageRows{}
 	if c := e.constant(values); c != nil {
@@ -192,6 +201,7 @@ func (e *Encoder) encodeRaw(values []extent) *Column {
 			return true
 		})
 	}
+	c.Triples = e.triples.values(e.data, slices.Values(values))
 	c.Payload = e.blobs.putString(e.scratch)
 	return c
 }

@@ -179,7 +179,7 @@ func (f found) isAll() bool  { return f.set.IsAll() && !f.missing }
 
 // find answers for a column: by its stamps if they suffice, else by its kind.
 func (r *Reader) find(c *Column, n needle) found {
-	if c.Rows == 0 || !n.possible(c) {
+	if c.Rows == 0 || !n.possible(c) || r.lacks(c, n) {
 		return found{}
 	}
 	if c.Kind == Const || len(n.text) == 0 && n.op != Equal && c.Kind != Sparse {

@@ -29,7 +29,7 @@ func (r *Reader) textSearch(c *Column, n needle, apart bool) *textSearch {
 	q.apart = apart
 	x := r.search.texts[q]
 	if x == nil {
-		x = &textSearch{r: r, c: c, n: n, apart: apart, none: !n.possible(c), templates: make([]templateSearch, len(c.Templates))}
+		x = &textSearch{r: r, c: c, n: n, apart: apart, none: !n.possible(c) || r.lacks(c, n), templates: make([]templateSearch, len(c.Templates))}
 		if r.search.texts == nil {
 			r.search.texts = map[question]*textSearch{}
 		}
@@ -143,6 +143,9 @@ const costTier = 40
 func (r *Reader) cost(c *Column, n needle) int {
 	if c.Kind == Dict {
 		return r.cost(c.Values, n) // the codes are read only if an entry has the needle
+	}
+	if r.lacks(c, n) {
+		return 0
 	}
 	if c.Filtered && (c.Kind != Raw && len(n.text) == c.Stamp.MaxLen || c.Kind == Raw && !n.fold && hasUUID(n.text)) {
 		return 0

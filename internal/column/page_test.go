@@ -48,15 +48,58 @@ func reopen(t require.TestingT, p *Page, blobs [][]byte) *Reader {
 	got, err := DecodePage(d)
 	require.NoError(t, err)
 	require.NoError(t, d.Finish())
-	require.True(t, reflect.DeepEqual(p, got), "the page that was read is not the one that was written")
 	loaded := withShapes(t, p)
 	require.NoError(t, loaded.Load())
+	require.Equal(t, p.Triples, loaded.Triples)
+	require.Equal(t, tripleColumns(p), tripleColumns(loaded))
+	withoutTriples(p, func() {
+		require.True(t, reflect.DeepEqual(p, got), "the page that was read is not the one that was written")
+	})
 	require.True(t, bytes.Equal(directory, AppendPage(nil, loaded)), "the page that was read with its shapes is not the one that was written")
 	r := NewReader(withShapes(t, p))
 	for i, b := range blobs {
 		r.Supply(i, b)
 	}
 	return r
+}
+
+// tripleColumns lists the columns of p, and those in them, that say that their triples are the page's.
+func tripleColumns(p *Page) (out []bool) {
+	eachColumn(p, func(c *Column) { out = append(out, c.Triples) })
+	return out
+}
+
+// withoutTriples calls f while p is as a page is that has no triples: one without Shapes.
+func withoutTriples(p *Page, f func()) {
+	set, marked := p.Triples, tripleColumns(p)
+	p.Triples = nil
+	eachColumn(p, func(c *Column) { c.Triples = false })
+	f()
+	p.Triples = set
+	eachColumn(p, func(c *Column) { c.Triples, marked = marked[0], marked[1:] })
+}
+
+// eachColumn calls f with the columns of p, and those in them.
+func eachColumn(p *Page, f func(*Column)) {
+	var walk func(c *Column)
+	walk = func(c *Column) {
+		if c == nil {
+			return
+		}
+		f(c)
+		walk(c.Values)
+		for x := range c.SharedColumns() {
+			walk(x)
+		}
+		for k := range c.Templates {
+			for _, x := range c.Templates[k].own() {
+				walk(x)
+			}
+		}
+	}
+	for _, c := range p.Columns {
+		walk(c)
+	}
 }
 
 // withShapes writes the directory of a page of Shapes and reads it.

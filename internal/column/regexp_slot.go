@@ -115,7 +115,9 @@ func (r *Reader) allValues(c *Column) *block.Values {
 	}
 	v := &block.Values{}
 	if c.Kind == Raw {
-		v = r.rawBytes(c)
+		if v = r.rawBytes(c); v.Len() != c.Rows {
+			v = &block.Values{Ends: make([]uint32, c.Rows)} // damaged: Err says so
+		}
 	} else {
 		r.Values(v, c, All)
 	}

@@ -68,4 +68,4 @@ func common(more ...Query) []Query {
 }
 
 // absent is in no line of any set.
-const absent = "zzqx_absent"
+const absent = "nosuchword"

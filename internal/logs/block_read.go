@@ -56,7 +56,7 @@ func (b *Block) openSections(ctx context.Context) error {
 		return err
 	}
 	b.streams = streams
-	err = b.section(ctx, sectionPages, func(data []byte) (err error) {
+	err = b.section(ctx, pagesSection(b.r), func(data []byte) (err error) {
 		b.index, err = decodePages(data, streams.len())
 		return err
 	})
