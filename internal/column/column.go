@@ -23,7 +23,7 @@ type Class uint8
 
 // The classes, in the order in which blocks hold them.
 const (
-	Spine   Class = 0 // timestamps and template numbers: what every count needs
+	Spine   Class = 0 // timestamps, template numbers, levels: what counts need
 	Strings Class = 1 // pools of small payloads, and entries of dictionaries
 	Bulk    Class = 2 // large payloads
 	Filters Class = 3 // value filters, in pieces of filterBlobLen bytes

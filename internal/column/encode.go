@@ -83,6 +83,12 @@ func (e *Encoder) Strings(v *block.Values) *Column {
 	return c
 }
 
+// SparseInSpine is Sparse for a column that many counts need: like the timestamps it gets blobs of its own.
+func (e *Encoder) SparseInSpine(present *block.Bitmap, v *block.Values) (c *Column) {
+	e.blobs.inSpine(func() { c = e.Sparse(present, v) })
+	return c
+}
+
 // Sparse encodes values of some rows only: v holds those of the rows that are present, in their order.
 func (e *Encoder) Sparse(present *block.Bitmap, v *block.Values) *Column {
 	if present.Count() == present.Len() {

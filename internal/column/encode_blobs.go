@@ -16,23 +16,26 @@ type blobWriter struct {
 	stored [][]byte
 
 	intPool, stringPool pool
+	spine               *pool // nil, or what all small payloads go to
 
 	// large is the class of payloads that are not pooled: Strings while entries of a dictionary are
-	// encoded, else Bulk.
+	// encoded, Spine while a column of the spine is, else Bulk.
 	large   Class
 	scratch []byte
 }
 
 // pool is a shared blob that is being filled. Its place among the blobs is taken when it is begun.
 type pool struct {
-	blob int
-	data []byte
+	class Class
+	blob  int
+	data  []byte
 }
 
 func (w *blobWriter) reset(level block.Level) {
 	w.level, w.large = level, Bulk
 	w.infos, w.stored = nil, nil
-	w.intPool.data, w.stringPool.data = w.intPool.data[:0], w.stringPool.data[:0]
+	w.intPool = pool{class: Strings, data: w.intPool.data[:0]}
+	w.stringPool = pool{class: Strings, data: w.stringPool.data[:0]}
 }
 
 // putInts and putString store a payload that may share a blob.
@@ -40,6 +43,9 @@ func (w *blobWriter) putInts(b []byte) Payload   { return w.put(&w.intPool, b) }
 func (w *blobWriter) putString(b []byte) Payload { return w.put(&w.stringPool, b) }
 
 func (w *blobWriter) put(p *pool, b []byte) Payload {
+	if w.spine != nil {
+		p = w.spine
+	}
 	if len(b) >= pooledBelow {
 		return w.putOwn(b, w.large)
 	}
@@ -52,6 +58,14 @@ func (w *blobWriter) put(p *pool, b []byte) Payload {
 	at := Payload{Blob: p.blob, Off: len(p.data), Len: len(b)}
 	p.data = append(p.data, b...)
 	return at
+}
+
+// inSpine calls f, whose payloads get blobs of the spine, and no others do.
+func (w *blobWriter) inSpine(f func()) {
+	w.spine, w.large = &pool{class: Spine}, Spine
+	f()
+	w.sealPool(w.spine)
+	w.spine, w.large = nil, Bulk
 }
 
 // putOwn stores a payload in blobs of its own.
@@ -79,7 +93,7 @@ func (w *blobWriter) putSmaller(b, dense []byte, class Class, least int) Payload
 
 func (w *blobWriter) sealPool(p *pool) {
 	if len(p.data) > 0 {
-		w.store(p.blob, p.data, Strings)
+		w.store(p.blob, p.data, p.class)
 		p.data = p.data[:0]
 	}
 }

@@ -45,7 +45,9 @@ func (e *Encoder) tryDict(values []extent, g grain) *Column {
 
 func (e *Encoder) encodeEntries(entries []extent, g grain) *Column {
 	large := e.blobs.large
-	e.blobs.large = Strings
+	if large == Bulk {
+		e.blobs.large = Strings
+	}
 	defer func() { e.blobs.large = large }()
 	if len(entries) < rawEntries {
 		if c := e.constant(entries); c != nil {

@@ -211,3 +211,35 @@ func TestRowsDoNotAllocate(t *testing.T) {
 	allocs(many)
 	require.Less(t, allocs(many), allocs(few)+400)
 }
+
+// TestSparseInSpine: all that such a column takes is in blobs of the spine that no other column uses.
+func TestSparseInSpine(t *testing.T) {
+	present := block.NewBitmap(30000)
+	v, more := &block.Values{}, valuesOf(repeated(30000, func(i int) string { return fmt.Sprintf("u%d", i*i%97) })...)
+	for i := range 30000 {
+		if i%7 != 0 {
+			present.Set(i)
+			v.AppendString([]string{"info", "error", "warn"}[i*i%11%3])
+		}
+	}
+	e := NewEncoder(block.Fast)
+	e.Strings(more)
+	c := e.SparseInSpine(present, v)
+	e.Strings(more)
+	enc := e.Finish()
+	require.Equal(t, Dict, c.Values.Kind)
+	own := map[int]bool{}
+	for _, p := range []Payload{c.Payload, c.Values.Payload, c.Values.Values.Payload} {
+		require.Equal(t, Spine, enc.Page.Blobs[p.Blob].Class)
+		own[p.Blob] = true
+	}
+	eachColumn(enc.Page, func(x *Column) {
+		if x != c && x != c.Values && x != c.Values.Values && x.Payload.Len > 0 {
+			require.False(t, own[x.Payload.Blob])
+		}
+	})
+	r := reopen(t, enc.Page, unpack(t, enc))
+	var got block.Values
+	r.Values(&got, r.page.Columns[1].Values, All)
+	require.Equal(t, listOf(v), listOf(&got))
+}

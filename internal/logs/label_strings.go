@@ -92,6 +92,11 @@ func (p *remotePart) labelStrings(ctx context.Context, start, end int64, matcher
 }
 
 func (p *lazyPart) labelStrings(ctx context.Context, start, end int64, matchers [][]Matcher, name string) ([]string, error) {
+	if start <= p.Oldest && p.Newest < end && !slices.ContainsFunc(matchers, func(set []Matcher) bool { return len(set) > 0 }) {
+		if all, ok := p.Summary.strings(name); ok {
+			return all, nil // Fast path: the block is not opened.
+		}
+	}
 	part, err := p.openFor(ctx, matchers...)
 	if err != nil {
 		return nil, err

@@ -174,11 +174,16 @@ func (p *pageBuilder) encode() encodedPage {
 	for _, name := range slices.Sorted(maps.Keys(p.columns)) {
 		if c := p.columns[name]; c.values.Len() > 0 {
 			d.names = append(d.names, name)
-			c.encode(p.encoder, e.rows)
+			present := c.present(e.rows)
+			if name == DetectedLevel {
+				p.encoder.SparseInSpine(present, &c.values) // what a histogram of lines asks for
+			} else {
+				p.encoder.Sparse(present, &c.values)
+			}
 		}
 	}
 	if d.overflow {
-		p.overflow.encode(p.encoder, e.rows)
+		p.encoder.Sparse(p.overflow.present(e.rows), &p.overflow.values)
 	}
 	encoded := p.encoder.Finish()
 	d.page = encoded.Page
@@ -187,12 +192,13 @@ func (p *pageBuilder) encode() encodedPage {
 	return encodedPage{entry: e, directory: d, blobs: encoded.Blobs, traces: traces}
 }
 
-func (c *columnBuilder) encode(e *column.Encoder, rows int) {
+// present returns which of so many rows have a value.
+func (c *columnBuilder) present(rows int) *block.Bitmap {
 	present := block.NewBitmap(rows)
 	for _, row := range c.rows {
 		present.Set(int(row))
 	}
-	e.Sparse(present, &c.values)
+	return present
 }
 
 // reset empties p and keeps its memory, but not for columns that the page didn't use.

@@ -237,3 +237,37 @@ func mayMatchValues(values []byte, m *labels.Matcher) bool {
 func (s *Summary) MayHaveLevel(ms ...*labels.Matcher) bool {
 	return !s.known || len(ms) == 0 || s.levels.mayHave(ms)
 }
+
+// strings returns the names of labels, or with a name all of its values, ascending, where the summary has all of them.
+// They are memory of the summary.
+func (s *Summary) strings(name string) (out []string, ok bool) {
+	if !s.known || name == "" && !s.complete {
+		return nil, false
+	}
+	d := block.NewDecoder(s.names)
+	for d.Len() > 0 {
+		label, values := view(d.Prefixed()), d.Prefixed()
+		switch {
+		case d.Err() != nil:
+			return nil, false
+		case name == "":
+			out = append(out, label)
+		case name == label:
+			return allValues(values)
+		}
+	}
+	return out, s.complete
+}
+
+// allValues returns the values of a label if they are listed.
+func allValues(values []byte) (out []string, ok bool) {
+	d := block.NewDecoder(values)
+	d.Byte() // whether streams lack the label
+	if d.Byte() != valuesListed {
+		return nil, false
+	}
+	for d.Len() > 0 {
+		out = append(out, view(d.Prefixed()))
+	}
+	return out, d.Err() == nil
+}

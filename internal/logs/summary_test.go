@@ -276,6 +276,40 @@ func TestSummariesPruneBlocks(t *testing.T) {
 	require.Equal(t, []int{100}, l.opened)
 }
 
+// TestSummariesListLabels: names of labels, and the values of one that has few, are listed without opening a block that
+// lies in the time asked for; else the block is asked, and the answers are the same.
+func TestSummariesListLabels(t *testing.T) {
+	l := &lazyBlocks{}
+	for i := range 3 {
+		b := &Batch{}
+		for k := range 200 {
+			ls := labels.FromStrings("app", fmt.Sprintf("app-%d", k%7+i), "pod", fmt.Sprintf("pod-%d-%d", i, k))
+			b.Streams = append(b.Streams, Stream{Labels: ls, Entries: []Entry{{int64(10*i + k%5), "line", nil}}})
+		}
+		l.add(t, headOf(b))
+	}
+	ask := func(start, end int64, name string, matchers ...[]Matcher) []string {
+		out, err := LabelStrings(t.Context(), l.source(), "t", start, end, matchers, name)
+		require.NoError(t, err)
+		return out
+	}
+	apps := []string{"app-0", "app-1", "app-2", "app-3", "app-4", "app-5", "app-6", "app-7", "app-8"}
+	for _, matchers := range [][][]Matcher{nil, {{}}} {
+		require.Equal(t, []string{"app", "pod"}, ask(0, 100, "", matchers...))
+		require.Equal(t, apps, ask(0, 100, "app", matchers...))
+		require.Empty(t, ask(0, 100, "none", matchers...))
+		require.Empty(t, l.opened)
+	}
+	require.Len(t, ask(0, 100, "pod"), 600)
+	require.Len(t, l.opened, 3, "too many values for the summary")
+	require.Equal(t, apps[:7], ask(0, 4, "app"))
+	require.Len(t, l.opened, 1, "a part of the block's time")
+	require.Equal(t, apps[1:8], ask(10, 20, "app"))
+	require.Empty(t, l.opened)
+	require.Equal(t, []string{"app-3"}, ask(0, 100, "app", []Matcher{{labels.MatchEqual, "app", "app-3"}}))
+	require.NotEmpty(t, l.opened)
+}
+
 // A block that was deleted has no rows, and one that can't be opened is an error.
 func TestLazyPart(t *testing.T) {
 	gone := NewLazyPart(LazyBlock{Oldest: 0, Newest: 10, Open: func(context.Context) (*Block, error) { return nil, nil }})
