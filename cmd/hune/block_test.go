@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,10 @@ import (
 	"github.com/hune-io/hune/internal/traces"
 )
 
-var rewriteBlock = flag.Bool("rewrite", false, "write the golden output of hune block anew")
+var (
+	rewriteBlock     = flag.Bool("rewrite", false, "write the golden output of hune block anew")
+	rewriteBlockOnce sync.Once
+)
 
 // logsBlock writes a small block of logs and returns its folder.
 func logsBlock(t *testing.T) string {
@@ -51,10 +55,13 @@ func goldenBlock(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join("testdata", "block.hune")
 	if *rewriteBlock {
-		content, err := os.ReadFile(filepath.Join(logsBlock(t), block.DataFile))
-		require.NoError(t, err)
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(file, content, 0o644))
+		// Once for all tests: an encoder learns, so that the next block may be another one.
+		rewriteBlockOnce.Do(func() {
+			content, err := os.ReadFile(filepath.Join(logsBlock(t), block.DataFile))
+			require.NoError(t, err)
+			require.NoError(t, os.MkdirAll("testdata", 0o755))
+			require.NoError(t, os.WriteFile(file, content, 0o644))
+		})
 	}
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
