@@ -54,7 +54,7 @@ func dashboardsPart(ctx context.Context, b *bench) error {
 	}
 	defer func() { _ = d.file.f.Close() }()
 	fmt.Printf("A day of %.0f MB of lines in %d streams, one block. Processor time in ms, the least of %d. Plain: line by line, warm.\n",
-		mb(int(d.bytes)), d.streams, dashboardRuns)
+		mb(int(d.bytes)), d.streams, b.runs)
 	fmt.Println("Cold: the block was opened, nothing of its pages is decoded. Cut: into 8 jobs or so by the frontend's part of the engine.")
 	fmt.Println()
 	fmt.Println("| query | plain | cold | warm | cut, warm | jobs | explain | times faster, cold | demands |")
@@ -68,8 +68,8 @@ func dashboardsPart(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// dashboardRuns: where others use the machine, too, the least of three was off by a third.
-const dashboardRuns = 7
+// defaultRuns is how often each query is asked unless -runs says otherwise: where others use the machine, too, the least of three was off by a third.
+const defaultRuns = 7
 
 // dashboards is the set as a block.
 type dashboards struct {
@@ -77,11 +77,12 @@ type dashboards struct {
 	file    *countedFile
 	bytes   int64
 	streams int
+	runs    int
 	fastest float64 // bytes of lines a second
 }
 
 func (b *bench) dashboards(ctx context.Context) (*dashboards, error) {
-	d := &dashboards{meta: &block.Meta{Version: block.MetaVersion, ULID: ulid.MustNew(1, bytes.NewReader(make([]byte, 10))),
+	d := &dashboards{runs: b.runs, meta: &block.Meta{Version: block.MetaVersion, ULID: ulid.MustNew(1, bytes.NewReader(make([]byte, 10))),
 		Tenant: tenantID, Producer: "bench", Created: time.Unix(1, 0)}}
 	head, enricher := logs.NewHead(logs.HeadOptions{}), logs.NewEnricher(logs.DefaultEnrichOptions())
 	for _, set := range b.sets {
@@ -158,12 +159,12 @@ func (d *dashboards) compare(ctx context.Context, q dashboardQuery) error {
 	if err != nil {
 		return err
 	}
-	want, took, err := fastestOf(func() (*logs.Result, error) { return plain.Run(ctx, tenantID, query, lineByLine{src}) }, nil)
+	want, took, err := fastestOf(d.runs, func() (*logs.Result, error) { return plain.Run(ctx, tenantID, query, lineByLine{src}) }, nil)
 	if err != nil {
 		return err
 	}
 	var fresh logs.Source
-	got, cold, err := fastestOf(func() (*logs.Result, error) { return engine.Run(ctx, tenantID, query, fresh) },
+	got, cold, err := fastestOf(d.runs, func() (*logs.Result, error) { return engine.Run(ctx, tenantID, query, fresh) },
 		func() (err error) { fresh, err = d.open(ctx); return err })
 	if err != nil {
 		return err
@@ -171,7 +172,7 @@ func (d *dashboards) compare(ctx context.Context, q dashboardQuery) error {
 	if err := sameSum(got, want); err != nil {
 		return err
 	}
-	_, warm, err := fastestOf(func() (*logs.Result, error) { return engine.Run(ctx, tenantID, query, src) }, nil)
+	_, warm, err := fastestOf(d.runs, func() (*logs.Result, error) { return engine.Run(ctx, tenantID, query, src) }, nil)
 	if err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (d *dashboards) compare(ctx context.Context, q dashboardQuery) error {
 			})
 		}
 	}
-	merged, cut, err := fastestOf(coordinate(query), nil)
+	merged, cut, err := fastestOf(d.runs, coordinate(query), nil)
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (d *dashboards) compare(ctx context.Context, q dashboardQuery) error {
 	}
 	explained := *query
 	explained.Explain = true
-	_, explain, err := fastestOf(coordinate(&explained), nil)
+	_, explain, err := fastestOf(d.runs, coordinate(&explained), nil)
 	if err != nil {
 		return err
 	}
@@ -214,9 +215,9 @@ func demandOf(x float64, d *demand) *demand {
 }
 
 // fastestOf returns the answer and the least time of a few runs.
-func fastestOf(run func() (*logs.Result, error), prepare func() error) (res *logs.Result, best time.Duration, err error) {
+func fastestOf(runs int, run func() (*logs.Result, error), prepare func() error) (res *logs.Result, best time.Duration, err error) {
 	best = math.MaxInt64
-	for range dashboardRuns {
+	for range runs {
 		if prepare != nil {
 			if err := prepare(); err != nil {
 				return nil, 0, err

@@ -27,7 +27,7 @@ func indexPart(ctx context.Context, b *bench) error {
 	}
 	src := logs.NewSource(func(context.Context, string, int64, int64) ([]logs.Part, error) { return []logs.Part{blk}, nil })
 	engine := logql.NewEngine(logql.Options{})
-	fmt.Printf("%d streams of 10 namespaces, one block. Processor time in ms, the least of %d.\n\n", manyStreams, dashboardRuns)
+	fmt.Printf("%d streams of 10 namespaces, one block. Processor time in ms, the least of %d.\n\n", manyStreams, b.runs)
 	fmt.Println("| question | found | ms | demands |")
 	fmt.Println("|---|---|---|---|")
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func indexPart(ctx context.Context, b *bench) error {
 		q := c.query
 		q.Start, q.End = 0, int64(time.Hour)
 		q.Step = int64(time.Minute)
-		res, took, err := fastestOf(func() (*logs.Result, error) { return engine.Run(ctx, tenantID, &q, src) }, nil)
+		res, took, err := fastestOf(b.runs, func() (*logs.Result, error) { return engine.Run(ctx, tenantID, &q, src) }, nil)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}

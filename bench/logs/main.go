@@ -45,6 +45,7 @@ var parts = []part{
 type bench struct {
 	size int // of a set, bytes of lines
 	seed uint64
+	runs int // of a query of dashboards or index
 	sets []loggen.Set
 	dir  string // for blocks, removed at the end
 }
@@ -54,10 +55,11 @@ func main() {
 	names := flag.String("sets", "all", "data sets, by name")
 	which := flag.String("part", "columns,ratio,encode,search,ingest,dashboards,index", "what to measure")
 	seed := flag.Uint64("seed", 1, "of the generator")
+	runs := flag.Int("runs", defaultRuns, "of a query of dashboards or index, of which the least time counts")
 	dir := flag.String("dir", os.TempDir(), "folder for blocks")
 	profile := flag.String("cpuprofile", "", "file for a profile of the processor's time, for go tool pprof")
 	flag.Parse()
-	err := profiled(*profile, func() error { return run(*size, *names, *which, *dir, *seed) })
+	err := profiled(*profile, func() error { return run(*size, *names, *which, *dir, *seed, max(1, *runs)) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench/logs:", err)
 		os.Exit(1)
@@ -84,7 +86,7 @@ func profiled(name string, f func() error) (err error) {
 // maxSize is what a column of lines in memory can hold, with room to spare.
 const maxSize = 2 << 30
 
-func run(size, names, which, dir string, seed uint64) error {
+func run(size, names, which, dir string, seed uint64, runs int) error {
 	n, err := units.ParseStrictBytes(size)
 	if err != nil {
 		return fmt.Errorf("size: %w", err)
@@ -92,7 +94,7 @@ func run(size, names, which, dir string, seed uint64) error {
 	if n < 1 || n > maxSize {
 		return fmt.Errorf("size: %s is not between 1 and %d bytes", size, maxSize)
 	}
-	b := &bench{size: int(n), seed: seed}
+	b := &bench{size: int(n), seed: seed, runs: runs}
 	if b.sets, err = chosen(names); err != nil {
 		return err
 	}
