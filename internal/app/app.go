@@ -119,6 +119,7 @@ type App struct {
 	alertmanager   *alertmanager.Alertmanager
 	metricDeletes  *metricdeletes.Book // as deletes, for metrics
 	endpoints      []*storeapi.Client  // other StoreAPI servers
+	peers          metrics.Stores      // nil: the store of this process shares its blocks with no other
 }
 
 // stopTimeout is how long a stop may take before what still runs is left behind. The promise to the

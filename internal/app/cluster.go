@@ -31,10 +31,14 @@ func (a *App) makeCluster(context.Context) (_ services.Service, err error) {
 	return a.cluster, nil
 }
 
-// ringOf makes the ring of a role, which every process with this role enters.
+// ringOf makes the ring of a role, which every process with this role enters. Only blocks of metrics have several owners.
 func ringOf(role string) func(a *App, ctx context.Context) (services.Service, error) {
 	return func(a *App, _ context.Context) (services.Service, error) {
-		r := a.cluster.Ring(role, 1)
+		replication := 1
+		if role == "store" {
+			replication = a.cfg.Metrics.Store.ReplicationFactor
+		}
+		r := a.cluster.Ring(role, replication)
 		a.rings[role] = r
 		if r == nil {
 			return nil, nil
@@ -47,6 +51,7 @@ func ringOf(role string) func(a *App, ctx context.Context) (services.Service, er
 func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.Handle("GET /ring", a.cluster)
 	mux.HandleFunc("/ingester/ring", a.cluster.ServeRing("ingester"))
+	mux.HandleFunc("/store-gateway/ring", a.cluster.ServeRing("store"))
 	mux.HandleFunc("/ruler/ring", a.cluster.ServeRing("ruler"))
 	mux.HandleFunc("/compactor/ring", a.cluster.ServeRing("compactor"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))

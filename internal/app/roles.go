@@ -57,13 +57,15 @@ type role struct {
 var roles = []role{
 	{name: "cluster", inner: true, make: (*App).makeCluster},
 	{name: "ring of ingester", inner: true, needs: []string{"cluster"}, make: ringOf("ingester")},
+	{name: "ring of store", inner: true, needs: []string{"cluster"}, make: ringOf("store")},
 	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
-	{name: "store", needs: []string{"bucket"}, make: (*App).makeStore},
+	{name: "peers", inner: true, needs: []string{"ring of store"}, make: (*App).makePeers},
+	{name: "store", needs: []string{"bucket", "peers"}, make: (*App).makeStore},
 	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
@@ -142,7 +144,7 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
 	a.blocks, err = metrics.NewBlockStore(metrics.BlockStoreOptions{Dir: filepath.Join(a.cfg.Data, "store", "metrics"), Config: a.cfg.Metrics.Store,
-		Bucket: a.bucket, Pages: a.pages, Deleted: a.metricDeletes.Active, Logger: a.logger, Registerer: a.registry})
+		Bucket: a.bucket, Pages: a.pages, Deleted: a.metricDeletes.Active, Stores: a.peers, Logger: a.logger, Registerer: a.registry})
 	if err != nil {
 		return nil, fmt.Errorf("open the block store: %w", err)
 	}

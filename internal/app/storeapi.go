@@ -3,13 +3,16 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/grafana/dskit/services"
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/hune-io/hune/internal/api/thanos"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/metrics/storeapi"
+	"github.com/hune-io/hune/internal/ring"
 )
 
 // makeEndpoints makes the client of other StoreAPI servers and of the other members of the cluster, if there are any.
@@ -27,6 +30,33 @@ func (a *App) makeEndpoints(context.Context) (services.Service, error) {
 	}
 	a.endpoints = append(a.endpoints, client)
 	return services.NewBasicService(nil, client.Run, func(error) error { return client.Close() }).WithName("endpoints"), nil
+}
+
+// makePeers makes what the store of this process asks the others by, if it is in a cluster.
+func (a *App) makePeers(context.Context) (services.Service, error) {
+	r := a.rings["store"]
+	if r == nil {
+		return nil, nil
+	}
+	client := storeapi.NewPeers(r.Known, a.registry)
+	a.peers = stores{client, r, a.cluster.Self()}
+	return services.NewIdleService(nil, func(error) error { return client.Close() }).WithName("peers"), nil
+}
+
+// stores are those that share the blocks of metrics by ring.
+type stores struct {
+	*storeapi.Peers
+	ring *ring.Ring
+	self string
+}
+
+// Owners implements metrics.Stores.
+func (s stores) Owners(tenant string, block ulid.ULID) []string {
+	owners := s.ring.Owners(ring.Hash(tenant, block.String()))
+	if i := slices.Index(owners, s.self); i >= 0 {
+		owners[i] = ""
+	}
+	return owners
 }
 
 // remoteMetrics are the sources of metrics outside of this process.
@@ -61,7 +91,7 @@ func (a *App) mountStoreAPI() {
 		opts.Sources, opts.Heads = append(opts.Sources, a.heads), []metrics.Source{a.heads}
 	}
 	if a.store != nil {
-		opts.Sources = append(opts.Sources, a.store)
+		opts.Sources, opts.Blocks = append(opts.Sources, a.store), a.blocks
 	}
 	if len(opts.Sources) > 0 {
 		thanos.New(opts).Register(a.grpc)

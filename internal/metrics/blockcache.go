@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,6 +24,7 @@ import (
 type blockCache struct {
 	dir    string
 	max    int64
+	now    func() time.Time
 	logger *slog.Logger
 	timers *indexheader.BinaryReaderMetrics
 
@@ -39,7 +41,7 @@ type blockKey struct {
 
 func (k blockKey) dir(root string) string { return filepath.Join(root, k.tenant, k.id.String()) }
 
-// cachedBlock is one entry. Fields below ready are set before it closes; refs and elem are guarded
+// cachedBlock is one entry. Fields below ready are set before it closes; refs, used and elem are guarded
 // by the cache's mutex.
 type cachedBlock struct {
 	key    blockKey
@@ -49,17 +51,18 @@ type cachedBlock struct {
 	err    error
 
 	refs  int
+	used  time.Time     // when it was last asked for; that of the start for one of an earlier run
 	elem  *list.Element // nil while it is being opened
 	stale bool          // to be removed when refs drops to zero
 }
 
 // openBlockCache takes over what an earlier run left. Folders without an index header, as versions
 // left them that downloaded whole blocks, are removed.
-func openBlockCache(dir string, limit int64, logger *slog.Logger, reg prometheus.Registerer) (*blockCache, error) {
+func openBlockCache(dir string, limit int64, now func() time.Time, logger *slog.Logger, reg prometheus.Registerer) (*blockCache, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create block cache: %w", err)
 	}
-	c := &blockCache{dir: dir, max: limit, logger: logger, entries: map[blockKey]*cachedBlock{}, lru: list.New()}
+	c := &blockCache{dir: dir, max: limit, now: now, logger: logger, entries: map[blockKey]*cachedBlock{}, lru: list.New()}
 	if reg != nil {
 		reg = prometheus.WrapRegistererWithPrefix("hune_metrics_store_", reg)
 	}
@@ -85,7 +88,7 @@ func openBlockCache(dir string, limit int64, logger *slog.Logger, reg prometheus
 				_ = os.RemoveAll(filepath.Join(dir, t.Name(), b.Name()))
 				continue
 			}
-			e := &cachedBlock{key: key, ready: closed, size: dirSize(key.dir(dir))}
+			e := &cachedBlock{key: key, ready: closed, size: dirSize(key.dir(dir)), used: now()}
 			e.elem = c.lru.PushBack(e)
 			c.entries[key] = e
 			c.size += e.size
@@ -106,6 +109,7 @@ func (c *blockCache) acquire(ctx context.Context, bkt objstore.BucketReader, ten
 		e := c.entries[key]
 		if e != nil && e.elem != nil && e.header != nil { // Fast path: open.
 			e.refs++
+			e.used = c.now()
 			c.lru.MoveToFront(e.elem)
 			c.mu.Unlock()
 			return e, nil
@@ -123,7 +127,7 @@ func (c *blockCache) acquire(ctx context.Context, bkt objstore.BucketReader, ten
 			}
 			continue
 		}
-		fresh := &cachedBlock{key: key, ready: make(chan struct{}), refs: 1}
+		fresh := &cachedBlock{key: key, ready: make(chan struct{}), refs: 1, used: c.now()}
 		if e != nil { // on the disk since an earlier run
 			c.lru.Remove(e.elem)
 			c.size -= e.size
@@ -181,6 +185,18 @@ func (c *blockCache) drop(key blockKey) {
 	if e.stale = true; e.refs == 0 {
 		c.remove(e)
 	}
+}
+
+// unusedSince returns the blocks that nobody uses, or has asked for since t.
+func (c *blockCache) unusedSince(t time.Time) (keys []blockKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.entries {
+		if e.elem != nil && e.refs == 0 && e.used.Before(t) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // evict removes unused blocks until the size fits; c.mu must be held.

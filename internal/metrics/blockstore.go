@@ -30,7 +30,9 @@ type BlockStoreOptions struct {
 	Bucket objstore.Bucket // the root of the bucket
 	Pages  RangeReader     // reads the bucket through a cache; nil: Bucket as it is
 	// Deleted returns what of a tenant's samples is stored and must not be seen. Nil: nothing is.
-	Deleted    func(tenant string) *Deletions
+	Deleted func(tenant string) *Deletions
+	// Stores share the blocks of the bucket. Nil: this one has all.
+	Stores     Stores
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -41,6 +43,9 @@ type BlockStoreOptions struct {
 // made when a block is first read, in a bounded cache. A block that is damaged is set aside with a reason
 // and a warning in the answers; the others answer. Blocks that newer ones were made of are left out. It
 // is safe for concurrent use.
+//
+// Where several stores share the bucket each knows of all blocks, and reads those that it owns; the owners of the
+// others answer for them, see Stores.
 type BlockStore struct {
 	opts    BlockStoreOptions
 	logger  *slog.Logger
@@ -66,6 +71,7 @@ type storeMetrics struct {
 	refreshes       prometheus.Counter
 	refreshFailures prometheus.Counter
 	quarantined     prometheus.Counter
+	reads           *prometheus.CounterVec
 }
 
 // BlockInfo describes one block for status pages.
@@ -84,7 +90,7 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	cache, err := openBlockCache(opts.Dir, int64(opts.Config.CacheSize), opts.Logger, opts.Registerer)
+	cache, err := openBlockCache(opts.Dir, int64(opts.Config.CacheSize), opts.Now, opts.Logger, opts.Registerer)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +108,15 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 				Help: "Listings of the bucket for metric blocks that failed."}),
 			quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_blocks_quarantined_total",
 				Help: "Metric blocks set aside because they are damaged."}),
+			reads: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_store_block_reads_total",
+				Help: "Metric blocks that selections read: here, there (by another store that owns them), instead (here, since no owner answered), and for others."}, []string{"where"}),
 		}}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_blocks", Help: "Metric blocks known in the bucket."},
 		func() float64 { return float64(s.count()) })
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_cache_bytes", Help: "Size of the index headers of metric blocks on the local disk."},
 		func() float64 { return float64(s.cacheSize()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_blocks_owned", Help: "Metric blocks that this store owns; all if it shares them with no other."},
+		func() float64 { return float64(s.owned()) })
 	return s, nil
 }
 
@@ -150,6 +160,7 @@ func (s *BlockStore) Refresh(ctx context.Context) error {
 		}
 	}
 	s.forgetTenants(tenants)
+	s.closeOthers()
 	return errors.Join(errs...)
 }
 

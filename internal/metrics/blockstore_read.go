@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/thanos-io/objstore"
@@ -44,29 +45,41 @@ func (s *BlockStore) chosen(ctx context.Context, id string, sel Select) ([]*than
 	return chooseResolution(wanted, sel.Start, sel.End, sel.MaxResolution), nil
 }
 
-// readBlocks lets ask look at each block of the selection, several at a time, and returns the answers
-// in the order of blocks. Blocks that are damaged are left out with a warning.
-func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select, ask func(context.Context, *blockReader) (A, error)) ([]A, error) {
-	// Before the blocks: a request to delete that is carried out between the two still hides the samples of
-	// blocks that are listed no more, and not the other way round.
-	var gone *Deletions
+// reading is a selection from blocks of a tenant under way.
+type reading struct {
+	store  *BlockStore
+	tenant string
+	gone   *Deletions // of the tenant's samples
+	limits *selectLimits
+}
+
+// read begins a selection. It comes before the list of blocks: a request to delete that is carried out between the
+// two still hides the samples of blocks that are listed no more, and not the other way round.
+func (s *BlockStore) read(id string) *reading {
+	r := &reading{store: s, tenant: id, limits: &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}}
 	if s.opts.Deleted != nil {
-		gone = s.opts.Deleted(id)
+		r.gone = s.opts.Deleted(id)
 	}
-	metas, err := s.chosen(ctx, id, sel)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]A, len(metas))
-	limits := &selectLimits{series: s.opts.Config.MaxSeries, maxBytes: int64(s.opts.Config.MaxBytes)}
-	bkt := tenantBucket(s.opts.Bucket, id)
+	return r
+}
+
+// goneOf returns what may be deleted of a block.
+func (r *reading) goneOf(m *thanos.Meta) *Deletions {
+	return r.gone.Overlapping(m.MinTime-m.Thanos.Downsample.Resolution, m.MaxTime)
+}
+
+// readBlocks lets ask look at each block, several at a time, and returns the answers in the order of blocks, and which
+// of them answered. Those that are damaged are left out with a warning, those that are gone without.
+func readBlocks[A any](ctx context.Context, r *reading, metas []*thanos.Meta, ask func(context.Context, *blockReader) (A, error)) (out []A, whole []bool, err error) {
+	s := r.store
+	out, whole = make([]A, len(metas)), make([]bool, len(metas))
+	bkt := tenantBucket(s.opts.Bucket, r.tenant)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(blocksAtOnce)
 	for i, m := range metas {
-		key := blockKey{id, m.ULID}
+		key := blockKey{r.tenant, m.ULID}
 		ask := func(ctx context.Context, b *blockReader) (A, error) {
-			b.external = externalOf(m, id)
-			b.gone, b.resolution = gone.Overlapping(m.MinTime-m.Thanos.Downsample.Resolution, m.MaxTime), m.Thanos.Downsample.Resolution
+			b.external, b.gone, b.resolution = externalOf(m, r.tenant), r.goneOf(m), m.Thanos.Downsample.Resolution
 			return ask(ctx, b)
 		}
 		if s.isBad(key) {
@@ -74,13 +87,14 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 			continue
 		}
 		g.Go(func() (err error) {
-			out[i], err = readBlock(gctx, s, bkt, key, limits, ask)
+			out[i], err = readBlock(gctx, s, bkt, key, r.limits, ask)
 			if errors.Is(err, errDamaged) {
-				out[i], err = readAgain(gctx, s, bkt, key, limits, ask)
+				out[i], err = readAgain(gctx, s, bkt, key, r.limits, ask)
 			}
 			if errors.Is(err, errDamaged) {
 				return s.complain(gctx, bkt, key, err)
 			}
+			whole[i] = err == nil
 			return err
 		})
 	}
@@ -88,7 +102,7 @@ func readBlocks[A any](ctx context.Context, s *BlockStore, id string, sel Select
 	if err != nil && fault.ClassOf(err) == fault.Internal && !isContextError(err) {
 		err = fault.New(fault.Unavailable, err)
 	}
-	return out, err
+	return out, whole, err
 }
 
 // readBlock asks one block.
@@ -155,53 +169,109 @@ func (s *BlockStore) SelectSeries(ctx context.Context, id string, sel Select) it
 // selectSeries reads all of the answer before the first series is passed on, so that a block that turns
 // out to be damaged is left out as a whole.
 func (s *BlockStore) selectSeries(ctx context.Context, id string, sel Select) ([]ChunkSeries, error) {
-	matchers, err := ToMatchers(sel.Matchers)
+	q, err := s.seriesQuestion(id, sel)
 	if err != nil {
 		return nil, err
 	}
-	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]ChunkSeries, error) {
-		return b.selectSeries(ctx, matchers, sel)
-	})
+	lists, err := readShared(ctx, s, id, sel, q)
 	if err != nil {
 		return nil, err
 	}
+	return joinSeries(lists, sel), nil
+}
+
+func joinSeries(lists [][]ChunkSeries, sel Select) []ChunkSeries {
 	merged := mergeSeries(lists)
 	if sel.Limit > 0 && len(merged) > sel.Limit {
 		merged = merged[:sel.Limit]
 	}
-	return merged, nil
+	return merged
+}
+
+// seriesQuestion asks for series.
+func (s *BlockStore) seriesQuestion(id string, sel Select) (q question[[]ChunkSeries], err error) {
+	matchers, err := ToMatchers(sel.Matchers)
+	if err != nil {
+		return q, err
+	}
+	q.block = func(ctx context.Context, b *blockReader) ([]ChunkSeries, error) {
+		return b.selectSeries(ctx, matchers, sel)
+	}
+	q.other = func(ctx context.Context, r *reading, address string, sel BlockSelect) ([]ChunkSeries, []ulid.ULID, error) {
+		found, answered, err := s.opts.Stores.SeriesOf(ctx, address, id, sel)
+		if err != nil {
+			return nil, nil, err
+		}
+		return found, answered, r.limits.spend(chunkBytes(found))
+	}
+	return q, nil
+}
+
+func chunkBytes(list []ChunkSeries) (n int64) {
+	for i := range list {
+		for _, c := range list[i].Chunks {
+			n += int64(len(c.Data))
+		}
+	}
+	return n
 }
 
 // LabelNames implements Source.
 func (s *BlockStore) LabelNames(ctx context.Context, id string, sel Select) ([]string, error) {
-	return s.labels(ctx, id, sel, (*blockReader).allNames, func(ls labels.Labels, add func(string)) {
-		ls.Range(func(l labels.Label) { add(l.Name) })
-	}, labelQuestion.names)
+	return s.labels(ctx, id, "", sel)
 }
 
 // LabelValues implements Source.
 func (s *BlockStore) LabelValues(ctx context.Context, id, name string, sel Select) ([]string, error) {
-	all := func(b *blockReader, ctx context.Context) ([]string, error) { return b.allValues(ctx, name) }
-	if len(sel.Matchers) > 0 {
-		sel.Matchers = append(slices.Clone(sel.Matchers), Matcher{Type: labels.MatchNotEqual, Name: name})
-	}
-	return s.labels(ctx, id, sel, all, func(ls labels.Labels, add func(string)) {
-		if v := ls.Get(name); v != "" {
-			add(v)
-		}
-	}, func(q labelQuestion) ([]string, error) { return q.values(name) })
+	return s.labels(ctx, id, name, sel)
 }
 
-// labels answers questions about labels: from the table of postings alone without matchers, otherwise
-// from the labels of the series that match.
-func (s *BlockStore) labels(ctx context.Context, id string, sel Select, all func(*blockReader, context.Context) ([]string, error),
-	of func(labels.Labels, func(string)), answer func(labelQuestion) ([]string, error),
-) ([]string, error) {
-	ms, err := ToMatchers(sel.Matchers)
+// labels answers questions about labels: their names, or the values of the one that is named.
+func (s *BlockStore) labels(ctx context.Context, id, name string, sel Select) ([]string, error) {
+	q, err := s.labelsQuestion(id, name, sel)
 	if err != nil {
 		return nil, err
 	}
-	lists, err := readBlocks(ctx, s, id, sel, func(ctx context.Context, b *blockReader) ([]string, error) {
+	lists, err := readShared(ctx, s, id, sel, q)
+	if err != nil {
+		return nil, err
+	}
+	return joinLabels(lists, sel), nil
+}
+
+func joinLabels(lists [][]string, sel Select) []string {
+	found := slices.Concat(lists...)
+	slices.Sort(found)
+	found = slices.Compact(found)
+	if sel.Limit > 0 && len(found) > sel.Limit {
+		found = found[:sel.Limit]
+	}
+	return found
+}
+
+// labelsQuestion asks for names of labels, or values of the one that is named: a block answers from the table of
+// postings alone without matchers, otherwise from the labels of the series that match.
+func (s *BlockStore) labelsQuestion(id, name string, sel Select) (q question[[]string], err error) {
+	matchers := sel.Matchers
+	all, answer := (*blockReader).allNames, labelQuestion.names
+	of := func(ls labels.Labels, add func(string)) { ls.Range(func(l labels.Label) { add(l.Name) }) }
+	if name != "" {
+		all = func(b *blockReader, ctx context.Context) ([]string, error) { return b.allValues(ctx, name) }
+		answer = func(q labelQuestion) ([]string, error) { return q.values(name) }
+		of = func(ls labels.Labels, add func(string)) {
+			if v := ls.Get(name); v != "" {
+				add(v)
+			}
+		}
+		if len(matchers) > 0 {
+			matchers = append(slices.Clone(matchers), Matcher{Type: labels.MatchNotEqual, Name: name})
+		}
+	}
+	ms, err := ToMatchers(matchers)
+	if err != nil {
+		return q, err
+	}
+	q.block = func(ctx context.Context, b *blockReader) ([]string, error) {
 		whole := *b
 		whole.gone = nil
 		return answer(labelQuestion{gone: b.gone, matchers: ms,
@@ -220,17 +290,11 @@ func (s *BlockStore) labels(ctx context.Context, id string, sel Select, all func
 				}
 				return err
 			}})
-	})
-	if err != nil {
-		return nil, err
 	}
-	found := slices.Concat(lists...)
-	slices.Sort(found)
-	found = slices.Compact(found)
-	if sel.Limit > 0 && len(found) > sel.Limit {
-		found = found[:sel.Limit]
+	q.other = func(ctx context.Context, _ *reading, address string, sel BlockSelect) ([]string, []ulid.ULID, error) {
+		return s.opts.Stores.LabelsOf(ctx, address, id, name, sel)
 	}
-	return found, nil
+	return q, nil
 }
 
 // labelsOf collects what of finds in the labels of the series that match.

@@ -78,6 +78,10 @@ type StoreConfig struct {
 	// MaxBytes is how many bytes of chunks one selection may read from the bucket. Default 1GiB. Zero
 	// sets no bound.
 	MaxBytes units.Base2Bytes `yaml:"max_bytes"`
+	// ReplicationFactor is how many members of a cluster keep the index header of each block, as many as there are at
+	// most; the others ask one of these. The same on all members. Default 2: with one of them gone another has the
+	// block open, and if both are, it is read from the bucket by who needs it, so that a third would save only time.
+	ReplicationFactor int `yaml:"replication_factor"`
 }
 
 // QueryConfig configures Engine.
@@ -117,7 +121,8 @@ func DefaultConfig() Config {
 		KeepLocal:        model.Duration(time.Hour),
 		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
-		Store:            StoreConfig{CacheSize: 10 * units.GiB, IgnoreDeletionMarksDelay: model.Duration(24 * time.Hour), MaxSeries: 1_000_000, MaxBytes: units.GiB},
+		Store: StoreConfig{CacheSize: 10 * units.GiB, IgnoreDeletionMarksDelay: model.Duration(24 * time.Hour), MaxSeries: 1_000_000, MaxBytes: units.GiB,
+			ReplicationFactor: 2},
 		Query: QueryConfig{
 			MaxSamples: 50_000_000, MaxBytes: units.GiB,
 			Timeout: model.Duration(2 * time.Minute), LookbackDelta: model.Duration(5 * time.Minute),
@@ -160,6 +165,7 @@ func (c Config) Validate() error {
 	check(c.Store.IgnoreDeletionMarksDelay >= 0, "metrics.store.ignore_deletion_marks_delay: must not be negative")
 	check(c.Store.MaxSeries >= 0, "metrics.store.max_series: must not be negative")
 	check(c.Store.MaxBytes >= 0, "metrics.store.max_bytes: must not be negative")
+	check(c.Store.ReplicationFactor > 0, "metrics.store.replication_factor: must be positive")
 	check(c.Query.MaxSamples > 0, "metrics.query.max_samples: must be positive")
 	check(c.Query.MaxBytes >= 0, "metrics.query.max_bytes: must not be negative")
 	check(c.Query.Timeout > 0, "metrics.query.timeout: must be positive")

@@ -23,7 +23,7 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *Query, sources ...So
 	ctx, left := WithWarnings(ctx)
 	run := &querier{tenant: tenant, sources: sources, budget: int64(e.cfg.MaxBytes), resolution: q.MaxResolution, mint: q.Start, maxt: q.End,
 		stores: q.Stores, whole: q.WholeAnswer, shard: q.Shard, replicas: e.replicaLabels(q)}
-	run.shard.without = run.replicas
+	run.shard.Without = run.replicas
 	if q.MaxSamplesBytes > 0 && (run.budget == 0 || q.MaxSamplesBytes < run.budget) {
 		run.budget = q.MaxSamplesBytes
 	}

@@ -97,7 +97,7 @@ type Select struct {
 // Shard is a share of all series, by the hash of their labels: number Index of Count. The zero value is all of them.
 type Shard struct {
 	Index, Count int
-	without      []string // labels of replicas, which must come to one share
+	Without      []string // labels of replicas, which must come to one share
 }
 
 // Holds reports whether a series is of the share.
@@ -105,8 +105,8 @@ func (s Shard) Holds(ls labels.Labels) bool {
 	if s.Count <= 1 {
 		return true
 	}
-	if len(s.without) > 0 {
-		ls = labels.NewBuilder(ls).Del(s.without...).Labels()
+	if len(s.Without) > 0 {
+		ls = labels.NewBuilder(ls).Del(s.Without...).Labels()
 	}
 	return labels.StableHash(ls)%uint64(s.Count) == uint64(s.Index)
 }

@@ -28,8 +28,8 @@ type member struct {
 	others atomic.Pointer[[]string]
 }
 
-// newMember has a head of its own and reads the bucket.
-func newMember(t *testing.T, bkt objstore.Bucket) *member {
+// newMember has a head of its own and reads the bucket. It is changed before it can be asked.
+func newMember(t *testing.T, bkt objstore.Bucket, change ...func(*member)) *member {
 	t.Helper()
 	cfg, quiet := metrics.DefaultConfig(), slog.New(slog.DiscardHandler)
 	heads, err := metrics.OpenHeads(t.Context(), metrics.HeadOptions{Dir: t.TempDir(), Config: cfg, Bucket: bkt, Logger: quiet,
@@ -43,8 +43,11 @@ func newMember(t *testing.T, bkt objstore.Bucket) *member {
 	m.opts = Options{Sources: []metrics.Source{heads, store}, Heads: []metrics.Source{heads}, MinTime: heads.MinTime, Tenants: true, External: func(id string) labels.Labels {
 		return labels.FromMap(cfg.BlockLabels(id, "0")).WithoutEmpty()
 	}}
-	m.stop = m.listen(t)
 	m.others.Store(&[]string{})
+	for _, c := range change {
+		c(m)
+	}
+	m.stop = m.listen(t)
 	m.client, err = storeapi.NewClient(storeapi.ClientOptions{Members: func() []string { return *m.others.Load() }, Logger: quiet, Registerer: prometheus.NewRegistry()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.client.Close()) })

@@ -4,7 +4,7 @@
 // label of its own.
 //
 // Other members of the cluster, which read the bucket themselves, are answered from the heads alone, and without those
-// labels.
+// labels; or from the blocks alone that they name, which this process has open.
 //
 // The tenant is that of the request's context. Info is asked without one.
 package thanos
@@ -36,6 +36,8 @@ type Options struct {
 	Sources []metrics.Source
 	// Heads are those of them that answer to other members of the cluster: what is not in the bucket yet.
 	Heads []metrics.Source
+	// Blocks answers to the other members for single blocks. Nil: this process has none open.
+	Blocks Blocks
 	// MinTime returns the start of the oldest data, in milliseconds; false: there are none.
 	MinTime func() (int64, bool)
 	// External returns the external labels of a tenant's blocks, without a tenant those that all have.
@@ -144,6 +146,9 @@ var shardBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 100); return
 
 // Series implements storepb.StoreServer.
 func (s *Server) Series(r *storepb.SeriesRequest, stream storepb.Store_SeriesServer) error {
+	if asksForBlocks(stream.Context()) {
+		return s.blockSeries(r, stream)
+	}
 	sel, err := s.selection(stream.Context(), r.Matchers, r.MinTime, r.MaxTime, 0)
 	if err != nil {
 		return err
@@ -223,6 +228,9 @@ func aborts(s storepb.PartialResponseStrategy, disabled bool) bool {
 
 // LabelNames implements storepb.StoreServer.
 func (s *Server) LabelNames(ctx context.Context, r *storepb.LabelNamesRequest) (*storepb.LabelNamesResponse, error) {
+	if asksForBlocks(ctx) {
+		return s.blockNames(ctx, r)
+	}
 	sel, err := s.selection(ctx, r.Matchers, r.Start, r.End, 0)
 	if err != nil {
 		return nil, err
@@ -246,6 +254,9 @@ func (s *Server) LabelNames(ctx context.Context, r *storepb.LabelNamesRequest) (
 func (s *Server) LabelValues(ctx context.Context, r *storepb.LabelValuesRequest) (*storepb.LabelValuesResponse, error) {
 	if r.Label == "" {
 		return nil, status.Error(codes.InvalidArgument, "label name parameter cannot be empty")
+	}
+	if asksForBlocks(ctx) {
+		return s.blockValues(ctx, r)
 	}
 	if slices.Contains(r.WithoutReplicaLabels, r.Label) {
 		return &storepb.LabelValuesResponse{}, nil

@@ -163,12 +163,7 @@ func (c *Client) Refresh(ctx context.Context) {
 func (c *Client) Close() error {
 	var errs []error
 	for _, n := range c.nodes {
-		n.mu.Lock()
-		for _, e := range n.endpoints {
-			errs = append(errs, e.conn.Close())
-		}
-		n.endpoints, n.closed = nil, true
-		n.mu.Unlock()
+		errs = append(errs, n.close())
 	}
 	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gogo/protobuf/types"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/thanos-io/thanos/pkg/info/infopb"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
@@ -117,25 +118,38 @@ func (e *endpoint) matches(start, end int64, ms []*labels.Matcher) bool {
 }
 
 // series reads all that a server has of a selection.
-func (e *endpoint) series(ctx context.Context, s metrics.Select) (out []metrics.ChunkSeries, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the stream
-	req := &storepb.SeriesRequest{MinTime: s.Start, MaxTime: s.End, Matchers: FromMatchers(s.Matchers), SkipChunks: s.SkipChunks, Limit: int64(s.Limit),
-		MaxResolutionWindow: s.MaxResolution, Aggregates: []storepb.Aggr{storepb.Aggr_RAW}, PartialResponseStrategy: strategy(s), PartialResponseDisabled: s.WholeAnswer}
+func (e *endpoint) series(ctx context.Context, s metrics.Select) ([]metrics.ChunkSeries, error) {
+	req := seriesRequest(s)
 	if s.MaxResolution > 0 {
 		req.Aggregates = Aggregates
 	}
+	out, _, err := e.stream(ctx, req)
+	return out, err
+}
+
+func seriesRequest(s metrics.Select) *storepb.SeriesRequest {
+	return &storepb.SeriesRequest{MinTime: s.Start, MaxTime: s.End, Matchers: FromMatchers(s.Matchers), SkipChunks: s.SkipChunks, Limit: int64(s.Limit),
+		MaxResolutionWindow: s.MaxResolution, Aggregates: []storepb.Aggr{storepb.Aggr_RAW}, PartialResponseStrategy: strategy(s), PartialResponseDisabled: s.WholeAnswer}
+}
+
+// stream reads the answer to a request, with the last hints in it.
+func (e *endpoint) stream(ctx context.Context, req *storepb.SeriesRequest) (out []metrics.ChunkSeries, hints *types.Any, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
 	stream, err := e.store.Series(ctx, req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for {
 		r, err := stream.Recv()
 		if err == io.EOF {
-			return sorted(out), nil
+			return sorted(out), hints, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if h := r.GetHints(); h != nil {
+			hints = h
 		}
 		if text := r.GetWarning(); text != "" {
 			e.warn(ctx, text)
@@ -149,9 +163,9 @@ func (e *endpoint) series(ctx context.Context, s metrics.Select) (out []metrics.
 		for _, m := range list {
 			converted, err := ToSeries(m)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			if s.SkipChunks || len(converted.Chunks) > 0 {
+			if req.SkipChunks || len(converted.Chunks) > 0 {
 				out = append(out, converted)
 			}
 		}

@@ -17,8 +17,10 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
@@ -115,6 +117,18 @@ func (n *node) follow() {
 	n.err = n.take(found)
 }
 
+// close ends the connections for good.
+func (n *node) close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var errs []error
+	for _, e := range n.endpoints {
+		errs = append(errs, e.conn.Close())
+	}
+	n.endpoints, n.closed = nil, true
+	return errors.Join(errs...)
+}
+
 var errUnresolved = errors.New("its name has not been looked up yet")
 
 // transport returns how to make the credentials for a host.
@@ -137,9 +151,19 @@ func (n *node) dial(target, host string, more ...grpc.DialOption) (*grpc.ClientC
 	if err != nil {
 		return nil, err
 	}
+	if n.members != nil {
+		more = append(more, grpc.WithKeepaliveParams(memberKeepalive), grpc.WithConnectParams(memberConnect))
+	}
 	return grpc.NewClient(target, append(more, grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(maxMessage)))...)
 }
+
+// Others can answer in place of a member that is gone, machine and all: it must not be waited for. What doesn't answer is
+// noticed after 15 s, what can't be reached after 3 s, and is tried again after a few seconds more.
+var (
+	memberKeepalive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}
+	memberConnect   = grpc.ConnectParams{MinConnectTimeout: 3 * time.Second, Backoff: backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}}
+)
 
 // server is what a lookup found: where it is, and the name that its certificate should have.
 type server struct{ addr, host string }
