@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/prometheus/model/timestamp"
 	"github.com/prometheus/prometheus/promql"
 	promrules "github.com/prometheus/prometheus/rules"
-	"github.com/prometheus/prometheus/template"
+	promtemplate "github.com/prometheus/prometheus/template"
+
+	"github.com/hune-io/hune/internal/ruler/template"
 )
 
 // expander makes the labels and annotations of a rule's alerts as Prometheus's AlertingRule does.
@@ -28,10 +30,12 @@ type expander struct {
 // field is a label or an annotation.
 type field struct {
 	name, text string
-	// template says that the text is one; others are as they are.
-	template bool
+	// templated says that the text is a template; others are as they are.
+	templated bool
 	// volatile says that it may read more than the sample.
 	volatile bool
+	// template is the text, parsed when it is first expanded: few rules ever fire.
+	template *template.Template
 }
 
 type fields []field
@@ -43,9 +47,10 @@ func newExpander(rule *promrules.AlertingRule, external map[string]string, exter
 func fieldsOf(ls labels.Labels) fields {
 	out := make(fields, 0, ls.Len())
 	ls.Range(func(l labels.Label) {
-		out = append(out, field{l.Name, l.Value, strings.Contains(l.Value, "{{"),
-			// These functions are named where they are called.
-			strings.Contains(l.Value, "query") || strings.Contains(l.Value, "now")})
+		f := field{name: l.Name, text: l.Value, templated: strings.Contains(l.Value, "{{")}
+		// These functions are named where they are called.
+		f.volatile = strings.Contains(l.Value, "query") || strings.Contains(l.Value, "now")
+		out = append(out, f)
 	})
 	return out
 }
@@ -53,7 +58,7 @@ func fieldsOf(ls labels.Labels) fields {
 // stay reports whether the fields are what they were, of a sample that is what it was or isn't.
 func (fs fields) stay(sample bool) bool {
 	for i := range fs {
-		if fs[i].template && (fs[i].volatile || !sample) {
+		if fs[i].templated && (fs[i].volatile || !sample) {
 			return false
 		}
 	}
@@ -90,7 +95,7 @@ func (e *expander) scope(s *promql.Sample) func() any {
 	var data any
 	return func() any {
 		if data == nil {
-			data = template.AlertTemplateData(s.Metric.Map(), e.external, e.externalURL.String(), *s)
+			data = promtemplate.AlertTemplateData(s.Metric.Map(), e.external, e.externalURL.String(), *s)
 		}
 		return data
 	}
@@ -100,15 +105,16 @@ func (e *expander) scope(s *promql.Sample) func() any {
 const variables = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
 
 // expand returns the text of a field, or the text that says why there is none.
-func (e *expander) expand(ctx context.Context, f *field, scope func() any, at time.Time, ask promrules.QueryFunc) (string, bool) {
-	if !f.template {
+func (e *expander) expand(ctx context.Context, f *field, data func() any, at time.Time, ask promrules.QueryFunc) (string, bool) {
+	if !f.templated {
 		return f.text, true
 	}
-	data := scope()
-	t := template.NewTemplateExpander(ctx, variables+f.text, "__alert_"+e.name, data, model.Time(timestamp.FromTime(at)), template.QueryFunc(ask), e.externalURL, nil)
-	text, err := t.Expand()
+	if f.template == nil {
+		f.template = template.Parse("__alert_"+e.name, variables+f.text)
+	}
+	text, err := f.template.Expand(template.Scope{Context: ctx, At: model.Time(timestamp.FromTime(at)), Query: promtemplate.QueryFunc(ask), ExternalURL: e.externalURL}, data())
 	if err != nil {
-		e.logger.Warn("Expanding alert template failed", "err", err, "data", data)
+		e.logger.Warn("Expanding alert template failed", "err", err, "data", data())
 		return fmt.Sprintf("<error expanding template: %s>", err), false
 	}
 	return text, true
