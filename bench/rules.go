@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,12 +11,8 @@ import (
 	"time"
 
 	"github.com/golang/snappy"
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
-	"github.com/prometheus/prometheus/promql"
-	promrules "github.com/prometheus/prometheus/rules"
-	"github.com/prometheus/prometheus/tsdb"
 
 	"github.com/hune-io/hune/bench/internal/process"
 )
@@ -30,15 +23,21 @@ const (
 	seriesOfRule   = 10 // at scale 1
 	ruleStep       = 15 * time.Second
 	ruleInterval   = 30 * time.Second // what one evaluation costs doesn't depend on it
-	measuredRounds = 2                // evaluations of each group that count, after one that doesn't
+	measuredRounds = 2                // evaluations of each group that count
+	roundsBefore   = 3                // that don't
 )
 
 // ruleSets are two sets of 10,000 alerting rules over the same series: of one nothing fires, of the other
-// 20,000 alerts.
+// 20,000 alerts, which Hune sends where Prometheus does, or keeps in its own Alertmanager.
 var ruleSets = []struct {
 	name      string
 	threshold int
-}{{"none fires", 1000}, {"20,000 fire", 100}}
+	elsewhere bool
+}{
+	{"none fires", 1000, true},
+	{"20,000 fire, sent to an Alertmanager elsewhere", 100, true},
+	{"20,000 fire, in Hune's own Alertmanager", 100, false},
+}
 
 // ruleFile is a rule file. Of ten rules seven compare what a selector finds, one its average, one its rate
 // and one a sum.
@@ -77,29 +76,17 @@ func ruleSeries(i int) (labels.Labels, float64) {
 }
 
 // rulesSuite compares the processor time of evaluating rules in Hune, the real binary, with that of
-// Prometheus's rule manager over its own database in this process.
+// Prometheus's rule manager over its own database in this process, with its notifier. Both send their alerts to a sink in
+// this process, whose reading counts with Prometheus.
 func rulesSuite(b *bench) error {
 	dir, err := os.MkdirTemp(b.dir, "hune-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "rules.yml")
-	if err := os.WriteFile(file, []byte("groups: []\n"), 0o600); err != nil {
-		return err
-	}
-	s, err := b.start(dir, append(slices.Clone(process.Quiet), "HUNE_RULES_DEFAULTS=false", "HUNE_RULES_FILES=["+file+"]", "HUNE_RULES_POLL_INTERVAL=1s",
-		"HUNE_RULES_EVALUATION_INTERVAL="+ruleInterval.String(), "HUNE_RULES_RESEND_DELAY="+ruleInterval.String())...)
-	if err != nil {
-		return err
-	}
-	stopped := false
-	defer func() {
-		if !stopped {
-			_ = s.Kill()
-		}
-	}()
-	p, err := openPrometheus(filepath.Join(dir, "prometheus"))
+	sink := newAlertSink()
+	defer sink.Close()
+	p, err := openPrometheus(filepath.Join(dir, "prometheus"), sink)
 	if err != nil {
 		return err
 	}
@@ -108,25 +95,51 @@ func rulesSuite(b *bench) error {
 	fmt.Printf("%d rules, %d series. CPU ms of one evaluation of all rules, the server's idle time taken off.\n\n", ruleGroups*rulesOfGroup, series)
 	fmt.Printf("| rules | Hune | idle in the same time | Prometheus | Hune / Prometheus |\n|---|---|---|---|---|\n")
 	from := time.Now().Add(-5 * time.Minute)
-	for _, set := range ruleSets {
-		now := time.Now()
-		if err := errors.Join(s.sendRuleSeries(series, from, now), p.sendRuleSeries(series, from, now)); err != nil {
-			return err
+	var env []string
+	for i, set := range ruleSets {
+		if set.elsewhere {
+			env = []string{"HUNE_ALERTING_ALERTMANAGERS=[{static_configs: [{targets: ['" + sink.addr() + "']}]}]"}
+		} else {
+			env = nil
 		}
-		from = now
-		text := ruleFile(set.threshold)
-		ours, idle, err := s.evaluate(file, text)
+		ours, idle, err := b.evaluate(filepath.Join(dir, strconv.Itoa(i)), series, ruleFile(set.threshold), env)
 		if err != nil {
 			return err
 		}
-		theirs, err := p.evaluate(filepath.Join(dir, "theirs.yml"), text, now)
+		now := time.Now()
+		if err := p.sendRuleSeries(series, from, now); err != nil {
+			return err
+		}
+		from = now
+		theirs, err := p.evaluate(filepath.Join(dir, "theirs.yml"), ruleFile(set.threshold), now)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.2f |\n", set.name, ms(ours), ms(idle), ms(theirs), float64(ours)/float64(theirs))
 	}
-	stopped = true
-	return s.Stop()
+	return nil
+}
+
+// evaluate starts a server on a folder, sends it the series, and returns the processor time of one evaluation of all rules,
+// and that of the server without rules within an interval, which is taken off.
+func (b *bench) evaluate(dir string, series int, text string, env []string) (used, idle time.Duration, err error) {
+	file := filepath.Join(dir, "rules.yml")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, []byte("groups: []\n"), 0o600)); err != nil {
+		return 0, 0, err
+	}
+	s, err := b.start(dir, append(append(slices.Clone(process.Quiet), "HUNE_RULES_DEFAULTS=false", "HUNE_RULES_FILES=["+file+"]", "HUNE_RULES_POLL_INTERVAL=1s",
+		"HUNE_RULES_EVALUATION_INTERVAL="+ruleInterval.String(), "HUNE_RULES_RESEND_DELAY="+ruleInterval.String()), env...)...)
+	if err != nil {
+		return 0, 0, err
+	}
+	now := time.Now()
+	if err := s.sendRuleSeries(series, now.Add(-5*time.Minute), now); err != nil {
+		return 0, 0, errors.Join(err, s.Kill())
+	}
+	if used, idle, err = s.evaluate(file, text); err != nil {
+		return 0, 0, errors.Join(err, s.Kill())
+	}
+	return used, idle, s.Stop()
 }
 
 // sendRuleSeries writes the series over a time.
@@ -148,12 +161,8 @@ func (s *server) sendRuleSeries(series int, from, to time.Time) error {
 	return l.send(s)
 }
 
-// evaluate puts rules into force and returns the processor time of one evaluation of all of them, and
-// that of the server without rules within an interval, which is taken off.
+// evaluate puts rules into force and measures their evaluation.
 func (s *server) evaluate(file, text string) (used, idle time.Duration, err error) {
-	if err := s.withoutRules(file); err != nil {
-		return 0, 0, err
-	}
 	idle, err = s.used(func() error { time.Sleep(ruleInterval); return nil })
 	if err != nil {
 		return 0, 0, err
@@ -161,8 +170,9 @@ func (s *server) evaluate(file, text string) (used, idle time.Duration, err erro
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return 0, 0, err
 	}
-	// The first evaluation makes the series of the alerts, and differs.
-	if err := s.awaitRules(func(rounds float64) bool { return rounds >= 1 }); err != nil {
+	// The first two evaluations of a group record nothing, since the state of its alerts is restored after them, and the next
+	// makes their series.
+	if err := s.awaitRules(func(rounds float64) bool { return rounds >= roundsBefore }); err != nil {
 		return 0, 0, err
 	}
 	// Nothing is asked meanwhile: an answer of /metrics costs more than a hundred rules.
@@ -182,14 +192,6 @@ func (s *server) evaluate(file, text string) (used, idle time.Duration, err erro
 		return 0, 0, fmt.Errorf("%.1f evaluations of all rules in the time of %d: the machine is too slow", after-before, measuredRounds)
 	}
 	return time.Duration(float64(busy-measuredRounds*idle) / (after - before)), idle, nil
-}
-
-// withoutRules takes the rules out of force.
-func (s *server) withoutRules(file string) error {
-	if err := os.WriteFile(file, []byte("groups: []\n"), 0o600); err != nil {
-		return err
-	}
-	return s.awaitRules(func(rounds float64) bool { return rounds == 0 })
 }
 
 func (s *server) used(f func() error) (time.Duration, error) {
@@ -232,75 +234,4 @@ func (s *server) ruleRounds() (float64, error) {
 		}
 	}
 	return sum / ruleGroups, nil
-}
-
-// prometheus is Prometheus's database and engine in this process.
-type prometheus struct {
-	*tsdb.DB
-	engine *promql.Engine
-}
-
-func openPrometheus(dir string) (*prometheus, error) {
-	logger := slog.New(slog.DiscardHandler)
-	o := tsdb.DefaultOptions()
-	db, err := tsdb.Open(dir, logger, nil, o, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &prometheus{db, promql.NewEngine(promql.EngineOpts{Logger: logger, MaxSamples: 50e6, Timeout: 2 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true})}, nil
-}
-
-func (p *prometheus) sendRuleSeries(series int, from, to time.Time) error {
-	for t := from; t.Before(to); t = t.Add(ruleStep) {
-		app := p.Appender(context.Background())
-		for i := range series {
-			ls, v := ruleSeries(i)
-			if _, err := app.Append(0, ls, t.UnixMilli(), v); err != nil {
-				return errors.Join(err, app.Rollback())
-			}
-		}
-		if err := app.Commit(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// evaluate returns the processor time of one evaluation of rules. Alerts are sent to nobody.
-func (p *prometheus) evaluate(file, text string, at time.Time) (time.Duration, error) {
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return 0, err
-	}
-	m := promrules.NewManager(&promrules.ManagerOptions{NameValidationScheme: model.UTF8Validation, ExternalURL: &url.URL{}, Context: context.Background(),
-		QueryFunc: promrules.EngineQueryFunc(p.engine, p), NotifyFunc: func(context.Context, string, ...*promrules.Alert) {}, Appendable: p, Queryable: p,
-		Logger: slog.New(slog.DiscardHandler), ResendDelay: ruleInterval, OutageTolerance: time.Hour, MaxConcurrentEvals: 4, ConcurrentEvalsEnabled: true})
-	groups, errs := m.LoadGroups(ruleInterval, labels.EmptyLabels(), "", nil, false, file)
-	if len(errs) > 0 {
-		return 0, errors.Join(errs...)
-	}
-	round := func(n int) {
-		for _, g := range groups {
-			// As the manager does around each evaluation.
-			promrules.DefaultEvalIterationFunc(context.Background(), g, at.Add(time.Duration(n)*ruleInterval))
-		}
-	}
-	for _, g := range groups {
-		for _, r := range g.AlertingRules() {
-			r.SetRestored(true)
-		}
-	}
-	round(0)
-	before := process.OwnCPU()
-	for n := range measuredRounds {
-		round(1 + n)
-	}
-	used := process.OwnCPU() - before
-	for _, g := range groups {
-		for _, r := range g.Rules() {
-			if err := r.LastError(); err != nil {
-				return 0, fmt.Errorf("rule %s in Prometheus: %w", r.Name(), err)
-			}
-		}
-	}
-	return used / measuredRounds, nil
 }

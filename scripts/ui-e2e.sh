@@ -25,5 +25,6 @@ curl -fs "http://127.0.0.1:$port/ready" >/dev/null || { cat "$work/hune.log"; ex
 bin/hune demo --endpoint "127.0.0.1:$((port + 1))" --rate 5 --duration 10m --seed 1 >"$work/demo.log" 2>&1 &
 pids+=($!)
 sleep 20
+binary=$PWD/bin/hune
 cd web/ui
-HUNE_URL="http://127.0.0.1:$port" npm run --silent e2e || { tail -50 "$work/hune.log"; exit 1; }
+HUNE_URL="http://127.0.0.1:$port" HUNE_BINARY=$binary npm run --silent e2e || { tail -50 "$work/hune.log"; exit 1; }

@@ -63,7 +63,7 @@ func (a *App) makeServer(context.Context) (services.Service, error) {
 		}
 	}
 	a.mountStoreAPI()
-	whole := gather.New(gather.Options{Others: a.rings["ruler"].Others})
+	whole := gather.New(gather.Options{Rulers: a.rings["ruler"].Others, Scrapers: a.rings["scraper"].Others})
 	a.apis = a.tenancy.wrap(a.shared(a.toOwner(whole.Wrap(a.mux))))
 	return a.server, nil
 }

@@ -30,22 +30,32 @@ type Sender interface {
 // notify returns what a manager hands its alerts to.
 func (r *Ruler) notify(k key) promrules.NotifyFunc {
 	return func(ctx context.Context, expr string, alerts ...*promrules.Alert) {
-		out := make([]Alert, 0, len(alerts))
-		link := r.link(k.signal, expr)
-		for _, a := range alerts {
-			to := Alert{Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.FiredAt, EndsAt: a.ResolvedAt, GeneratorURL: link}
-			if to.EndsAt.IsZero() {
-				to.EndsAt = a.ValidUntil
-			}
-			out = append(out, to)
-		}
-		if len(out) == 0 {
+		if len(alerts) == 0 {
 			return
 		}
-		if err := r.o.Alerts.SendAlerts(ctx, k.tenant, out); err != nil && ctx.Err() == nil {
-			// The manager sends them again after resend_delay.
-			r.o.Logger.Error("alerts were not sent", "tenant", k.tenant, "alerts", len(out), "err", err)
+		out := make([]Alert, len(alerts))
+		link := r.link(k.signal, expr)
+		for i, a := range alerts {
+			out[i] = alertOf(a, link)
 		}
+		r.deliver(ctx, k, out)
+	}
+}
+
+// alertOf is an alert as it is sent.
+func alertOf(a *promrules.Alert, link string) Alert {
+	out := Alert{Labels: a.Labels, Annotations: a.Annotations, StartsAt: a.FiredAt, EndsAt: a.ResolvedAt, GeneratorURL: link}
+	if out.EndsAt.IsZero() {
+		out.EndsAt = a.ValidUntil
+	}
+	return out
+}
+
+// deliver hands over alerts of a manager.
+func (r *Ruler) deliver(ctx context.Context, k key, alerts []Alert) {
+	if err := r.o.Alerts.SendAlerts(ctx, k.tenant, alerts); err != nil && ctx.Err() == nil {
+		// They are sent again after resend_delay.
+		r.o.Logger.Error("alerts were not sent", "tenant", k.tenant, "alerts", len(alerts), "err", err)
 	}
 }
 
@@ -62,6 +72,7 @@ func (r *Ruler) link(s signal.Signal, expr string) string {
 type changes struct {
 	r      *Ruler
 	tenant string
+	steady *steadyGroups
 	now    func() time.Time
 
 	mu      sync.Mutex
@@ -71,16 +82,19 @@ type changes struct {
 // iterate evaluates a group.
 func (c *changes) iterate(ctx context.Context, g *promrules.Group, at time.Time) {
 	b := newBatch(c.r.o.Pusher, c.tenant, c.now)
-	promrules.DefaultEvalIterationFunc(b.with(ctx), g, at)
+	t := newTurn(c.steady.of(g), at)
+	promrules.DefaultEvalIterationFunc(t.with(b.with(ctx)), g, at)
+	c.r.metrics.GroupSamples.WithLabelValues(promrules.GroupKey(g.File(), g.Name())).Set(float64(b.recorded))
+	for _, rule := range t.group.rules {
+		if rule != nil && !rule.done {
+			rule.evaluated()
+			c.record(g, rule.AlertingRule, at)
+		}
+	}
 	b.end(ctx, g, func(rule promrules.Rule, err error) {
 		c.r.metrics.EvalFailures.WithLabelValues(promrules.GroupKey(g.File(), g.Name())).Inc()
 		c.r.o.Logger.Warn("what a rule records was not stored", "tenant", c.tenant, "file", g.File(), "group", g.Name(), "rule", rule.Name(), "err", err)
 	})
-	for _, rule := range g.Rules() {
-		if alerting, ok := rule.(*promrules.AlertingRule); ok {
-			c.record(g, alerting, at)
-		}
-	}
 }
 
 // record compares a rule's alerts with the evaluation before: what changed now carries its time.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/hune-io/hune/internal/metrics"
@@ -32,20 +33,25 @@ func (a appendable) Appender(ctx context.Context) storage.Appender {
 }
 
 type appender struct {
-	to    appendable
-	ctx   context.Context
-	batch metrics.Batch
+	to      appendable
+	ctx     context.Context
+	batch   metrics.Batch
+	results int // samples that don't end a series
 }
 
 // Append implements storage.Appender.
 func (a *appender) Append(_ storage.SeriesRef, l labels.Labels, t int64, v float64) (storage.SeriesRef, error) {
 	a.batch.Series = append(a.batch.Series, metrics.Series{Labels: l, Samples: []metrics.Sample{{T: t, V: v}}})
+	if !value.IsStaleNaN(v) {
+		a.results++
+	}
 	return 0, nil
 }
 
 // AppendHistogram implements storage.Appender.
 func (a *appender) AppendHistogram(_ storage.SeriesRef, l labels.Labels, t int64, h *histogram.Histogram, fh *histogram.FloatHistogram) (storage.SeriesRef, error) {
 	a.batch.Series = append(a.batch.Series, metrics.Series{Labels: l, Histograms: []metrics.HistogramSample{{T: t, H: h, FH: fh}}})
+	a.results++
 	return 0, nil
 }
 
@@ -80,7 +86,7 @@ func (a *appender) Commit() error {
 		return nil
 	}
 	if b := batchOf(a.ctx); b != nil {
-		b.add(a.ctx, a.batch)
+		b.add(a.ctx, a.batch, a.results)
 		return nil
 	}
 	return push(a.ctx, a.to.pusher, a.to.tenant, &a.batch)

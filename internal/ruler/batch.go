@@ -21,11 +21,12 @@ type batch struct {
 	tenant string
 	now    func() time.Time
 
-	mu      sync.Mutex
-	parts   []metrics.Batch // what one rule records each
-	samples int
-	since   time.Time        // of the first part
-	failed  map[string]error // rules by name: what they record was not stored
+	mu       sync.Mutex
+	parts    []metrics.Batch // what one rule records each
+	samples  int
+	since    time.Time        // of the first part
+	recorded int              // samples that rules gave, all in all; not those that end a series
+	failed   map[string]error // rules by name: what they record was not stored
 }
 
 // A batch is stored when it is this large or this old, although the evaluation goes on.
@@ -63,8 +64,8 @@ func before(ctx context.Context, expr string) {
 	}
 }
 
-// add takes over what a rule records.
-func (b *batch) add(ctx context.Context, part metrics.Batch) {
+// add takes over what a rule records, and how many of the samples are its results.
+func (b *batch) add(ctx context.Context, part metrics.Batch, results int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.parts) == 0 {
@@ -72,6 +73,7 @@ func (b *batch) add(ctx context.Context, part metrics.Batch) {
 	}
 	b.parts = append(b.parts, part)
 	b.samples += len(part.Series)
+	b.recorded += results
 	if b.samples >= batchSamples || b.now().Sub(b.since) >= batchDelay {
 		b.store(ctx)
 	}

@@ -20,7 +20,8 @@ func evaluate(t *testing.T, r *Ruler, at time.Time) *promrules.Group {
 	t.Helper()
 	soon(t, func() bool { return len(r.Groups("anonymous", signal.Metrics)) == 1 })
 	g := r.Groups("anonymous", signal.Metrics)[0]
-	c := &changes{r: r, tenant: "anonymous", now: func() time.Time { return at }, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
+	c := &changes{r: r, tenant: "anonymous", steady: r.managers[key{tenant: "anonymous", signal: signal.Metrics}].steady, now: func() time.Time { return at },
+		pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
 	c.iterate(t.Context(), g, at)
 	return g
 }
@@ -71,7 +72,7 @@ func TestQueriesSeeWhatWasRecorded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
 			b := newBatch(w, "a", func() time.Time { return time.Unix(0, 0) })
-			b.add(t.Context(), metrics.Batch{Series: []metrics.Series{{Labels: labels.FromStrings(labels.MetricName, "recorded"), Samples: []metrics.Sample{{T: 1, V: 1}}}}})
+			b.add(t.Context(), metrics.Batch{Series: []metrics.Series{{Labels: labels.FromStrings(labels.MetricName, "recorded"), Samples: []metrics.Sample{{T: 1, V: 1}}}}}, 1)
 			before(promrules.NewOriginContext(b.with(t.Context()), c.rule), c.expr)
 			require.Equal(t, c.want, w.writes())
 		})
@@ -123,12 +124,12 @@ func TestBatchesAreBounded(t *testing.T) {
 		}
 		return out
 	}
-	b.add(context.Background(), part(1))
+	b.add(context.Background(), part(1), 1)
 	require.Zero(t, w.writes())
-	b.add(context.Background(), part(batchSamples))
+	b.add(context.Background(), part(batchSamples), batchSamples)
 	require.Equal(t, 1, w.writes(), "it is large")
-	b.add(context.Background(), part(1))
+	b.add(context.Background(), part(1), 1)
 	now = now.Add(batchDelay)
-	b.add(context.Background(), part(1))
+	b.add(context.Background(), part(1), 1)
 	require.Equal(t, 2, w.writes(), "it is old")
 }

@@ -93,6 +93,7 @@ type Ruler struct {
 // manager is the rules of one key and what evaluates them.
 type manager struct {
 	*promrules.Manager
+	steady *steadyGroups
 	loader *loader
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -234,12 +235,13 @@ func (r *Ruler) update(k key, s source) error {
 	old := m.loader.source
 	m.loader.source = s
 	c := r.o.Config
-	watch := &changes{r: r, tenant: k.tenant, now: time.Now, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
+	watch := &changes{r: r, tenant: k.tenant, steady: m.steady, now: time.Now, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}
 	err := m.Update(time.Duration(c.EvaluationInterval), s.files(), labels.FromMap(c.ExternalLabels), r.o.ExternalURL.String(), watch.iterate)
 	if err != nil {
 		m.loader.source = old
 		return fmt.Errorf("rules of tenant %s about %s: %w", k.tenant, k.signal, err)
 	}
+	m.steady.keep(m.RuleGroups())
 	if !ok {
 		go func() {
 			defer close(m.done)
@@ -261,9 +263,15 @@ func (r *Ruler) newManager(k key) *manager {
 		before(ctx, expr)
 		return query(ctx, expr, at)
 	}
+	askOnce := func(ctx context.Context, expr string, at time.Time) (promql.Vector, error) {
+		if a, ok := answered(ctx, expr); ok {
+			return a.vector, a.err
+		}
+		return ask(ctx, expr, at)
+	}
 	options := &promrules.ManagerOptions{
 		NameValidationScheme: model.UTF8Validation,
-		ExternalURL:          r.o.ExternalURL, QueryFunc: ask, NotifyFunc: r.notify(k), Context: ctx,
+		ExternalURL:          r.o.ExternalURL, QueryFunc: askOnce, NotifyFunc: r.notify(k), Context: ctx,
 		Appendable: appendable{r.o.Pusher, k.tenant}, Queryable: queryable{r, k.tenant},
 		Logger:          r.o.Logger.With("tenant", k.tenant, "signal", k.signal),
 		OutageTolerance: time.Duration(c.ForOutageTolerance), ForGracePeriod: time.Duration(c.ForGracePeriod), ResendDelay: time.Duration(c.ResendDelay),
@@ -274,7 +282,9 @@ func (r *Ruler) newManager(k key) *manager {
 	if k.signal != signal.Metrics {
 		options.RuleDependencyController = Independent{}
 	}
-	m.Manager = promrules.NewManager(options)
+	m.Manager = promrules.NewManager(options) // gives the options their controller
+	m.steady = newSteadyGroups(options.RuleConcurrencyController, ask, r.metrics, r.steadyRules(k, options))
+	options.RuleConcurrencyController = m.steady
 	return m
 }
 

@@ -1,5 +1,5 @@
 // Package gather answers for a whole cluster what each process of it knows a part of: rule groups and alerts, which
-// rulers share. Whoever is asked asks the others the same, and puts the answers together.
+// rulers share, and targets, which scrapers share. Whoever is asked asks the others the same, and puts the answers together.
 //
 // Of a member that doesn't answer the part is missing, and a warning in the answer names it.
 package gather
@@ -35,7 +35,7 @@ const (
 	maxPart = 64 << 20
 )
 
-// paths are what is gathered, with whether it can be asked for page by page.
+// paths are what is gathered of rulers, with whether it can be asked for page by page.
 var paths = map[string]bool{
 	"/api/v1/rules": true, "/api/v1/alerts": false, "/api/hune/v1/rules": false,
 	"/prometheus/api/v1/rules": false, "/prometheus/api/v1/alerts": false,
@@ -44,9 +44,9 @@ var paths = map[string]bool{
 
 // Options are what a Gatherer needs.
 type Options struct {
-	// Others are the other members at the moment, as host:port.
-	Others func() []string
-	Client *http.Client // nil: http.DefaultClient
+	// Rulers and Scrapers are the others of each kind at the moment, as host:port.
+	Rulers, Scrapers func() []string
+	Client           *http.Client // nil: http.DefaultClient
 }
 
 // Gatherer asks the others.
@@ -63,34 +63,64 @@ func New(o Options) *Gatherer {
 // Wrap completes the answers of next, in whose requests' contexts the tenant is.
 func (g *Gatherer) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		paged, ours := paths[r.URL.Path]
-		others := g.o.Others()
-		if !ours || r.Method != http.MethodGet || r.Header.Get(partHeader) != "" || len(others) == 0 {
+		if r.Method != http.MethodGet || r.Header.Get(partHeader) != "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		var pages page
-		query := r.URL.Query()
-		if paged {
-			pages = takePage(query)
+		if paged, ours := paths[r.URL.Path]; ours {
+			if others := g.o.Rulers(); len(others) > 0 {
+				g.serveRules(w, r, next, others, paged)
+				return
+			}
 		}
-		here := ask(next, r, query)
-		own, err := decode(here.body.Bytes())
-		if here.status != http.StatusOK || err != nil {
-			here.copyTo(w) // a mistake in the question, most likely: the others would say the same
-			return
+		if r.URL.Path == targetsPath {
+			if others := g.o.Scrapers(); len(others) > 0 {
+				g.serveTargets(w, r, next, others)
+				return
+			}
 		}
-		for _, p := range g.askAll(r, query, others) {
-			own.add(p)
-		}
-		own.order()
-		if err := own.cut(pages); err != nil {
-			ruleconfig.WriteError(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		_ = own.encode(w)
+		next.ServeHTTP(w, r)
 	})
+}
+
+func (g *Gatherer) serveRules(w http.ResponseWriter, r *http.Request, next http.Handler, others []string, paged bool) {
+	var pages page
+	query := r.URL.Query()
+	if paged {
+		pages = takePage(query)
+	}
+	here := ask(next, r, query)
+	own, err := decode(here.body.Bytes())
+	if here.status != http.StatusOK || err != nil {
+		here.copyTo(w) // a mistake in the question, most likely: the others would say the same
+		return
+	}
+	parts := each(others, func(addr string) *part {
+		body, err := g.fetch(r, query, addr)
+		if err == nil {
+			var p *part
+			if p, err = decode(body); err == nil {
+				return p
+			}
+		}
+		return &part{warnings: []string{fmt.Sprintf("%s did not answer, what it evaluates is missing: %s", addr, err)}}
+	})
+	for _, p := range parts {
+		own.add(p)
+	}
+	own.order()
+	if err := own.cut(pages); err != nil {
+		ruleconfig.WriteError(w, err)
+		return
+	}
+	writeJSON(w, own.answer())
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
 }
 
 // ask lets next answer the question without its page, uncompressed.
@@ -104,24 +134,19 @@ func ask(next http.Handler, r *http.Request, query url.Values) *recorded {
 	return out
 }
 
-// askAll asks the others at once. The parts come in the order of others.
-func (g *Gatherer) askAll(r *http.Request, query url.Values, others []string) []*part {
-	parts := make([]*part, len(others))
+// each asks the others at once. The answers come in the order of others.
+func each[T any](others []string, one func(addr string) T) []T {
+	out := make([]T, len(others))
 	var all sync.WaitGroup
 	for i, addr := range others {
-		all.Go(func() {
-			p, err := g.askOne(r, query, addr)
-			if err != nil {
-				p = &part{warnings: []string{fmt.Sprintf("%s did not answer, what it evaluates is missing: %s", addr, err)}}
-			}
-			parts[i] = p
-		})
+		all.Go(func() { out[i] = one(addr) })
 	}
 	all.Wait()
-	return parts
+	return out
 }
 
-func (g *Gatherer) askOne(r *http.Request, query url.Values, addr string) (*part, error) {
+// fetch asks one member for its part.
+func (g *Gatherer) fetch(r *http.Request, query url.Values, addr string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	u := url.URL{Scheme: "http", Host: addr, Path: r.URL.Path, RawQuery: query.Encode()}
@@ -147,7 +172,7 @@ func (g *Gatherer) askOne(r *http.Request, query url.Values, addr string) (*part
 	case len(body) > maxPart:
 		return nil, fmt.Errorf("its answer is longer than %d bytes", maxPart)
 	}
-	return decode(body)
+	return body, nil
 }
 
 // part is an answer in Prometheus's envelope, {"status": "success", "data": {"groups": […]}}, taken apart.
@@ -271,7 +296,8 @@ func (p *part) cut(pages page) error {
 	return nil
 }
 
-func (p *part) encode(w io.Writer) error {
+// answer is what is encoded.
+func (p *part) answer() any {
 	list := make([]json.RawMessage, len(p.items))
 	for i, it := range p.items {
 		list[i] = it.raw
@@ -288,9 +314,7 @@ func (p *part) encode(w io.Writer) error {
 	if len(p.warnings) > 0 {
 		out["warnings"] = p.warnings
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(out)
+	return out
 }
 
 // recorded is an answer that is held back.

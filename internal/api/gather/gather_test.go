@@ -53,7 +53,8 @@ func three(t *testing.T, here, there map[string]string) (http.Handler, *member, 
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()
 	gone := strings.TrimPrefix(dead.URL, "http://")
-	g := gather.New(gather.Options{Others: func() []string { return []string{strings.TrimPrefix(second.URL, "http://"), gone} }})
+	others := func() []string { return []string{strings.TrimPrefix(second.URL, "http://"), gone} }
+	g := gather.New(gather.Options{Rulers: others, Scrapers: others})
 	return g.Wrap(own), own, other, gone
 }
 
@@ -172,7 +173,7 @@ func TestNotGathered(t *testing.T) {
 	_, body := get(t, h, "/api/v1/query")
 	require.Equal(t, "as it is", body)
 	require.Empty(t, other.asked)
-	alone := gather.New(gather.Options{Others: func() []string { return nil }}).Wrap(own)
+	alone := gather.New(gather.Options{Rulers: func() []string { return nil }, Scrapers: func() []string { return nil }}).Wrap(own)
 	own.answers["/api/v1/rules"] = "not even JSON"
 	_, body = get(t, alone, "/api/v1/rules")
 	require.Equal(t, "not even JSON", body)

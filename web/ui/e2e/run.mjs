@@ -8,6 +8,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { alertTests } from './alerts.mjs';
 import { executable, open } from './browser.mjs';
+import { externalTests } from './external.mjs';
 
 const base = (process.env.HUNE_URL ?? 'http://127.0.0.1:4320').replace(/\/$/, '');
 const shots = process.env.SHOTS;
@@ -31,9 +32,9 @@ async function test(name, run) {
 }
 const shot = (b, name) => shots && b.page.screenshot({ path: `${shots}/${name}.png` });
 
-/** Runs in a fresh browser; nothing may be on the console at its end. */
+/** Runs in a fresh browser; nothing may be on the console at its end. options.at is another server than base. */
 const withBrowser = (options, run) => async () => {
-  const b = await open(base, options);
+  const b = await open(options.at ?? base, options);
   try {
     await run(b);
     assert.deepEqual(b.faults, [], 'the console is clean and no request left the origin');
@@ -234,6 +235,7 @@ await test('a narrow window: nothing is cut off sideways', withBrowser({ viewpor
 }));
 
 await alertTests({ base, test, withBrowser, shot });
+await externalTests({ base, binary: process.env.HUNE_BINARY, test, withBrowser, shot });
 
 console.log(failed ? `${failed} failed` : 'all passed');
 process.exit(failed ? 1 : 0);

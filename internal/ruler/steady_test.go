@@ -1,0 +1,311 @@
+package ruler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql"
+	promrules "github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb/tsdbutil"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/hune-io/hune/internal/history"
+	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/rules"
+	"github.com/hune-io/hune/internal/signal"
+)
+
+// stage is what a group of rules plays on: vectors that a test sets, and all that the rules do.
+type stage struct {
+	mu       sync.Mutex
+	vectors  map[string]promql.Vector // by the name of their series; what rules record replaces them
+	fails    map[string]error
+	asked    int
+	recorded []string
+	sent     []string
+	events   []string
+}
+
+func newStage() *stage {
+	return &stage{vectors: map[string]promql.Vector{}, fails: map[string]error{}}
+}
+
+// Run implements job.Runner.
+func (s *stage) Run(_ context.Context, j job.Job) (job.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	if err := s.fails[j.Metrics.Expr]; err != nil {
+		return job.Result{}, err
+	}
+	return job.Result{Metrics: &metrics.Result{Value: slices.Clone(s.vectors[j.Metrics.Expr])}}, nil
+}
+
+// PushMetrics implements Pusher.
+func (s *stage) PushMetrics(_ context.Context, b *metrics.Batch) (metrics.PushResult, error) {
+	for _, one := range b.Series {
+		for _, p := range one.Samples {
+			s.record(one.Labels, p.T, p.V)
+		}
+		for _, p := range one.Histograms {
+			s.record(one.Labels, p.T, p.FH.Sum)
+		}
+	}
+	return metrics.PushResult{}, nil
+}
+
+func (s *stage) record(ls labels.Labels, t int64, v float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := fmt.Sprint(v)
+	if value.IsStaleNaN(v) {
+		text = "stale"
+	}
+	s.recorded = append(s.recorded, fmt.Sprintf("%s %d %s", ls, t, text))
+	if name := ls.Get(labels.MetricName); name == "recorded" {
+		others := slices.DeleteFunc(slices.Clone(s.vectors[name]), func(x promql.Sample) bool { return labels.Equal(x.Metric, ls) })
+		if !value.IsStaleNaN(v) {
+			others = append(others, promql.Sample{Metric: ls, T: t, F: v})
+		}
+		s.vectors[name] = others
+	}
+}
+
+// SendAlerts implements Sender.
+func (s *stage) SendAlerts(_ context.Context, _ string, alerts []Alert) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range alerts {
+		s.sent = append(s.sent, fmt.Sprintf("%s %s %s..%s %s", a.Labels, a.Annotations, a.StartsAt, a.EndsAt, a.GeneratorURL))
+	}
+	return nil
+}
+
+// Record implements Recorder.
+func (s *stage) Record(_ string, e history.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, fmt.Sprintf("%+v", e))
+}
+
+// did returns what was done since it was last asked, in an order of its own.
+func (s *stage) did() (recorded, sent, events []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recorded, sent, events = s.recorded, s.sent, s.events
+	s.recorded, s.sent, s.events = nil, nil, nil
+	for _, list := range [][]string{recorded, sent, events} {
+		slices.Sort(list)
+	}
+	return recorded, sent, events
+}
+
+// troupe evaluates the groups of one manager, of this package or, upstream, of Prometheus.
+type troupe struct {
+	*stage
+	upstream bool
+	manager  *manager
+	changes  *changes
+	group    *promrules.Group
+}
+
+func newTroupe(upstream bool) *troupe {
+	s := newStage()
+	cfg := DefaultConfig()
+	cfg.ExternalLabels = map[string]string{"cluster": "eu", "empty": ""}
+	r := &Ruler{o: Options{Config: cfg, Runner: s, Pusher: s, Alerts: s, History: s, ExternalURL: &url.URL{Scheme: "http", Host: "hune", Path: "/x"}, Logger: slog.New(slog.DiscardHandler)},
+		metrics: promrules.NewGroupMetrics(prometheus.NewRegistry())}
+	k := key{tenant: "a", signal: signal.Metrics}
+	m := r.newManager(k)
+	if upstream {
+		// As it comes from Prometheus.
+		o := &promrules.ManagerOptions{NameValidationScheme: model.UTF8Validation, ExternalURL: r.o.ExternalURL, NotifyFunc: r.notify(k), Context: context.Background(),
+			QueryFunc:  Query(s, "a", signal.Metrics, 0, time.Minute),
+			Appendable: appendable{s, k.tenant}, Logger: r.o.Logger, ResendDelay: time.Duration(cfg.ResendDelay), GroupLoader: m.loader, Metrics: r.metrics,
+			MaxConcurrentEvals: 4, ConcurrentEvalsEnabled: true}
+		m.Manager = promrules.NewManager(o)
+	}
+	return &troupe{stage: s, upstream: upstream, manager: m,
+		changes: &changes{r: r, tenant: "a", steady: m.steady, now: time.Now, pending: map[*promrules.AlertingRule]map[uint64]labels.Labels{}}}
+}
+
+// play makes a group the one that is evaluated. It goes on with the state of the one before.
+func (p *troupe) play(t require.TestingT, g rules.Group) {
+	p.manager.loader.source = source{"file": {g}}
+	groups, errs := p.manager.LoadGroups(time.Minute, labels.FromMap(p.changes.r.o.Config.ExternalLabels), p.changes.r.o.ExternalURL.String(), nil, false, "file")
+	require.Empty(t, errs)
+	for _, loaded := range groups {
+		if p.group != nil {
+			loaded.CopyState(p.group)
+		}
+		p.group = loaded
+	}
+	p.manager.steady.keep([]*promrules.Group{p.group})
+}
+
+func (p *troupe) evaluate(at time.Time) {
+	if !p.upstream {
+		p.changes.iterate(context.Background(), p.group, at)
+		return
+	}
+	promrules.DefaultEvalIterationFunc(context.Background(), p.group, at)
+	for _, rule := range p.group.Rules() {
+		if alerting, ok := rule.(*promrules.AlertingRule); ok {
+			p.changes.record(p.group, alerting, at)
+		}
+	}
+}
+
+func (p *troupe) restored() {
+	for _, rule := range p.group.AlertingRules() {
+		rule.SetRestored(true)
+	}
+}
+
+// state is all that can be seen of the rules.
+func (p *troupe) state(t require.TestingT) []string {
+	var out []string
+	for _, rule := range p.group.Rules() {
+		out = append(out, fmt.Sprintf("%s %s %v", rule.Name(), rule.Health(), rule.LastError()))
+		if alerting, ok := rule.(*promrules.AlertingRule); ok {
+			var alerts []string
+			alerting.ForEachActiveAlert(func(a *promrules.Alert) { alerts = append(alerts, fmt.Sprintf("%+v", *a)) })
+			slices.Sort(alerts)
+			out = append(out, alerts...)
+			require.False(t, alerting.GetEvaluationTimestamp().IsZero())
+		}
+	}
+	m := p.changes.r.metrics
+	for name, v := range map[string]*prometheus.CounterVec{"evaluations": m.EvalTotal, "failures": m.EvalFailures} {
+		out = append(out, fmt.Sprintf("%s %v", name, numberOf(t, v.WithLabelValues("file;g"))))
+	}
+	out = append(out, fmt.Sprintf("samples %v", numberOf(t, m.GroupSamples.WithLabelValues("file;g"))))
+	slices.Sort(out[len(out)-3:])
+	return out
+}
+
+// The templates of labels and annotations: what is plain, what follows from the sample, what doesn't, and what fails.
+var texts = []string{"page", "", "a } b", `{{ "" }}`, "{{ $value }}", "{{ .Value | humanize }}/{{ humanize1024 $value }}", "{{ $labels.instance }} {{ $labels.nothing }}", "{{ $labels }}",
+	"{{ $externalLabels.cluster }} {{ $externalURL }} {{ externalURL }}{{ pathPrefix }}", `{{ if gt $value 2.0 }}high{{ else }}low{{ end }}`, `{{ query "other" | first | value }}`,
+	`{{ range query "other" | sortByLabel "instance" }}{{ .Labels.instance }}={{ .Value }} {{ end }}`, "{{ now | toTime }}", `{{ define "x" }}in{{ end }}{{ template "x" }}`, `{{ template "x" }}`,
+	"{{ .Nothing.At.All }}", "{{ $unknown }}", "{{ if }}", `{{ first (query "none") }}`, `{{ reReplaceAll "o(.)" "$1" $labels.instance | title }}`, `{{ reReplaceAll "(" "" "" }}`,
+	`{{- printf "%.1f" $value -}} x`, `{{ $labels.instance | stripPort | toUpper }} {{ humanizeDuration $value }} {{ humanizePercentage $value }}`, `{{ "a" | parseDuration }}`,
+	`{{ tableLink "up" }} {{ graphLink "up" }} {{ args 1 $value }} {{ urlQueryEscape "a b" }}`}
+
+// drawRule draws a rule. Those that stand before the recording rule don't read what it records: whether they find it is
+// chance.
+func drawRule(t *rapid.T, exprs []string) rules.Rule {
+	text := rapid.SampledFrom(texts)
+	few := func(names ...string) map[string]string {
+		out := map[string]string{}
+		for _, name := range names {
+			if rapid.Bool().Draw(t, "has "+name) {
+				out[name] = text.Draw(t, name)
+			}
+		}
+		return out
+	}
+	durations := rapid.SampledFrom([]model.Duration{0, 0, model.Duration(time.Minute), model.Duration(5 * time.Minute)})
+	return rules.Rule{Alert: rapid.SampledFrom([]string{"A", "B"}).Draw(t, "alert"), Expr: rapid.SampledFrom(exprs).Draw(t, "expr"),
+		For: durations.Draw(t, "for"), KeepFiringFor: durations.Draw(t, "keep"), Labels: few("severity", "instance"), Annotations: few("summary", "text")}
+}
+
+func drawGroup(t *rapid.T) rules.Group {
+	g := rules.Group{Name: "g", Limit: rapid.SampledFrom([]int{0, 0, 0, 2}).Draw(t, "limit")}
+	if rapid.Bool().Draw(t, "offset") {
+		d := model.Duration(time.Minute)
+		g.QueryOffset = &d
+	}
+	exprs := []string{"one", "two"}
+	for range rapid.IntRange(1, 4).Draw(t, "rules") {
+		if len(exprs) == 2 && rapid.IntRange(0, 3).Draw(t, "records") == 0 {
+			g.Rules = append(g.Rules, rules.Rule{Record: "recorded", Expr: "basis"})
+			exprs = append(exprs, "recorded")
+			continue
+		}
+		g.Rules = append(g.Rules, drawRule(t, exprs))
+	}
+	return g
+}
+
+func drawVector(t *rapid.T, name string) promql.Vector {
+	var out promql.Vector
+	for _, instance := range []string{"foo:1", "bar", ""} {
+		v := rapid.SampledFrom([]float64{-1, -1, 0, 1, 1, 1, 3, 1500, math.NaN(), math.Inf(1)}).Draw(t, name)
+		if v < 0 {
+			continue
+		}
+		s := promql.Sample{Metric: labels.FromMap(map[string]string{labels.MetricName: name, "instance": instance, "job": "j"}), F: v}
+		if v == 3 && rapid.Bool().Draw(t, "histogram") {
+			s.F, s.H = 0, tsdbutil.GenerateTestFloatHistogram(1)
+		}
+		out = append(out, s)
+	}
+	return rapid.Permutation(out).Draw(t, "order")
+}
+
+// Whatever becomes of rules, series and times, all that can be seen is what Prometheus's rule manager does.
+func TestSteadyRulesAreThoseOfPrometheus(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		both := []*troupe{newTroupe(false), newTroupe(true)}
+		each := func(f func(p *troupe)) {
+			for _, p := range both {
+				f(p)
+			}
+		}
+		g := drawGroup(t)
+		each(func(p *troupe) { p.play(t, g) })
+		at := time.Unix(1_700_000_000, 500).UTC()
+		restored := rapid.IntRange(0, 2).Draw(t, "restored")
+		for turn := range rapid.IntRange(1, 12).Draw(t, "turns") {
+			if turn == restored {
+				each((*troupe).restored)
+			}
+			switch rapid.IntRange(0, 11).Draw(t, "happens") {
+			case 0:
+				g = drawGroup(t)
+				each(func(p *troupe) { p.play(t, g); p.restored() })
+			case 1:
+				name, err := rapid.SampledFrom([]string{"one", "two", "other", "basis"}).Draw(t, "fails"), errors.New("no answer")
+				each(func(p *troupe) { p.fails[name] = err })
+			case 2:
+				each(func(p *troupe) { clear(p.fails) })
+			case 3, 4, 5:
+				name := rapid.SampledFrom([]string{"one", "two", "other", "basis"}).Draw(t, "changes")
+				v := drawVector(t, name)
+				each(func(p *troupe) { p.vectors[name] = v })
+			case 6:
+				at = at.Add(20 * time.Minute)
+			}
+			at = at.Add(rapid.SampledFrom([]time.Duration{30 * time.Second, time.Minute, 2 * time.Minute}).Draw(t, "later"))
+			each(func(p *troupe) { p.evaluate(at) })
+			require.Equal(t, both[1].state(t), both[0].state(t), "turn %d", turn)
+			recorded, sent, events := both[1].did()
+			gotRecorded, gotSent, gotEvents := both[0].did()
+			require.Equal(t, recorded, gotRecorded, "turn %d", turn)
+			require.Equal(t, sent, gotSent, "turn %d", turn)
+			require.Equal(t, events, gotEvents, "turn %d", turn)
+		}
+	})
+}
+
+func numberOf(t require.TestingT, m prometheus.Metric) float64 {
+	var out dto.Metric
+	require.NoError(t, m.Write(&out))
+	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
+}
