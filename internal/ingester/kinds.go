@@ -29,6 +29,9 @@ func (h logHead) Part() logs.Part { return h.Head }
 // pages.
 const directoryCacheBytes = 32 << 20
 
+// groupCacheBytes is the same of blocks of traces, with where spans are in their traces.
+const groupCacheBytes = 32 << 20
+
 func logsKind(opts Options) kind[logs.Batch, logs.Part, logs.AppendResult] {
 	directories := logs.NewDirectoryCache(directoryCacheBytes)
 	return kind[logs.Batch, logs.Part, logs.AppendResult]{
@@ -58,7 +61,7 @@ func (h traceHead) Replay(b *traces.Batch) (bool, error) {
 }
 
 func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult] {
-	directories := traces.NewDirectoryCache(directoryCacheBytes)
+	groups := traces.NewGroupCache(groupCacheBytes)
 	spill := filepath.Join(opts.Dir, string(signal.Traces), "sealed")
 	_ = os.RemoveAll(spill) // nothing, or what an earlier process had open and could not remove
 	return kind[traces.Batch, traces.Part, traces.PushResult]{
@@ -71,7 +74,7 @@ func tracesKind(opts Options) kind[traces.Batch, traces.Part, traces.PushResult]
 		encode: traces.AppendRecord,
 		decode: traces.DecodeRecord,
 		openBlock: func(ctx context.Context, r *block.Reader) (traces.Part, error) {
-			return traces.OpenBlockWith(ctx, r, directories)
+			return traces.OpenBlockWith(ctx, r, groups)
 		},
 	}
 }

@@ -163,10 +163,14 @@ func lazyLogs(blocks *parts[*logs.Block], m *block.Meta) logs.Part {
 	})
 }
 
+// groupCacheBytes is what all open blocks of traces together keep decoded of their row groups, of 32,000 spans each:
+// the directories, and of some 15 million spans where they are in their traces.
+const groupCacheBytes = 128 << 20
+
 func (q *Querier) tracesSource() traces.Source {
-	directories := traces.NewDirectoryCache(directoryCacheBytes)
+	groups := traces.NewGroupCache(groupCacheBytes)
 	blocks := newParts(q.opts.Config.MaxOpenBlocks, q.opts.Blocks, func(ctx context.Context, r *block.Reader) (traces.Part, error) {
-		return traces.OpenBlockWith(ctx, r, directories)
+		return traces.OpenBlockWith(ctx, r, groups)
 	})
 	return traces.NewSource(func(ctx context.Context, tenant string, start, end uint64) ([]traces.Part, error) {
 		metas, err := q.opts.Store.Blocks(ctx, tenant, signal.Traces, nanos(start), nanos(end))

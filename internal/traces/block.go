@@ -7,13 +7,11 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"github.com/hune-io/hune/internal/block"
 )
 
 // Block is a Part that reads a traces block by ranges. It keeps the index of row groups; columns are read for
-// each question. Safe for concurrent use.
+// each question, but for some that its GroupCache keeps. Safe for concurrent use.
 //
 // A trace by its ID takes a piece of the filter of IDs, then of one row group the spine, a chunk of times, and
 // the attributes: four range reads. A select walks the row groups newest first: those out of the time range
@@ -24,23 +22,23 @@ type Block struct {
 	r      *block.Reader
 	index  *groupIndex
 	ids    block.IDFilter
-	cache  *DirectoryCache
+	cache  *GroupCache
 	number uint64 // no other block of the process has it
 
 	mu     sync.Mutex
 	places []idPlace // of all traces, once they were asked for
 }
 
-// ownCacheBytes is what a block without a shared cache keeps of its directories.
+// ownCacheBytes is what a block without a shared cache keeps of its row groups.
 const ownCacheBytes = 8 << 20
 
 // OpenBlock reads what a Block keeps. r stays the caller's to share and close.
 func OpenBlock(ctx context.Context, r *block.Reader) (*Block, error) {
-	return OpenBlockWith(ctx, r, NewDirectoryCache(ownCacheBytes))
+	return OpenBlockWith(ctx, r, NewGroupCache(ownCacheBytes))
 }
 
 // OpenBlockWith is OpenBlock for a block that shares its cache with others.
-func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) (*Block, error) {
+func OpenBlockWith(ctx context.Context, r *block.Reader, cache *GroupCache) (*Block, error) {
 	if r.Has(sectionGroupsV1) {
 		return nil, fmt.Errorf("open traces block %s: %w: traces blocks of version 1 can't be read", r.Name(), block.ErrVersion)
 	}
@@ -149,8 +147,8 @@ func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
 
 // directory implements groupStore.
 func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
-	key := directoryKey{b, i}
-	if d := b.cache.get(key); d != nil {
+	key := cacheKey{b.number, i}
+	if d := b.cache.directory(key); d != nil {
 		return d, nil
 	}
 	p := &b.index.places[i]
@@ -165,8 +163,16 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	if err != nil {
 		return nil, b.corrupt(i, "directory", err)
 	}
-	b.cache.add(key, d)
+	b.cache.addDirectory(key, d)
 	return d, nil
+}
+
+// kept implements groupStore.
+func (b *Block) kept(i int) *keptColumns { return b.cache.columnsOf(cacheKey{b.number, i}) }
+
+// keep implements groupStore.
+func (b *Block) keep(i, size int, make func() *keptColumns) {
+	b.cache.addColumns(cacheKey{b.number, i}, size, make)
 }
 
 // blobs implements groupStore.
@@ -238,48 +244,4 @@ func (b *Block) TagValues(ctx context.Context, scope TagScope, key string, start
 		err = b.tagValues(ctx, v, open, key, &s)
 	}
 	return v.sorted(), err
-}
-
-// DirectoryCache keeps the directories of row groups decoded, the most recently used ones of all blocks that
-// share it: every question begins with one, and to decode one costs more than most questions do otherwise.
-// Safe for concurrent use.
-type DirectoryCache struct {
-	limit int
-
-	mu   sync.Mutex
-	used int
-	lru  *simplelru.LRU[directoryKey, *groupDirectory]
-}
-
-type directoryKey struct {
-	block *Block
-	group int
-}
-
-// NewDirectoryCache returns a cache that holds about so many bytes.
-func NewDirectoryCache(bytes int) *DirectoryCache {
-	c := &DirectoryCache{limit: bytes}
-	// The number of entries is bounded by their sizes: none is below a kilobyte.
-	c.lru, _ = simplelru.NewLRU(1<<30, func(_ directoryKey, d *groupDirectory) { c.used -= d.memory() })
-	return c
-}
-
-func (c *DirectoryCache) get(key directoryKey) *groupDirectory {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d, _ := c.lru.Get(key)
-	return d
-}
-
-func (c *DirectoryCache) add(key directoryKey, d *groupDirectory) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lru.Contains(key) {
-		return
-	}
-	c.lru.Add(key, d)
-	c.used += d.memory()
-	for c.used > c.limit && c.lru.Len() > 1 {
-		c.lru.RemoveOldest()
-	}
 }

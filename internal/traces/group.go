@@ -18,6 +18,10 @@ type groupStore interface {
 	directory(ctx context.Context, i int) (*groupDirectory, error)
 	// blobs returns the decoded blobs ids, ascending, of row group i, in memory of mem or in the store's own.
 	blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error)
+	// kept returns the columns of row group i that an earlier question left with keep, nil for none: see GroupCache.
+	kept(i int) *keptColumns
+	// keep takes columns of row group i, of about size bytes, for later questions. They are made if there is room.
+	keep(i, size int, make func() *keptColumns)
 	// corrupt says that row group i is damaged.
 	corrupt(i int, what string, err error) error
 }
@@ -41,7 +45,10 @@ type group struct {
 	depths []uint32
 	loose  []int64 // rows
 
-	memory *spineMemory // of the spine
+	memory *spineMemory // of the spine, where it was read
+
+	kept    *keptColumns // of earlier questions, nil: not asked for yet
+	learned bool         // some of the spine was read that is not in kept
 }
 
 // spineMemory is what the tables of traces of a row group take, for the next one.
@@ -63,11 +70,13 @@ func openGroup(ctx context.Context, store groupStore, i int, e *groupEntry) (*gr
 // release ends the use of g: its blobs and the numbers of its columns are no longer valid, traces that were built
 // of it are.
 func (g *group) release() {
+	g.remember()
 	g.r.Release()
 	if g.memory != nil {
 		spines.Put(g.memory)
-		g.memory, g.first, g.starts, g.ends = nil, nil, nil, nil
+		g.memory = nil
 	}
+	g.first, g.starts, g.ends, g.class, g.depths = nil, nil, nil, nil, nil
 	g.mem.Release()
 }
 
@@ -220,6 +229,10 @@ func (g *group) spine(ctx context.Context) error {
 	if g.first != nil {
 		return nil
 	}
+	if k := g.known(); k.first != nil {
+		g.first, g.starts, g.ends = k.first, k.starts, k.ends
+		return nil
+	}
 	if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength)); err != nil {
 		return err
 	}
@@ -244,13 +257,17 @@ func (g *group) spine(ctx context.Context) error {
 	if first[n] != g.entry.spans {
 		return g.corrupt("traces", fmt.Errorf("traces have %d spans, the row group has %d", first[n], g.entry.spans))
 	}
-	g.first = first
+	g.first, g.learned = first, true
 	return nil
 }
 
 // classes reads the class of each span.
 func (g *group) classes(ctx context.Context) error {
 	if g.class != nil {
+		return nil
+	}
+	if k := g.known(); k.class != nil {
+		g.class = k.class.widen(g.r.Scratch(g.entry.spans))
 		return nil
 	}
 	if err := g.load(ctx, g.fixed(fixClass)); err != nil {
@@ -260,7 +277,7 @@ func (g *group) classes(ctx context.Context) error {
 	if err := g.r.Err(); err != nil {
 		return g.corrupt("classes", err)
 	}
-	g.class = class
+	g.class, g.learned = class, true
 	return nil
 }
 
@@ -271,6 +288,10 @@ func (g *group) tree(ctx context.Context) error {
 	}
 	if err := g.spine(ctx); err != nil {
 		return err
+	}
+	if k := g.known(); k.depths != nil {
+		g.depths, g.loose = k.depths.widen(g.r.Scratch(g.entry.spans)), k.loose
+		return nil
 	}
 	if err := g.load(ctx, g.fixed(fixDepth, fixLoose)); err != nil {
 		return err
@@ -292,7 +313,7 @@ func (g *group) tree(ctx context.Context) error {
 	if !deepens(depths, g.first) {
 		return g.corrupt("tree", g.tooDeep(depths))
 	}
-	g.depths, g.loose = depths, loose
+	g.depths, g.loose, g.learned = depths, loose, true
 	return nil
 }
 

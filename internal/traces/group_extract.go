@@ -79,15 +79,23 @@ type extractor struct {
 	up       []uint64       // starts of the spans on the way from the root
 	shown    []shownSpan    // of the trace at hand
 	ordered  bool           // the order of arrival has been read
-	services []ServiceStats // of the trace at hand, in the order of the row group
-	seen     []int          // services that have spans
-	byName   []int          // the place of each service among all by name
+	services []ServiceStats // of the trace at hand, by name
+	seen     []int          // those that have spans
+	classes  []extractClass
+	byClass  bool // attributes follow from the class
 	slab     slab[Attribute]
 	// Of traces to come, cut from the front: the extracts of a batch are made, used and dropped together.
 	counts   []ServiceStats
 	made     []extracted
 	spans    []Span
 	pointers []*Span
+}
+
+// extractClass is what an extractor knows of the spans of a class.
+type extractClass struct {
+	service    int // its place among all by name
+	errors     uint32
+	attributes []Attribute // once they were read, where they follow from the class
 }
 
 // extracted is a trace with its extract.
@@ -113,8 +121,9 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 	if err := r.load(ctx, wanted); err != nil {
 		return err
 	}
-	x := extractor{spanReader: r, chosen: chosen, services: make([]ServiceStats, len(g.dir.services)), byName: placesByName(g.dir.services),
-		made: make([]extracted, len(wanted))}
+	n := min(chosen.Show*len(wanted), chosen.Matched.Count())
+	x := extractor{spanReader: r, chosen: chosen, made: make([]extracted, len(wanted)), spans: make([]Span, n), pointers: make([]*Span, n)}
+	x.open()
 	for _, t := range wanted {
 		tr, err := x.trace(ctx, t)
 		if err != nil {
@@ -125,6 +134,28 @@ func (g *group) extract(ctx context.Context, wanted []int, chosen *Chosen, needs
 		}
 	}
 	return nil
+}
+
+// open learns what there is to know of services and classes.
+func (x *extractor) open() {
+	x.services = make([]ServiceStats, len(x.dir.services))
+	places := placesByName(x.dir.services)
+	for i, place := range places {
+		x.services[place].Service = x.dir.services[i]
+	}
+	x.classes = make([]extractClass, len(x.dir.classes))
+	for i := range x.classes {
+		class := &x.dir.classes[i]
+		x.classes[i].service = places[class.service]
+		if class.status == StatusError {
+			x.classes[i].errors = 1
+		}
+	}
+	x.byClass = !x.ranked
+	for c := range x.columns {
+		def := &x.dir.columns[c]
+		x.byClass = x.byClass && (x.columns[c] == nil || def.place != onSpan || def.kind == kindClass)
+	}
 }
 
 func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
@@ -144,9 +175,6 @@ func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	e.Matched = len(x.shown)
 	x.shown = x.shown[:min(len(x.shown), x.chosen.Show)]
 	n := len(x.shown)
-	if n > len(x.spans) {
-		x.spans, x.pointers = make([]Span, max(n, spansAtOnce)), make([]*Span, max(n, spansAtOnce))
-	}
 	spans := x.spans[:n:n]
 	out.ID, out.Extract, out.Spans = x.id(t), e, x.pointers[:n:n]
 	x.spans, x.pointers = x.spans[n:], x.pointers[n:]
@@ -204,17 +232,15 @@ func (x *extractor) root(t int) (name, service string) {
 // count counts the spans of each service.
 func (x *extractor) count(lo, hi int) []ServiceStats {
 	for _, c := range x.class[lo:hi] {
-		class := &x.dir.classes[c]
-		n := &x.services[class.service]
-		if n.Spans == 0 {
+		class := &x.classes[c]
+		stats := &x.services[class.service]
+		if stats.Spans == 0 {
 			x.seen = append(x.seen, class.service)
 		}
-		n.Spans++
-		if class.status == StatusError {
-			n.Errors++
-		}
+		stats.Spans++
+		stats.Errors += class.errors
 	}
-	slices.SortFunc(x.seen, func(a, b int) int { return x.byName[a] - x.byName[b] })
+	slices.Sort(x.seen)
 	n := len(x.seen)
 	if n > len(x.counts) {
 		x.counts = make([]ServiceStats, max(n, countsAtOnce))
@@ -222,18 +248,15 @@ func (x *extractor) count(lo, hi int) []ServiceStats {
 	out := x.counts[:n:n]
 	x.counts = x.counts[n:]
 	for i, s := range x.seen {
-		out[i] = ServiceStats{x.dir.services[s], x.services[s].Spans, x.services[s].Errors}
-		x.services[s] = ServiceStats{}
+		out[i] = x.services[s]
+		x.services[s].Spans, x.services[s].Errors = 0, 0
 	}
 	x.seen = x.seen[:0]
 	return out
 }
 
-// countsAtOnce and spansAtOnce are for how many services of traces, and spans, an extractor gets memory at once.
-const (
-	countsAtOnce = 256
-	spansAtOnce  = 64
-)
+// countsAtOnce is for how many services of traces an extractor gets memory at once.
+const countsAtOnce = 256
 
 // placesByName returns the place of each text among all of them in order.
 func placesByName(list []string) []int {
@@ -277,6 +300,14 @@ func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	if err := x.describe(at.row, s); err != nil {
 		return err
 	}
-	x.lists(at.row, trace, s, x.slab.alloc)
+	class := &x.classes[x.class[at.row]]
+	if s.Attributes = class.attributes; s.Attributes == nil {
+		x.advance(onSpan, at.row)
+		s.Attributes = x.take(onSpan, trace, x.slab.alloc)
+		if x.byClass {
+			class.attributes = s.Attributes
+		}
+	}
+	x.eventsAndLinks(at.row, s, x.slab.alloc)
 	return nil
 }

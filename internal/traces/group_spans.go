@@ -76,7 +76,7 @@ func (g *group) spanReader(ctx context.Context, wanted []int, needs *Needs) (*sp
 // load reads the columns that the spans of traces are made of.
 func (r *spanReader) load(ctx context.Context, wanted []int) error {
 	g, needs := r.group, r.needs
-	if g.first == nil { // the whole spine, which stands together, in one request
+	if g.first == nil && g.known().first == nil { // the whole spine, which stands together, in one request
 		if err := g.load(ctx, g.fixed(fixTraceRows, fixTraceStart, fixTraceLength, fixClass, fixDepth, fixLoose), g.dir.idBlob()); err != nil {
 			return err
 		}
@@ -95,7 +95,13 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		}
 	}
 	r.bulk = rows > g.entry.spans/8
-	fixed := []int{fixClass, fixDepth, fixLoose, fixLooseParent, fixLooseWhich, fixName, fixScope}
+	fixed := []int{fixLooseParent, fixLooseWhich, fixName, fixScope}
+	if g.class == nil && g.known().class == nil {
+		fixed = append(fixed, fixClass)
+	}
+	if g.depths == nil && g.known().depths == nil {
+		fixed = append(fixed, fixDepth, fixLoose)
+	}
 	if !r.serviceOnly {
 		fixed = append(fixed, fixResource)
 	}
@@ -262,6 +268,11 @@ func (r *spanReader) failure() error {
 func (r *spanReader) lists(row, trace int, s *Span, alloc func(int) []Attribute) {
 	r.advance(onSpan, row)
 	s.Attributes = r.take(onSpan, trace, alloc)
+	r.eventsAndLinks(row, s, alloc)
+}
+
+// eventsAndLinks sets the events and links of a span, of rows that ascend.
+func (r *spanReader) eventsAndLinks(row int, s *Span, alloc func(int) []Attribute) {
 	r.events(row, s, alloc)
 	r.links(row, s, alloc)
 }

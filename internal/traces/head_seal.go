@@ -181,6 +181,10 @@ func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int
 	return out, nil
 }
 
+// kept and keep implement groupStore. Nothing is kept: row groups of heads are few, and soon in a block.
+func (s *sealedSet) kept(int) *keptColumns              { return nil }
+func (s *sealedSet) keep(int, int, func() *keptColumns) {}
+
 // corrupt implements groupStore.
 func (s *sealedSet) corrupt(i int, what string, err error) error {
 	return &block.CorruptionError{Block: "(recent)", Section: fmt.Sprintf("row group %d, %s", i, what), Err: err}

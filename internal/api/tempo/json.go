@@ -16,13 +16,33 @@ import (
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := byte(0x20); c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func appendString(b []byte, s string) []byte {
+	i := 0
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
 	b = append(b, '"')
+	if i < len(s) {
+		return appendEscaped(b, s)
+	}
+	return append(append(b, s...), '"') // Fast path: nothing to escape.
+}
+
+// appendEscaped appends s and the quote that ends it.
+func appendEscaped(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}
@@ -86,13 +106,13 @@ type object struct {
 func open(b []byte) object { return object{append(b, '{'), true} }
 
 func (o *object) field(name string) {
-	if !o.empty {
-		o.b = append(o.b, ',')
+	if o.empty {
+		o.b = append(o.b, '"')
+	} else {
+		o.b = append(o.b, `,"`...)
 	}
 	o.empty = false
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
+	o.b = append(append(o.b, name...), `":`...)
 }
 
 func (o *object) close() []byte { return append(o.b, '}') }

@@ -1,11 +1,13 @@
 package tempo
 
 import (
+	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
+	"strconv"
 	"sync"
 
 	"github.com/hune-io/hune/internal/fault"
@@ -127,7 +129,7 @@ func (a *API) searchLimits(v url.Values, q *traces.Query) error {
 func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 	o := open(b)
 	o.field("traceID")
-	o.b = appendString(o.b, strings.TrimLeft(f.ID.String(), "0"))
+	o.b = appendShortID(o.b, f.ID)
 	o.text("rootServiceName", f.RootServiceName)
 	o.text("rootTraceName", f.RootTraceName)
 	o.long("startTimeUnixNano", f.Start)
@@ -149,17 +151,26 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 	return o.close()
 }
 
+// appendShortID appends an ID without the zeros that it begins with.
+func appendShortID(b []byte, id traces.ID) []byte {
+	var digits [2 * len(id)]byte
+	hex.Encode(digits[:], id[:])
+	return append(append(append(b, '"'), bytes.TrimLeft(digits[:], "0")...), '"')
+}
+
 func appendServices(b []byte, services []traces.ServiceStats) []byte {
 	b = append(b, '{')
 	for i := range services {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, services[i].Service), ':')
-		st := open(b)
-		st.number("spanCount", uint64(services[i].Spans))
-		st.number("errorCount", uint64(services[i].Errors))
-		b = st.close()
+		b = append(appendString(b, services[i].Service), `:{"spanCount":`...)
+		b = strconv.AppendUint(b, uint64(services[i].Spans), 10) // one that has none isn't listed
+		if n := services[i].Errors; n > 0 {
+			b = append(b, `,"errorCount":`...)
+			b = strconv.AppendUint(b, uint64(n), 10)
+		}
+		b = append(b, '}')
 	}
 	return append(b, '}')
 }
@@ -174,7 +185,8 @@ func appendSpanSet(b []byte, s *traces.SpanSet) []byte {
 				o.b = append(o.b, ',')
 			}
 			sp := open(o.b)
-			sp.text("spanID", s.Spans[i].ID.String())
+			sp.field("spanID")
+			sp.b = append(hex.AppendEncode(append(sp.b, '"'), s.Spans[i].ID[:]), '"')
 			sp.text("name", s.Spans[i].Name)
 			sp.long("startTimeUnixNano", s.Spans[i].Start)
 			sp.long("durationNanos", s.Spans[i].Duration)

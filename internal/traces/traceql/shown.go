@@ -11,9 +11,13 @@ type shown struct {
 	attrs []shownAttr
 	byKey map[key]int
 
-	// For what is found.
-	scratch []traces.Attribute
-	room    cutter[traces.Attribute]
+	// For what is found. The spans that a query finds are mostly alike in what it names: what the last one showed is
+	// shown of the next one too, if its values are the same.
+	values   []Value // of the last span, of each of attrs
+	lastName string
+	last     []traces.Attribute
+	scratch  []traces.Attribute
+	room     cutter[traces.Attribute]
 }
 
 type shownAttr struct {
@@ -164,28 +168,43 @@ func (u usage) test(value Value) evalTest {
 	return func(v Value) bool { return (intrinsic || v.Kind == value.Kind) && compare(op, v, value) }
 }
 
-// found describes the span in e for an answer.
+// found describes the span in e for an answer. Spans may share their attributes.
 func (s *shown) found(e *spanEnv) traces.FoundSpan {
 	sp := e.span
-	s.scratch = s.scratch[:0]
-	f := traces.FoundSpan{ID: sp.ID, Start: sp.Start, Duration: uint64(spanDuration(sp))}
+	same := s.values != nil
+	if !same {
+		s.values = make([]Value, len(s.attrs))
+	}
+	for i := range s.attrs {
+		v := s.attrs[i].node.eval(e)
+		same = same && v.Kind != KindArray && v.identity() == s.values[i].identity()
+		s.values[i] = v
+	}
+	if !same {
+		s.describe()
+	}
+	return traces.FoundSpan{ID: sp.ID, Name: s.lastName, Start: sp.Start, Duration: uint64(spanDuration(sp)), Attributes: s.last}
+}
+
+// describe sets last to what is shown of values.
+func (s *shown) describe() {
+	s.scratch, s.lastName, s.last = s.scratch[:0], "", nil
 	for i := range s.attrs {
 		a := &s.attrs[i]
-		v := a.group.filter(a.node.eval(e))
+		v := a.group.filter(s.values[i])
 		switch {
 		case v.Kind == KindNil && !a.absent && !(a.own && a.group.all):
-		case v.Kind == KindNil && a.node.eval(e).Kind != KindNil: // there, but not asked for
+		case v.Kind == KindNil && s.values[i].Kind != KindNil: // there, but not asked for
 		case a.key == "name" && s.name && a.node == evalNode(intrinsicNode(IntrinsicName)):
-			f.Name = v.s
+			s.lastName = v.s
 		default:
 			s.scratch = append(s.scratch, v.attribute(a.key))
 		}
 	}
 	if n := len(s.scratch); n > 0 {
-		f.Attributes = s.room.cut(n)
-		copy(f.Attributes, s.scratch)
+		s.last = s.room.cut(n)
+		copy(s.last, s.scratch)
 	}
-	return f
 }
 
 // filter reduces v to what the group shows. Of several events or links the last one stays.
