@@ -53,7 +53,7 @@ type Column struct {
 	Recency    bool  // Dict: a code is the distance to the newest entry, 0 a new entry
 	Filtered   bool  // the values, or of Raw the UUIDs in them, are in the page's value filter
 	Terminated bool  // Raw, see Lengths
-	Triples    bool  // Raw, and Text of lines: the values have no runs of three letters but the page's Triples
+	Triples    bool  // Raw, and Text of lines: the values have no runs of three letters but those of the page's Triples
 	id         int32 // among the columns of the page
 	Rows       int
 	Stamp      Stamp
@@ -151,9 +151,9 @@ type Page struct {
 	// Filter: the value filter of the page is the blobs Filter.First … Filter.First+Filter.Blobs-1. No
 	// blobs: no Int or Hex column is Filtered.
 	Filter  FilterInfo
-	Triples *block.Bitmap // nil, or which of the triplesLen runs of three letters columns have that say so
-	columns int           // number of all columns, nested ones too; of those that were read
-	source  *partSource   // of parts; nil: there are none
+	Triples *Triples    // nil: no column says that its triples are the page's
+	columns int         // number of all columns, nested ones too; of those that were read
+	source  *partSource // of parts; nil: there are none
 }
 
 // FilterInfo says where the value filter of a page is.

@@ -34,7 +34,7 @@ import (
 //	uvarint   offset, the first time
 //	uvarint   length
 //
-// And after the columns may follow the triples of the page, as a bitmap.
+// And after the columns may follow the triples of the page.
 
 // AppendPage appends the directory of a page, whose templates it adds to the shapes. All parts of the page must
 // have been read.
@@ -42,7 +42,7 @@ func (s *Shapes) AppendPage(dst []byte, p *Page) []byte {
 	w := directoryWriter{dst: dst, shapes: s, named: make([]bool, len(p.Blobs)), triples: p.Triples != nil}
 	w.page(p)
 	if w.triples {
-		w.dst = block.AppendBitmap(w.dst, p.Triples)
+		w.dst = p.Triples.appendTo(w.dst)
 	}
 	return w.dst
 }
@@ -161,8 +161,7 @@ func (s *Shapes) DecodePage(b []byte) (*Page, error) {
 	r.page.source = &partSource{data: b, reader: r}
 	r.read()
 	if r.triples {
-		r.page.Triples = &block.Bitmap{}
-		r.d.Bitmap(r.page.Triples, triplesLen)
+		r.page.Triples = decodeTriples(r.d)
 	}
 	if err := r.d.Finish(); err != nil {
 		return nil, fmt.Errorf("directory of a page: %w", err)

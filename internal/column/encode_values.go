@@ -33,7 +33,7 @@ func (e *Encoder) encodeLines(rows []extent) *Column {
 func (e *Encoder) encodeSlot(values []extent, g grain) *Column {
 	c := e.chooseForSlot(values, g)
 	if e.triples.on {
-		e.triples.column(c)
+		e.triples.slot(c)
 	}
 	return c
 }
@@ -201,7 +201,7 @@ func (e *Encoder) encodeRaw(values []extent) *Column {
 			return true
 		})
 	}
-	c.Triples = e.triples.values(e.data, slices.Values(values))
+	c.Triples = e.triples.values(&e.triples.raw, e.data, slices.Values(values))
 	c.Payload = e.blobs.putString(e.scratch)
 	return c
 }

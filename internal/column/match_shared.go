@@ -43,7 +43,8 @@ func (x *textSearch) asking(answers []found) []bool {
 		}
 	}
 	for n := range asks {
-		asks[n] = asks[n] && x.n.possibleFor(x.c.sharedStamp(n))
+		stamp := x.c.sharedStamp(n)
+		asks[n] = asks[n] && x.n.possibleFor(stamp) && x.n.mayBeIn(x.slots, stamp.Chars)
 	}
 	return asks
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"github.com/hune-io/hune/internal/block"
 )
 
 // form is a template as a search sees it: what all rows have in common, constant slots included, and the
@@ -106,9 +108,10 @@ type expansion struct {
 	form   *form
 	static []string
 	needle needle
-	text   string // of needle
-	toEnd  bool   // the needle must end with the row
-	apart  bool   // needles that lie in a shared column entirely are left out
+	text   string        // of needle
+	toEnd  bool          // the needle must end with the row
+	apart  bool          // needles that lie in a shared column entirely are left out
+	slots  *block.Bitmap // nil, or the triples of all slots
 
 	alternatives [][]slotNeedle
 	space        []slotNeedle // slab of alternatives, and of what they begin with
@@ -119,8 +122,8 @@ type expansion struct {
 
 // expand finds all ways in which the needle can lie in a row; apart leaves those out in which all of it is in a shared
 // column.
-func expand(f *form, n needle, apart bool) expansion {
-	x := expansion{form: f, apart: apart, static: f.staticFor(n), needle: n, text: string(n.text), toEnd: n.op == Suffix || n.op == Equal}
+func expand(f *form, n needle, apart bool, slots *block.Bitmap) expansion {
+	x := expansion{form: f, apart: apart, slots: slots, static: f.staticFor(n), needle: n, text: string(n.text), toEnd: n.op == Suffix || n.op == Equal}
 	if n.op == Prefix || n.op == Equal {
 		x.atStatic(0, n.text, nil)
 		return x
@@ -139,13 +142,13 @@ func expand(f *form, n needle, apart bool) expansion {
 
 // expandUnread is expand for a template of which columns have not been read: slots that are constant are as any
 // others, and what is known of their parts has to do. It reports false where too little is known.
-func expandUnread(t *Template, n needle, apart bool) (x expansion, ok bool) {
+func expandUnread(t *Template, n needle, apart bool, slots *block.Bitmap) (x expansion, ok bool) {
 	var last *slotPart
 	may, count := false, 0
 	for s := range t.Slots {
 		p := t.Slots[s].part
 		if p != last {
-			may, last = p == nil || n.possibleFor(&p.stamp), p
+			may, last = p == nil || n.possibleFor(&p.stamp) && n.mayBeIn(slots, p.stamp.Chars), p
 		}
 		if may {
 			count++
@@ -159,7 +162,7 @@ func expandUnread(t *Template, n needle, apart bool) (x expansion, ok bool) {
 	for s := range f.slots {
 		f.slots[s] = s
 	}
-	x = expand(f, n, apart)
+	x = expand(f, n, apart, slots)
 	return x, !x.over
 }
 
@@ -221,9 +224,10 @@ func (x *expansion) stamp(i int) *Stamp {
 func (x *expansion) possible(i int, n needle) bool {
 	s := &x.form.template.Slots[x.form.slots[i]]
 	if x.form.unread && s.part != nil && !s.part.isRead.Load() {
-		return n.possibleFor(&s.part.stamp)
+		return n.possibleFor(&s.part.stamp) && n.mayBeIn(x.slots, s.part.stamp.Chars)
 	}
-	return n.possible(s.Values())
+	c := s.Values()
+	return n.possible(c) && n.mayBeIn(x.slots, c.Stamp.Chars)
 }
 
 // atStatic goes on with text at the beginning of static text i, given what is asked so far.

@@ -137,7 +137,7 @@ func TestMatchBeyondTheAlternatives(t *testing.T) {
 	p := handPage(t, pieces, values)
 	needle := newNeedle(Contains, []byte("aaaaaaab"), false)
 	beyond := newForm(&p.lines.Templates[1])
-	require.True(t, expand(&beyond, needle, false).over)
+	require.True(t, expand(&beyond, needle, false, nil).over)
 	r := p.reader()
 	for n := range 10 {
 		p.checkLines(t, r, []byte(strings.Repeat("a", n)))
@@ -171,7 +171,7 @@ func TestExpand(t *testing.T) {
 		{Contains, "x", ""},
 	} {
 		f := newForm(&p.lines.Templates[1])
-		x := expand(&f, newNeedle(c.op, []byte(c.needle), false), false)
+		x := expand(&f, newNeedle(c.op, []byte(c.needle), false), false, nil)
 		require.False(t, x.over)
 		var got []string
 		for _, alternative := range x.alternatives {

@@ -12,8 +12,9 @@ type textSearch struct {
 	r         *Reader
 	c         *Column
 	n         needle
-	none      bool // by the stamps of c
-	apart     bool // templates don't answer for what lies in a shared column entirely: see inShared
+	none      bool          // by the stamps of c
+	slots     *block.Bitmap // nil, or the triples of all slots
+	apart     bool          // templates don't answer for what lies in a shared column entirely: see inShared
 	templates []templateSearch
 }
 
@@ -29,7 +30,7 @@ func (r *Reader) textSearch(c *Column, n needle, apart bool) *textSearch {
 	q.apart = apart
 	x := r.search.texts[q]
 	if x == nil {
-		x = &textSearch{r: r, c: c, n: n, apart: apart, none: !n.possible(c) || r.lacks(c, n), templates: make([]templateSearch, len(c.Templates))}
+		x = &textSearch{r: r, c: c, n: n, apart: apart, slots: r.slotTriples(c), none: !n.possible(c) || r.lacks(c, n), templates: make([]templateSearch, len(c.Templates))}
 		if r.search.texts == nil {
 			r.search.texts = map[question]*textSearch{}
 		}
@@ -64,7 +65,7 @@ func (x *textSearch) maybe(k int) bool {
 		t.answered = true // Fast path: most templates can't have an identifier.
 		return false
 	case t.expansion == nil && tmpl.partly():
-		if e, ok := expandUnread(tmpl, x.n, x.apart); ok {
+		if e, ok := expandUnread(tmpl, x.n, x.apart, x.slots); ok {
 			t.expansion = &e // Fast path: only the columns of slots are read that may have a part of the needle.
 		}
 	}
@@ -81,7 +82,7 @@ func (x *textSearch) template(k int) found {
 	}
 	e := t.expansion
 	if e == nil {
-		y := expand(x.r.form(x.c, k), x.n, x.apart)
+		y := expand(x.r.form(x.c, k), x.n, x.apart, x.slots)
 		e = &y
 	}
 	t.answer = x.r.findExpansion(x.c, k, e)

@@ -8,10 +8,7 @@ const partMemory = 16
 
 // Memory is what the page holds, about, in bytes. What has not been read yet of it is taken to be.
 func (p *Page) Memory() int {
-	n := int(unsafe.Sizeof(*p)) + 32*len(p.Blobs)
-	if p.Triples != nil {
-		n += triplesLen / 8
-	}
+	n := int(unsafe.Sizeof(*p)) + 32*len(p.Blobs) + p.Triples.memory()
 	for _, c := range p.Columns {
 		n += c.Memory()
 		for i := range c.parts {

@@ -11,8 +11,57 @@ import (
 // can't tell that it is in none. The triples of a page can: they are the runs of three letters of ASCII, in lower
 // case, that are in its lines. Words of a language have few of the 17,576: some thousand lines have one or two
 // thousand, which take about a kilobyte, and a word that none of them has nearly always has a triple that isn't among
-// them. Of the columns of lines those are marked whose values have no other triples: a Raw one, or the column of
-// the lines.
+// them. Those of slots, and of their Raw columns, are listed apart: a word that only templates have is not looked for in
+// values.
+
+// Triples are the triples of the lines of a page, in three sets of which each has those of the one before. A lines' column
+// that is Raw is a slot here.
+type Triples struct {
+	Raw   *block.Bitmap // of the Raw columns that say so, see triplesLen
+	Slots *block.Bitmap // of the slots of lines
+	Lines *block.Bitmap // of the lines
+}
+
+// join makes sets that lack what the one before has complete.
+func (t *Triples) join() {
+	t.Slots.Or(t.Raw)
+	t.Lines.Or(t.Slots)
+}
+
+// appendTo appends the sets, each without what the one before has.
+func (t *Triples) appendTo(dst []byte) []byte {
+	dst = block.AppendBitmap(dst, t.Raw)
+	dst = block.AppendBitmap(dst, without(t.Slots, t.Raw))
+	return block.AppendBitmap(dst, without(t.Lines, t.Slots))
+}
+
+// decodeTriples reads what appendTo wrote.
+func decodeTriples(d *block.Decoder) *Triples {
+	t := &Triples{new(block.Bitmap), new(block.Bitmap), new(block.Bitmap)}
+	for _, set := range []*block.Bitmap{t.Raw, t.Slots, t.Lines} {
+		if d.Bitmap(set, triplesLen); d.Err() != nil {
+			return nil
+		}
+	}
+	t.join()
+	return t
+}
+
+// without returns what is in a and not in b.
+func without(a, b *block.Bitmap) *block.Bitmap {
+	rest := b.Clone()
+	rest.Not()
+	rest.And(a)
+	return rest
+}
+
+// memory is what t holds, in bytes.
+func (t *Triples) memory() int {
+	if t == nil {
+		return 0
+	}
+	return 3 * triplesLen / 8
+}
 
 // triplesLen is how many triples there are: that of the letters a, b and c, numbered from 0 on, is a*26*26 + b*26 + c.
 const triplesLen = 26 * 26 * 26
@@ -48,17 +97,20 @@ func hasTriples(set *block.Bitmap, v []byte) bool {
 // tripleBuilder collects the triples of the lines of a page. The zero tripleBuilder is empty, and off.
 type tripleBuilder struct {
 	on    bool // the columns at hand are of lines
-	open  bool // lines have triples that are not in the set
+	open  bool // lines have triples that are not in a set
 	used  bool // columns may say that theirs are
 	begun bool
-	// bits has bit a*32*32 + b*32 + c set for each triple of letters, numbered from 1 on. While the builder is at work
-	// all that stand for no triple are set, so that whoever adds looks at one bit.
-	bits  [1 << 15 / 64]uint64
-	added []uint16 // by the values at hand
+	// Of what was added to each; the sets of the page have more.
+	raw, slots, lines tripleBits
+	added             []uint16 // by the values at hand
 }
 
+// tripleBits has bit a*32*32 + b*32 + c set for each triple of letters, numbered from 1 on. While it is filled all that
+// stand for no triple are set, so that whoever adds looks at one bit.
+type tripleBits [1 << 15 / 64]uint64
+
 // noTriples are the bits that stand for no triple.
-var noTriples = func() (bits [1 << 15 / 64]uint64) {
+var noTriples = func() (bits tripleBits) {
 	for i := range 1 << 15 {
 		if !isTriple(i) {
 			bits[i>>6] |= 1 << (i & 63)
@@ -67,7 +119,7 @@ var noTriples = func() (bits [1 << 15 / 64]uint64) {
 	return bits
 }()
 
-// isTriple reports whether bit i of a tripleBuilder stands for a triple.
+// isTriple reports whether bit i of tripleBits stands for a triple.
 func isTriple(i int) bool {
 	is := func(letter int) bool { return letter > 0 && letter <= 26 }
 	return is(i>>10) && is(i>>5&31) && is(i&31)
@@ -80,7 +132,7 @@ func (b *tripleBuilder) reset() { b.on, b.open, b.used, b.begun = false, false, 
 func (b *tripleBuilder) begin() {
 	b.on = true
 	if !b.begun {
-		b.begun, b.bits = true, noTriples
+		b.begun, b.raw, b.slots, b.lines = true, noTriples, noTriples, noTriples
 	}
 }
 
@@ -94,17 +146,23 @@ func (b *tripleBuilder) end(c *Column) {
 }
 
 // build returns the triples of the page, or nil.
-func (b *tripleBuilder) build() *block.Bitmap {
+func (b *tripleBuilder) build() *Triples {
 	if !b.used {
 		return nil
 	}
+	t := &Triples{b.raw.bitmap(), b.slots.bitmap(), b.lines.bitmap()}
+	t.join()
+	return t
+}
+
+func (t *tripleBits) bitmap() *block.Bitmap {
 	set := block.NewBitmap(triplesLen)
 	for a := range 26 {
-		for b2 := range 26 {
-			row := (a+1)<<10 | (b2+1)<<5
+		for b := range 26 {
+			row := (a+1)<<10 | (b+1)<<5
 			for c := range 26 {
-				if i := row | (c + 1); b.bits[i>>6]>>(i&63)&1 != 0 {
-					set.Set((a*26+b2)*26 + c)
+				if i := row | (c + 1); t[i>>6]>>(i&63)&1 != 0 {
+					set.Set((a*26+b)*26 + c)
 				}
 			}
 		}
@@ -112,18 +170,18 @@ func (b *tripleBuilder) build() *block.Bitmap {
 	return set
 }
 
-// values adds the triples of values, which are of data. It reports false, and adds none, if they are too many.
-func (b *tripleBuilder) values(data []byte, values iter.Seq[extent]) bool {
+// values adds to t the triples of values, which are of data. It reports false, and adds none, if they are too many.
+func (b *tripleBuilder) values(t *tripleBits, data []byte, values iter.Seq[extent]) bool {
 	if !b.on {
 		return false
 	}
 	b.added = b.added[:0]
 	for v := range values {
-		if b.add(data[v.off:v.end()], maxTriples) {
+		if b.add(t, data[v.off:v.end()], maxTriples) {
 			continue
 		}
 		for _, i := range b.added {
-			b.bits[i>>6] &^= 1 << (i & 63)
+			t[i>>6] &^= 1 << (i & 63)
 		}
 		b.open = true
 		return false
@@ -131,30 +189,29 @@ func (b *tripleBuilder) values(data []byte, values iter.Seq[extent]) bool {
 	return true
 }
 
-// add adds the triples of v, and reports false once most were added.
-func (b *tripleBuilder) add(v []byte, most int) bool {
-	bits := &b.bits
+// add adds to t the triples of v, and reports false once most were added.
+func (b *tripleBuilder) add(t *tripleBits, v []byte, most int) bool {
 	x, y := uint32(0), uint32(0) // the two letters before, the first moved
 	for _, c := range v {
 		z := uint32(letters[c])
 		i := (x | y<<5 | z) & (1<<15 - 1)
 		x, y = y<<10, z
-		if bits[i>>6]&(1<<(i&63)) != 0 {
+		if t[i>>6]&(1<<(i&63)) != 0 {
 			continue
 		}
 		if len(b.added) >= most {
 			return false
 		}
-		bits[i>>6] |= 1 << (i & 63)
+		t[i>>6] |= 1 << (i & 63)
 		b.added = append(b.added, uint16(i))
 	}
 	return true
 }
 
-// text adds the triples of a text that is no value.
-func (b *tripleBuilder) text(text []byte) {
+// text adds to t the triples of a text that is no value.
+func (b *tripleBuilder) text(t *tripleBits, text []byte) {
 	b.added = b.added[:0]
-	b.add(text, math.MaxInt)
+	b.add(t, text, math.MaxInt)
 }
 
 // hexTriples has every triple of the letters from a to f.
@@ -165,35 +222,39 @@ var hexTriples = func() (text []byte) {
 	return text
 }()
 
-// column adds the triples of a column as far as its description tells them: those of Raw columns and of what is
+// slot adds the triples of the column of a slot as far as its description tells them: those of Raw columns and of what is
 // between the columns of Text were added before.
-func (b *tripleBuilder) column(c *Column) {
+func (b *tripleBuilder) slot(c *Column) {
 	switch c.Kind {
 	case Const:
-		b.text(c.Constant)
+		b.text(&b.slots, c.Constant)
 	case Int:
-		b.text([]byte(c.Int.Suffix)) // what else is printed has no two letters in a row
+		b.text(&b.slots, []byte(c.Int.Suffix)) // what else is printed has no two letters in a row
 	case Hex:
 		if c.Stamp.Chars&(HexLower|HexUpper) != 0 {
-			b.text(hexTriples)
+			b.text(&b.slots, hexTriples)
 		}
 	case Dict:
-		b.column(c.Values)
+		b.slot(c.Values)
 	}
 }
 
-// triples adds those of a Text column that are in no slot.
+// triples adds those of a Text column that are not in its slots alone.
 func (b *textBuilder) triples() {
 	t := &b.e.triples
 	if !t.on {
 		return
 	}
+	set := &t.slots // it is the column of one
+	if b.grain == lineGrain {
+		set = &t.lines
+	}
 	for k := 1; k < len(b.templates); k++ {
 		for _, piece := range b.templates[k].Pieces {
-			t.text([]byte(piece))
+			t.text(set, []byte(piece))
 		}
 		if b.templates[k].joinsLetters() {
-			t.values(b.e.data, func(yield func(extent) bool) {
+			t.values(set, b.e.data, func(yield func(extent) bool) {
 				for _, row := range b.rowsOf[k] {
 					if !yield(b.rows[row]) {
 						return
@@ -227,10 +288,28 @@ func (t *Template) joinsLetters() bool {
 	return false
 }
 
-// lacks reports whether no value of c can have the text of n, since it has a triple that no line of the page has.
+// lacks reports whether no value of c can have the text of n, since it has a triple that none of them has.
 func (r *Reader) lacks(c *Column, n needle) bool {
-	if !c.Triples || r.page.Triples == nil || n.isWide(c.Stamp.Chars) {
+	t := r.page.Triples
+	if !c.Triples || t == nil || n.isWide(c.Stamp.Chars) {
 		return false
 	}
-	return !hasTriples(r.page.Triples, n.text)
+	if c.Kind == Raw {
+		return !hasTriples(t.Raw, n.text)
+	}
+	return !hasTriples(t.Lines, n.text)
+}
+
+// slotTriples returns the triples of the slots of c, or nil where they are not all known.
+func (r *Reader) slotTriples(c *Column) *block.Bitmap {
+	if !c.Triples || r.page.Triples == nil {
+		return nil
+	}
+	return r.page.Triples.Slots
+}
+
+// mayBeIn reports whether a value of a slot that has such characters may have the text of n, given the triples of
+// slots, or nil.
+func (n needle) mayBeIn(slots *block.Bitmap, chars Charset) bool {
+	return slots == nil || n.isWide(chars) || hasTriples(slots, n.text)
 }

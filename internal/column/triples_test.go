@@ -12,15 +12,35 @@ import (
 	"github.com/hune-io/hune/internal/loggen"
 )
 
-// requireTriples checks that every triple of lines is among those of their page, if it says so.
-func requireTriples(t require.TestingT, lines *block.Values, c *Column, p *Page) {
-	if !c.Triples {
-		return
+// requireTriples checks that every triple of lines, slots and Raw columns is in its set of the page, where c, the column of
+// lines, or the Raw column says so.
+func requireTriples(t require.TestingT, lines *block.Values, c *Column, enc *Encoded) {
+	r := NewReader(withShapes(t, enc.Page))
+	for i, b := range unpack(t, enc) {
+		r.Supply(i, b)
 	}
-	for i := range lines.Len() {
-		ok := hasTriples(p.Triples, lines.At(i))
-		require.True(t, ok, "line %d has a triple that the page has not: %q", i, lines.At(i))
+	sets := r.page.Triples
+	requireIn := func(set *block.Bitmap, v *block.Values) {
+		for i := range v.Len() {
+			require.True(t, hasTriples(set, v.At(i)), "%q", v.At(i))
+		}
 	}
+	if c.Triples {
+		requireIn(sets.Lines, lines)
+		for k := range r.page.Columns[0].Templates {
+			for s := range r.page.Columns[0].Templates[k].Slots {
+				var v block.Values
+				r.Values(&v, r.page.Columns[0].Templates[k].Slots[s].Values(), All)
+				requireIn(sets.Slots, &v)
+			}
+		}
+	}
+	eachColumn(r.page, func(c *Column) {
+		if c.Kind == Raw && c.Triples {
+			requireIn(sets.Raw, r.rawBytes(c))
+		}
+	})
+	require.NoError(t, r.Err())
 }
 
 func TestTriplesOfSystems(t *testing.T) {
@@ -29,13 +49,14 @@ func TestTriplesOfSystems(t *testing.T) {
 			v := set.Lines(1, 1<<20)
 			e := NewEncoder(block.Fast)
 			c := e.Lines(v)
-			p := e.Finish().Page
-			requireTriples(t, v, c, p)
+			enc := e.Finish()
+			p := enc.Page
+			requireTriples(t, v, c, enc)
 			if set.Adversarial {
 				return
 			}
 			require.True(t, c.Triples)
-			require.Less(t, p.Triples.Count(), triplesLen/3)
+			require.Less(t, p.Triples.Lines.Count(), triplesLen/3)
 		})
 	}
 }
@@ -57,8 +78,7 @@ func TestTriplesOfLines(t *testing.T) {
 		}
 		e := NewEncoder(block.Fast)
 		c := e.Lines(v)
-		p := e.Finish().Page
-		requireTriples(t, v, c, p)
+		requireTriples(t, v, c, e.Finish())
 	})
 }
 
@@ -101,7 +121,7 @@ func TestTriplesOfRandomLetters(t *testing.T) {
 	c := e.Lines(lines)
 	p := e.Finish().Page
 	require.False(t, c.Triples)
-	require.Less(t, p.Triples.Count(), 100)
+	require.Less(t, p.Triples.Lines.Count(), 100)
 	marked := tripleColumns(p)
 	require.Contains(t, marked, true)
 }
