@@ -3,9 +3,13 @@ package column
 import "github.com/hune-io/hune/internal/block"
 
 const (
-	pooledBelow = 4 << 10  // a smaller payload shares a blob
-	poolLen     = 96 << 10 // of a shared blob: what one small column costs to read
-	blobLen     = 1 << 20  // a longer payload is cut
+	pooledBelow = 4 << 10 // a smaller payload shares a blob
+	// The length of a shared blob is what one small column costs to read. Strings compress the better the more stand together, and
+	// so do integers where lines have many templates, whose slots are alike.
+	poolLen      = 96 << 10
+	smallPoolLen = 32 << 10
+	fewTemplates = 64
+	blobLen      = 1 << 20 // a longer payload is cut
 )
 
 // blobWriter stores payloads. Small ones are pooled, integers and strings apart: with hundreds of
@@ -27,6 +31,7 @@ type blobWriter struct {
 // pool is a shared blob that is being filled. Its place among the blobs is taken when it is begun.
 type pool struct {
 	class Class
+	most  int // bytes
 	blob  int
 	data  []byte
 }
@@ -34,8 +39,8 @@ type pool struct {
 func (w *blobWriter) reset(level block.Level) {
 	w.level, w.large = level, Bulk
 	w.infos, w.stored = nil, nil
-	w.intPool = pool{class: Strings, data: w.intPool.data[:0]}
-	w.stringPool = pool{class: Strings, data: w.stringPool.data[:0]}
+	w.intPool = pool{class: Strings, most: smallPoolLen, data: w.intPool.data[:0]}
+	w.stringPool = pool{class: Strings, most: poolLen, data: w.stringPool.data[:0]}
 }
 
 // putInts and putString store a payload that may share a blob.
@@ -49,7 +54,7 @@ func (w *blobWriter) put(p *pool, b []byte) Payload {
 	if len(b) >= pooledBelow {
 		return w.putOwn(b, w.large)
 	}
-	if len(p.data)+len(b) > poolLen {
+	if len(p.data)+len(b) > p.most {
 		w.sealPool(p)
 	}
 	if len(p.data) == 0 {
@@ -60,9 +65,16 @@ func (w *blobWriter) put(p *pool, b []byte) Payload {
 	return at
 }
 
+// expect prepares for the columns of so many templates.
+func (w *blobWriter) expect(templates int) {
+	if templates > fewTemplates {
+		w.intPool.most = poolLen
+	}
+}
+
 // inSpine calls f, whose payloads get blobs of the spine, and no others do.
 func (w *blobWriter) inSpine(f func()) {
-	w.spine, w.large = &pool{class: Spine}, Spine
+	w.spine, w.large = &pool{class: Spine, most: smallPoolLen}, Spine
 	f()
 	w.sealPool(w.spine)
 	w.spine, w.large = nil, Bulk

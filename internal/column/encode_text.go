@@ -209,6 +209,9 @@ func (b *textBuilder) build() *Column {
 	c := newColumn(Text, len(b.rows))
 	c.TextForm = &TextForm{Templates: b.templates}
 	c.Stamp.MinLen, c.Stamp.MaxLen = lengthsOf(b.rows)
+	if b.grain == lineGrain {
+		b.e.blobs.expect(len(b.templates))
+	}
 	b.clocked = b.grain == lineGrain && len(b.e.times) == c.Rows
 	b.encodeIDs(c)
 	b.encodeShared(c)
