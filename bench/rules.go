@@ -22,7 +22,7 @@ const (
 	rulesOfGroup   = 100
 	seriesOfRule   = 10 // at scale 1
 	ruleStep       = 15 * time.Second
-	ruleInterval   = 30 * time.Second // what one evaluation costs doesn't depend on it
+	ruleInterval   = 15 * time.Second // what one evaluation costs doesn't depend on it
 	measuredRounds = 2                // evaluations of each group that count
 	roundsBefore   = 3                // that don't
 )

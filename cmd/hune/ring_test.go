@@ -29,8 +29,39 @@ alertmanager:
   cluster: {listen: %q, peers: [%q], name: %q, gossip_interval: 50ms, push_pull_interval: 500ms, reconnect_interval: 500ms, settle_timeout: 2s, peer_timeout: 1s}
 compactor: {interval: 1s}
 store: {poll_interval: 1s}
-`, bucket, listen, join, rules, am, alerts, alertPeer, alerts), 0o600))
+scrape_configs:
+  # Nobody is there, and nobody is asked before the test is over.
+  - {job_name: shared, scrape_interval: 24h, static_configs: [{targets: [%s]}]}
+`, bucket, listen, join, rules, am, alerts, alertPeer, alerts, strings.Join(sharedTargets, ", ")), 0o600))
 	return config
+}
+
+// sharedTargets are scraped by members of a ring.
+var sharedTargets = []string{"t0.invalid:1", "t1.invalid:1", "t2.invalid:1", "t3.invalid:1", "t4.invalid:1", "t5.invalid:1", "t6.invalid:1", "t7.invalid:1", "t8.invalid:1", "t9.invalid:1"}
+
+// targets returns how many of the shared targets a member shows, each once, and the warnings.
+func (p *process) targets(header map[string]string) (int, []string) {
+	p.t.Helper()
+	status, body := p.get("/api/v1/targets?state=active", nil, header)
+	require.Equal(p.t, http.StatusOK, status, body)
+	var a struct {
+		Warnings []string
+		Data     struct {
+			ActiveTargets []struct {
+				ScrapePool string
+				Labels     struct{ Instance string }
+			}
+		}
+	}
+	require.NoError(p.t, json.Unmarshal([]byte(body), &a), body)
+	shown := map[string]bool{}
+	for _, target := range a.Data.ActiveTargets {
+		if target.ScrapePool == "shared" {
+			require.False(p.t, shown[target.Labels.Instance], "%s is shown twice", target.Labels.Instance)
+			shown[target.Labels.Instance] = true
+		}
+	}
+	return len(shown), a.Warnings
 }
 
 // evaluated returns when the groups that a member shows were last evaluated, and the warnings.
@@ -173,6 +204,16 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}]
 	for i := range n {
 		told(t, hook, fmt.Sprintf("Firing%02d", i))
 	}
+	await("each target has one of the two", func() bool {
+		one, _ := members[0].targets(part)
+		two, _ := members[1].targets(part)
+		return one > 0 && two > 0 && one+two == len(sharedTargets)
+	})
+	for _, p := range members {
+		shown, warnings := p.targets(nil)
+		require.Equal(t, len(sharedTargets), shown, "all targets are shown by each")
+		require.Empty(t, warnings)
+	}
 
 	// Blocks of one tenant are compacted by one of the two.
 	now := time.Now()
@@ -211,6 +252,12 @@ receivers: [{name: hook, webhook_configs: [{url: %q}]}]
 	members[1].kill()
 	_, _, warnings := members[0].evaluated(nil)
 	require.Contains(t, strings.Join(warnings, "\n"), dead, "who is missing is named")
+	_, warnings = members[0].targets(nil)
+	require.Contains(t, strings.Join(warnings, "\n"), dead, "who is missing is named")
+	await("the other scrapes all", func() bool {
+		shown, warnings := members[0].targets(nil)
+		return shown == len(sharedTargets) && len(warnings) == 0
+	})
 	await("the other goes on with all", func() bool {
 		groups, pending, warnings := members[0].evaluated(nil)
 		for _, at := range groups {

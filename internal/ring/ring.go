@@ -86,7 +86,7 @@ func (r *Ring) enter(ctx context.Context) error {
 		delegate = dskit.NewTokensPersistencyDelegate(filepath.Join(dir, r.role+".tokens"), dskit.JOINING, delegate, r.cluster.logger)
 	}
 	r.lifecycler, err = dskit.NewBasicLifecycler(dskit.BasicLifecyclerConfig{ID: r.cluster.self, Addr: r.cluster.self,
-		HeartbeatPeriod: period, HeartbeatTimeout: timeout, NumTokens: tokensEach}, r.role, r.key, r.client, delegate, r.cluster.logger, r.cluster.o.Registerer)
+		HeartbeatPeriod: period, HeartbeatTimeout: timeout, NumTokens: tokensEach}, r.role, r.key, client{r.client, r.cluster.self}, delegate, r.cluster.logger, r.cluster.o.Registerer)
 	if err != nil {
 		return err
 	}

@@ -106,14 +106,20 @@ func (b *batch) store(ctx context.Context) {
 // push stores parts as one batch, or as two: samples that are to be dropped if they are late, and others.
 func (b *batch) push(ctx context.Context, parts []metrics.Batch) error {
 	for _, discard := range []bool{false, true} {
-		all := metrics.Batch{DiscardOutOfOrder: discard}
+		n := 0
+		for _, p := range parts {
+			if p.DiscardOutOfOrder == discard {
+				n += len(p.Series)
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		all := metrics.Batch{DiscardOutOfOrder: discard, Series: make([]metrics.Series, 0, n)}
 		for _, p := range parts {
 			if p.DiscardOutOfOrder == discard {
 				all.Series = append(all.Series, p.Series...)
 			}
-		}
-		if len(all.Series) == 0 {
-			continue
 		}
 		if err := push(ctx, b.pusher, b.tenant, &all); err != nil {
 			return err

@@ -32,6 +32,8 @@ import (
 
 // stage is what a group of rules plays on: vectors that a test sets, and all that the rules do.
 type stage struct {
+	quiet bool // what is done is not noted
+
 	mu       sync.Mutex
 	vectors  map[string]promql.Vector // by the name of their series; what rules record replaces them
 	fails    map[string]error
@@ -70,6 +72,9 @@ func (s *stage) PushMetrics(_ context.Context, b *metrics.Batch) (metrics.PushRe
 }
 
 func (s *stage) record(ls labels.Labels, t int64, v float64) {
+	if s.quiet {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := fmt.Sprint(v)
@@ -88,6 +93,9 @@ func (s *stage) record(ls labels.Labels, t int64, v float64) {
 
 // SendAlerts implements Sender.
 func (s *stage) SendAlerts(_ context.Context, _ string, alerts []Alert) error {
+	if s.quiet {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range alerts {
@@ -308,4 +316,80 @@ func numberOf(t require.TestingT, m prometheus.Metric) float64 {
 	var out dto.Metric
 	require.NoError(t, m.Write(&out))
 	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
+}
+
+// A rule that stays as it is, is evaluated here; any change leaves it to the manager for that turn and the next.
+func TestWhatIsSteady(t *testing.T) {
+	p := newTroupe(false)
+	p.play(t, rules.Group{Name: "g", Rules: []rules.Rule{
+		{Record: "recorded", Expr: "basis"},
+		{Alert: "A", Expr: "one", Labels: map[string]string{"severity": "{{ if gt $value 5.0 }}high{{ else }}low{{ end }}"}, Annotations: map[string]string{"text": "{{ $value }}"}},
+		{Alert: "B", Expr: "recorded"},
+	}})
+	p.restored()
+	at := time.Unix(1_700_000_000, 0)
+	sample := func(instance string, v float64) promql.Sample {
+		return promql.Sample{Metric: labels.FromStrings(labels.MetricName, "one", "instance", instance), F: v}
+	}
+	for _, turn := range []struct {
+		name   string
+		vector promql.Vector
+		here   bool
+	}{
+		{"the first is the manager's", nil, false},
+		{"nothing fires", nil, true},
+		{"two fire", promql.Vector{sample("a", 1), sample("b", 1)}, false},
+		{"they stay", promql.Vector{sample("a", 1), sample("b", 1)}, true},
+		{"in another order", promql.Vector{sample("b", 1), sample("a", 1)}, true},
+		{"with other values", promql.Vector{sample("a", 2), sample("b", 3)}, true},
+		{"a label follows from the value", promql.Vector{sample("a", 2), sample("b", 7)}, false},
+		{"and stays", promql.Vector{sample("a", 2), sample("b", 7)}, true},
+		{"one ends", promql.Vector{sample("a", 2)}, false},
+		{"the other stays", promql.Vector{sample("a", 2)}, true},
+		{"another takes its place", promql.Vector{sample("c", 2)}, false},
+	} {
+		at = at.Add(time.Minute)
+		p.vectors["one"], p.vectors["basis"] = turn.vector, promql.Vector{{Metric: labels.EmptyLabels(), F: 1}}
+		asked := p.asked
+		p.evaluate(at)
+		require.Equal(t, turn.here, p.changes.steady.of(p.group).rules[1].done, turn.name)
+		require.Equal(t, 3, p.asked-asked, "%s: each query is asked once", turn.name)
+	}
+	require.True(t, p.changes.steady.of(p.group).rules[2].done, "it reads what a rule before it records")
+	p.manager.steady.keep(nil)
+	require.Empty(t, p.manager.steady.groups)
+}
+
+// A group of a hundred rules of which each has two alerts.
+func BenchmarkFiringRules(b *testing.B) {
+	g := rules.Group{Name: "g"}
+	for i := range 100 {
+		g.Rules = append(g.Rules, rules.Rule{Alert: fmt.Sprintf("Load%d", i), Expr: "one", Labels: map[string]string{"severity": "page"},
+			Annotations: map[string]string{"summary": "load of {{ $labels.instance }} is {{ $value }}"}})
+	}
+	for _, bench := range []struct {
+		name     string
+		upstream bool
+		step     float64
+	}{{"here, the values stay", false, 0}, {"here, the values change", false, 1}, {"Prometheus, the values stay", true, 0}, {"Prometheus, the values change", true, 1}} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			p := newTroupe(bench.upstream)
+			p.quiet = true
+			p.play(b, g)
+			p.restored()
+			at, v := time.Unix(1_700_000_000, 0), 200.0
+			for range 3 {
+				p.vectors["one"] = promql.Vector{{Metric: labels.FromStrings("instance", "a"), F: v}, {Metric: labels.FromStrings("instance", "b"), F: v}}
+				p.evaluate(at)
+				at = at.Add(time.Minute)
+			}
+			for b.Loop() {
+				v += bench.step
+				p.vectors["one"] = promql.Vector{{Metric: labels.FromStrings("instance", "a"), F: v}, {Metric: labels.FromStrings("instance", "b"), F: v}}
+				p.evaluate(at)
+				at = at.Add(time.Minute)
+			}
+		})
+	}
 }
