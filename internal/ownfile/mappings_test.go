@@ -51,14 +51,19 @@ func FuzzMappings(f *testing.F) {
 	})
 }
 
-// TestGiveBack: the pages go, and come back when the program runs on.
+// TestGiveBack: the pages go, and come back when the program runs on, which is why the first look may be too late.
 func TestGiveBack(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux counts them so")
 	}
 	before := residentFile(t)
-	require.NoError(t, GiveBack())
-	require.Less(t, residentFile(t), before)
+	for range 100 {
+		require.NoError(t, GiveBack())
+		if residentFile(t) < before {
+			return
+		}
+	}
+	t.Fatal("nothing was given back")
 }
 
 // residentFile is how many kB of files the program has in its memory.
