@@ -44,6 +44,7 @@ import (
 	"github.com/hune-io/hune/internal/metrics"
 	metricdeletes "github.com/hune-io/hune/internal/metrics/deletes"
 	"github.com/hune-io/hune/internal/metrics/storeapi"
+	"github.com/hune-io/hune/internal/ownfile"
 	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/rules"
@@ -282,6 +283,7 @@ func (a *App) Run(ctx context.Context) error {
 			a.logger.Warn("configuration", "warning", text)
 		}
 		unwatch := a.watch(ctx)
+		_ = ownfile.GiveBack() // where that isn't possible the pages stay
 		a.logger.Info("hune is ready", "http", a.server.addr(), "data", a.cfg.Data, "version", telemetry.Build().Version, "duration", time.Since(started))
 		select {
 		case <-ctx.Done():

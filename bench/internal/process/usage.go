@@ -61,7 +61,7 @@ func (s *Server) Memory(names ...string) ([]float64, error) {
 	return out, nil
 }
 
-// Peak is the most memory that was seen, in MB. Anonymous is what the program has allocated, file what of its own file,
+// Peak is the memory where it was greatest, in MB. Anonymous is what the program has allocated, file what of its own file,
 // and of others, is mapped: clean pages, which the system takes back when it needs them.
 type Peak struct{ Anonymous, File float64 }
 
@@ -80,7 +80,9 @@ func (s *Server) Watch() (stop func() (Peak, error)) {
 		for failed == nil {
 			m, err := s.Memory("RssAnon", "RssFile")
 			if failed = err; err == nil {
-				peak = Peak{max(peak.Anonymous, m[0]), max(peak.File, m[1])}
+				if m[0]+m[1] > peak.Anonymous+peak.File {
+					peak = Peak{m[0], m[1]}
+				}
 			}
 			select {
 			case <-done:
