@@ -12,7 +12,7 @@ import (
 
 func smallBench(t *testing.T, sets ...string) *bench {
 	t.Helper()
-	b := &bench{size: 300_000, seed: 1, dir: t.TempDir()}
+	b := &bench{size: 300_000, seed: 1, runs: 1, dir: t.TempDir()}
 	for _, name := range sets {
 		s, ok := loggen.Find(name)
 		require.True(t, ok)

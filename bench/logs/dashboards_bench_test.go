@@ -18,7 +18,7 @@ import (
 //	go test ./bench/logs -run '^$' -bench 'Dashboards/newest_100$' -cpuprofile cpu.out
 func BenchmarkDashboards(b *testing.B) {
 	ctx := context.Background()
-	in := &bench{size: 64 << 20, seed: 1, dir: b.TempDir()}
+	in := &bench{size: 64 << 20, seed: 1, runs: 1, dir: b.TempDir()}
 	in.sets = slices.DeleteFunc(loggen.Sets(), func(s loggen.Set) bool { return s.Name != "json" && s.Name != "logfmt" })
 	d, err := in.dashboards(ctx)
 	require.NoError(b, err)
