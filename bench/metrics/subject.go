@@ -71,7 +71,8 @@ func openHune(dir string, sync bool) (http.Handler, func() error, error) {
 	}
 	d := distributor.New(distributor.Options{Limits: o, Ingester: ingester{heads}, Registerer: client.NewRegistry()})
 	mux := http.NewServeMux()
-	api.New(api.Options{Runner: nobody{}, Pusher: d, Logger: quiet(), Registerer: client.NewRegistry()}).Register(mux)
+	api.New(api.Options{Runner: nobody{}, Pusher: d, Logger: quiet(), Registerer: client.NewRegistry(),
+		Known: func(id string) api.Known { return heads.Known(id) }}).Register(mux)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous)))
 	})

@@ -156,7 +156,7 @@ func (a *App) mountAPIs(limits body.Limits) error {
 		Stores: a.metricStores,
 	}
 	if a.heads != nil {
-		promOptions.Head = a.heads
+		promOptions.Head, promOptions.Known = a.heads, a.knownSeries
 	}
 	if a.cfg.Metrics.AdminAPI && a.compactor != nil {
 		promOptions.Admin = metricsAdmin{a}
@@ -179,6 +179,15 @@ func (a *App) mountAPIs(limits body.Limits) error {
 	a.mountMimir(limits)
 	a.remoteWrite = prom.RemoteWrite()
 	return nil
+}
+
+// knownSeries are those that a tenant has in its head. Where pairs are deduplicated these are others than the ones that are
+// written.
+func (a *App) knownSeries(id string) prometheus.Known {
+	if a.overrides.For(id).Metrics.AcceptHASamples {
+		return nil
+	}
+	return a.heads.Known(id)
 }
 
 // mountMimir mounts what rule editors of Grafana expect of a Mimir: groups of rules at /config/v1/rules, and under

@@ -230,7 +230,7 @@ func answer[A any](ctx context.Context, s *BlockStore, id string, sel BlockSelec
 			out, answered = append(out, all[i]), append(answered, m.ULID)
 		}
 	}
-	s.metrics.reads.WithLabelValues("for others").Add(float64(len(answered)))
+	s.metrics.reads.WithLabelValues("for_others").Add(float64(len(answered)))
 	return out, answered, nil
 }
 

@@ -210,7 +210,7 @@ func TestStoresOpenTheirOwnBlocks(t *testing.T) {
 		require.True(t, s.holds("a", at(-16*time.Hour), at(0)))
 		require.Zero(t, s.readsOf("instead"))
 		require.EqualValues(t, 12, s.readsOf("there"))
-		require.EqualValues(t, 12, s.readsOf("for others"))
+		require.EqualValues(t, 12, s.readsOf("for_others"))
 	}
 
 	// The last one is gone, and the others don't know yet: its blocks are read by who needs them.
@@ -248,9 +248,9 @@ func TestOwnersOfABlockAreAsked(t *testing.T) {
 	}
 	turns := map[float64]bool{}
 	for len(turns) < 2 { // by chance one of the two: it ends
-		before := p.stores[1].readsOf("for others")
+		before := p.stores[1].readsOf("for_others")
 		require.Equal(t, []string{`{job="test"} 1`}, countOver(t, "a", p.stores[0]))
-		turns[p.stores[1].readsOf("for others")-before] = true
+		turns[p.stores[1].readsOf("for_others")-before] = true
 	}
 	for _, gone := range []map[int]bool{{1: true}, {2: true}} {
 		p.gone = gone

@@ -109,7 +109,7 @@ func NewBlockStore(opts BlockStoreOptions) (*BlockStore, error) {
 			quarantined: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_store_blocks_quarantined_total",
 				Help: "Metric blocks set aside because they are damaged."}),
 			reads: f.NewCounterVec(prometheus.CounterOpts{Name: "hune_metrics_store_block_reads_total",
-				Help: "Metric blocks that selections read: here, there (by another store that owns them), instead (here, since no owner answered), and for others."}, []string{"where"}),
+				Help: "Metric blocks that selections read: here, there (by another store that owns them), instead (here, since no owner answered) and for_others (which asked)."}, []string{"where"}),
 		}}
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_metrics_store_blocks", Help: "Metric blocks known in the bucket."},
 		func() float64 { return float64(s.count()) })

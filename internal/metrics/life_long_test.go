@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -25,7 +26,7 @@ type life struct {
 	dir       string
 	heads     *Heads
 	reference *Heads
-	stores    [2]*BlockStore // of one bucket: which of them answers, or both, makes no difference
+	stores    [2]*BlockStore // that share a bucket: which of them answers, or both, makes no difference
 	shop      *shop
 	engine    *Engine
 }
@@ -36,8 +37,10 @@ func newLife(t *testing.T) *life {
 	open.Now = l.clock
 	l.reference = openTestHeads(t, open)
 	l.restart()
+	p := newParty(t, l.bkt, len(l.stores))
+	p.owners = func(_ int, block ulid.ULID) []int { return []int{int(block[15]) % len(l.stores)} }
 	for i := range l.stores {
-		l.stores[i] = newTestStore(t, l.bkt)
+		l.stores[i] = p.stores[i]
 		l.stores[i].opts.Now = l.clock
 	}
 	l.shop = newShop(t, l.bkt, 0)

@@ -64,6 +64,10 @@ type Options struct {
 	Head          HeadStatus               // nil: status/tsdb says that there is none here
 	Admin         Admin                    // nil: the admin API is disabled
 
+	// Known returns the series that a tenant has; nil: their label sets are kept here for the next request, as for a
+	// tenant whose series are not stored as they are written. Optional.
+	Known func(tenant string) Known
+
 	// Stores returns what the queries of a tenant read. Optional.
 	Stores func(tenant string) []metrics.StoreStatus
 
@@ -89,6 +93,14 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer client.Registerer
 	Now        func() time.Time // nil: time.Now
+}
+
+// Known finds series by their labels and the hash of these. It is closed before anything is written. *metrics.KnownSeries
+// does.
+type Known interface {
+	// Labels returns the labels of a series that are equal to ls. They stay as they are; ls does not.
+	Labels(hash uint64, ls labels.Labels) (labels.Labels, bool)
+	Close()
 }
 
 // API serves the paths under /api/v1/ and /federate.

@@ -30,7 +30,7 @@ type decoder struct {
 	batch    metrics.Batch
 	rejected metrics.Rejections
 
-	cache     *labelCache   // nil: none
+	cache     labelSets     // nil: none
 	scratch   labels.Labels // of the series at hand, written again for the next
 	builder   labels.ScratchBuilder
 	names     [][2]string // of the series at hand
@@ -48,7 +48,15 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-func getDecoder(cache *labelCache) *decoder {
+// labelSets finds the label sets of series that were written before.
+type labelSets interface {
+	// get returns the labels that are equal to ls, which may be of memory that is written again.
+	get(hash uint64, ls labels.Labels) (labels.Labels, bool)
+	// put tells of labels that were not found, which are valid and stay as they are.
+	put(hash uint64, ls labels.Labels)
+}
+
+func getDecoder(cache labelSets) *decoder {
 	d := decoders.Get().(*decoder)
 	d.cache = cache
 	return d
@@ -71,6 +79,7 @@ func (d *decoder) put() {
 	d.samples, d.refs, d.items = d.samples[:0], d.refs[:0], 0
 	d.rejected = metrics.Rejections{}
 	d.builder.Reset()
+	d.cache = nil
 	decoders.Put(d)
 }
 

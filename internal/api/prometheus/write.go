@@ -1,6 +1,7 @@
 package prometheus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -10,9 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"github.com/hune-io/hune/internal/api/body"
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/tenant"
 )
 
 // The response headers of remote write 2.0: how much of the request is stored.
@@ -36,7 +40,7 @@ func (a *API) write(w http.ResponseWriter, r *http.Request) {
 		a.writeError(w, err)
 		return
 	}
-	d := getDecoder(a.labels)
+	d := getDecoder(nil)
 	defer d.put()
 	result, err := a.store(r, d, message)
 	if message == messageV2 {
@@ -70,12 +74,7 @@ func (a *API) store(r *http.Request, d *decoder, message string) (metrics.PushRe
 		return metrics.PushResult{}, err
 	}
 	defer buf.Release()
-	if message == messageV2 {
-		err = d.decodeV2(buf.Bytes())
-	} else {
-		err = d.decodeV1(buf.Bytes())
-	}
-	if err != nil {
+	if err := a.decode(r.Context(), d, message, buf.Bytes()); err != nil {
 		var classed *fault.Error
 		if !errors.As(err, &classed) {
 			err = fault.Invalidf("decode remote write request: %w", err)
@@ -92,6 +91,28 @@ func (a *API) store(r *http.Request, d *decoder, message string) (metrics.PushRe
 	result.Rejected = d.rejected.List()
 	return result, nil
 }
+
+// decode reads a message. The label sets of series that the tenant has come from where they are stored.
+func (a *API) decode(ctx context.Context, d *decoder, message string, data []byte) error {
+	d.cache = a.labels
+	if id, err := tenant.FromContext(ctx); err == nil && a.opts.Known != nil {
+		if known := a.opts.Known(id); known != nil {
+			defer known.Close()
+			d.cache = stored{known}
+		}
+	}
+	if message == messageV2 {
+		return d.decodeV2(data)
+	}
+	return d.decodeV1(data)
+}
+
+// stored are label sets that are found where they are stored.
+type stored struct{ Known }
+
+func (s stored) get(hash uint64, ls labels.Labels) (labels.Labels, bool) { return s.Labels(hash, ls) }
+
+func (stored) put(uint64, labels.Labels) {}
 
 // writeMessage says which message a content type announces. None at all is 1.0, which had no parameter.
 func writeMessage(contentType string) (string, error) {

@@ -110,7 +110,7 @@ func TestMembersShareBlocks(t *testing.T) {
 	for _, m := range members {
 		require.Positive(t, m.reads(t, "here"))
 		require.Positive(t, m.reads(t, "there"))
-		require.Positive(t, m.reads(t, "for others"))
+		require.Positive(t, m.reads(t, "for_others"))
 		require.Zero(t, m.reads(t, "instead"))
 	}
 	// Of two owners one is gone: the other answers. Then it is as well.
