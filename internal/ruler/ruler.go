@@ -283,7 +283,8 @@ func (r *Ruler) newManager(k key) *manager {
 		options.RuleDependencyController = Independent{}
 	}
 	m.Manager = promrules.NewManager(options) // gives the options their controller
-	m.steady = newSteadyGroups(options.RuleConcurrencyController, ask, r.metrics, r.steadyRules(k, options))
+	m.steady = &steadyGroups{RuleConcurrencyController: options.RuleConcurrencyController, ask: ask, metrics: r.metrics, make: r.steadyRules(k, options),
+		deliver: func(ctx context.Context, alerts []Alert) { r.deliver(ctx, k, alerts) }, groups: map[*promrules.Group]*steadyGroup{}}
 	options.RuleConcurrencyController = m.steady
 	return m
 }

@@ -2,6 +2,7 @@ package ruler
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type steadyGroups struct {
 	promrules.RuleConcurrencyController // upstream's
 
 	ask     promrules.QueryFunc
+	deliver func(context.Context, []Alert)
 	metrics *promrules.Metrics
 	make    func(*promrules.Group, *promrules.AlertingRule) *steadyRule
 
@@ -37,11 +39,6 @@ type steadyGroups struct {
 type steadyGroup struct {
 	rules []*steadyRule
 	total prometheus.Counter // evaluations
-}
-
-func newSteadyGroups(upstream promrules.RuleConcurrencyController, ask promrules.QueryFunc, m *promrules.Metrics,
-	mk func(*promrules.Group, *promrules.AlertingRule) *steadyRule) *steadyGroups {
-	return &steadyGroups{RuleConcurrencyController: upstream, ask: ask, metrics: m, make: mk, groups: map[*promrules.Group]*steadyGroup{}}
 }
 
 // of returns what is known of a group.
@@ -82,6 +79,7 @@ type turn struct {
 	at      time.Time
 	group   *steadyGroup
 	answers *answers
+	resent  *resent
 	inner   []promrules.ConcurrentRules // of an Eval within the Eval: what it is to evaluate
 }
 
@@ -91,7 +89,7 @@ func newTurn(g *steadyGroup, at time.Time) *turn {
 			rule.done = false
 		}
 	}
-	return &turn{at: at, group: g, answers: &answers{of: map[ruleQuestion][]ruleAnswer{}}}
+	return &turn{at: at, group: g, answers: &answers{of: map[ruleQuestion][]ruleAnswer{}}, resent: &resent{}}
 }
 
 type turnKey struct{}
@@ -154,6 +152,31 @@ func answered(ctx context.Context, expr string) (ruleAnswer, bool) {
 	return t.answers.take(rule)
 }
 
+// resent are alerts that the alertmanager was told of before: they can wait for those of other rules. Each call may have it
+// sync its log.
+type resent struct {
+	mu     sync.Mutex
+	alerts []Alert
+}
+
+func (r *resent) add(alerts []Alert) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alerts = append(r.alerts, alerts...)
+}
+
+// maxResent bounds the alerts of one call: in a cluster it becomes a request to each other member.
+const maxResent = 1000
+
+// take returns what was added, in parts.
+func (r *resent) take() (parts [][]Alert) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	parts = slices.Collect(slices.Chunk(r.alerts, maxResent))
+	r.alerts = nil
+	return parts
+}
+
 // SplitGroupIntoBatches evaluates the rules that are steady, and returns the others. Where rules wait for others, those
 // that are waited for are evaluated before it returns, by an Eval within the Eval.
 func (s *steadyGroups) SplitGroupIntoBatches(ctx context.Context, g *promrules.Group) []promrules.ConcurrentRules {
@@ -209,6 +232,9 @@ func (s *steadyGroups) steady(ctx context.Context, g *promrules.Group, t *turn, 
 		one()
 	}
 	all.Wait()
+	for _, alerts := range t.resent.take() {
+		s.deliver(ctx, alerts)
+	}
 	rest := promrules.ConcurrentRules{}
 	for _, i := range indexes {
 		if rule := t.group.rules[i]; rule == nil || !rule.done {

@@ -22,12 +22,11 @@ const resolvedRetention = 15 * time.Minute
 type steadyRule struct {
 	*promrules.AlertingRule
 
-	r        *Ruler
-	key      key
 	detail   promrules.RuleDetail
 	expander *expander
 	link     string // to its query in the page
 	interval time.Duration
+	resend   time.Duration
 	offset   func() time.Duration
 
 	// ready says that the manager evaluated the rule last without a fault, and stored the series of its alerts.
@@ -66,7 +65,7 @@ func (r *Ruler) steadyRules(k key, o *promrules.ManagerOptions) func(*promrules.
 	external := labels.FromMap(r.o.Config.ExternalLabels).Map()
 	return func(g *promrules.Group, rule *promrules.AlertingRule) *steadyRule {
 		detail := promrules.NewRuleDetail(rule)
-		return &steadyRule{AlertingRule: rule, r: r, key: k, detail: detail, link: r.link(k.signal, detail.Query), interval: g.Interval(), offset: g.QueryOffset,
+		return &steadyRule{AlertingRule: rule, detail: detail, link: r.link(k.signal, detail.Query), interval: g.Interval(), resend: o.ResendDelay, offset: g.QueryOffset,
 			expander: newExpander(rule, external, o.ExternalURL, o.Logger.With("alert", rule.Name()))}
 	}
 }
@@ -90,7 +89,7 @@ func (s *steadyRule) evaluate(ctx context.Context, t *turn, ask promrules.QueryF
 	s.update(ctx, vector, t.at, ask)
 	s.SetHealth(promrules.HealthGood)
 	s.SetLastError(nil)
-	s.send(ctx, t.at)
+	t.resent.add(s.due(t.at))
 	s.store(ctx, t.at.Add(-offset))
 	return true
 }
@@ -251,27 +250,26 @@ func (s *steadyRule) store(ctx context.Context, at time.Time) {
 	b.add(ctx, part, len(part.Series))
 }
 
-// send tells the alertmanager about the alerts that it was not told of for resend_delay.
-func (s *steadyRule) send(ctx context.Context, at time.Time) {
-	resend := time.Duration(s.r.o.Config.ResendDelay)
-	due := func(a *promrules.Alert) bool {
-		return a.State != promrules.StatePending && (a.ResolvedAt.After(a.LastSentAt) || a.LastSentAt.Add(resend).Before(at))
+// due returns the alerts that the alertmanager was not told of for resend_delay.
+func (s *steadyRule) due(at time.Time) []Alert {
+	isDue := func(a *promrules.Alert) bool {
+		return a.State != promrules.StatePending && (a.ResolvedAt.After(a.LastSentAt) || a.LastSentAt.Add(s.resend).Before(at))
 	}
 	var told []*promrules.Alert
 	for i := range s.alerts {
-		if a := s.alerts[i].Alert; due(a) {
+		if a := s.alerts[i].Alert; isDue(a) {
 			told = append(told, a)
 		}
 	}
 	for _, a := range s.ended {
-		if due(a) {
+		if isDue(a) {
 			told = append(told, a)
 		}
 	}
 	if len(told) == 0 {
-		return
+		return nil
 	}
-	until := at.Add(4 * max(s.interval, resend)) // as Prometheus gives them
+	until := at.Add(4 * max(s.interval, s.resend)) // as Prometheus gives them
 	out := make([]Alert, len(told))
 	s.locked(func() {
 		for i, a := range told {
@@ -279,5 +277,5 @@ func (s *steadyRule) send(ctx context.Context, at time.Time) {
 			out[i] = alertOf(a, s.link)
 		}
 	})
-	s.r.deliver(ctx, s.key, out)
+	return out
 }

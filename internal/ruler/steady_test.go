@@ -40,6 +40,7 @@ type stage struct {
 	asked    int
 	recorded []string
 	sent     []string
+	calls    int // in which alerts were sent
 	events   []string
 }
 
@@ -98,6 +99,7 @@ func (s *stage) SendAlerts(_ context.Context, _ string, alerts []Alert) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.calls++
 	for _, a := range alerts {
 		s.sent = append(s.sent, fmt.Sprintf("%s %s %s..%s %s", a.Labels, a.Annotations, a.StartsAt, a.EndsAt, a.GeneratorURL))
 	}
@@ -358,6 +360,33 @@ func TestWhatIsSteady(t *testing.T) {
 	require.True(t, p.changes.steady.of(p.group).rules[2].done, "it reads what a rule before it records")
 	p.manager.steady.keep(nil)
 	require.Empty(t, p.manager.steady.groups)
+}
+
+// Alerts that were told of before go together, those that are new at once.
+func TestRepeatsGoTogether(t *testing.T) {
+	p := newTroupe(false)
+	g := rules.Group{Name: "g"}
+	for i := range 3 {
+		g.Rules = append(g.Rules, rules.Rule{Alert: fmt.Sprintf("A%d", i), Expr: "one"})
+	}
+	p.play(t, g)
+	p.restored()
+	at := time.Unix(1_700_000_000, 0)
+	for i := range maxResent/3 + 1 {
+		p.vectors["one"] = append(p.vectors["one"], promql.Sample{Metric: labels.FromStrings("i", fmt.Sprint(i)), F: 1})
+	}
+	n := 3 * len(p.vectors["one"])
+	for _, turn := range []struct {
+		later       time.Duration
+		sent, calls int
+	}{{0, n, 3}, {time.Minute, 0, 0}, {time.Second, n, 2}, {time.Minute, 0, 0}} {
+		at = at.Add(turn.later)
+		p.calls = 0
+		p.evaluate(at)
+		_, sent, _ := p.did()
+		require.Len(t, sent, turn.sent)
+		require.Equal(t, turn.calls, p.calls)
+	}
 }
 
 // A group of a hundred rules of which each has two alerts.

@@ -73,9 +73,13 @@ func (g *Gatherer) Wrap(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if r.URL.Path == targetsPath {
+		if r.URL.Path == targetsPath || r.URL.Path == metadataPath {
 			if others := g.o.Scrapers(); len(others) > 0 {
-				g.serveTargets(w, r, next, others)
+				serve := g.serveTargets
+				if r.URL.Path == metadataPath {
+					serve = g.serveMetadata
+				}
+				serve(w, r, next, others)
 				return
 			}
 		}

@@ -67,3 +67,40 @@ func TestTargetsOfAll(t *testing.T) {
 	_, body = get(t, alone, "/api/v1/targets")
 	require.Equal(t, own.answers["/api/v1/targets"], body)
 }
+
+func TestMetadataOfAllTargets(t *testing.T) {
+	said := func(hosts ...string) map[string]string {
+		list := ""
+		for i, host := range hosts {
+			if i > 0 {
+				list += ","
+			}
+			list += fmt.Sprintf(`{"target":{"instance":%q},"metric":"up","type":"gauge","help":"","unit":""}`, host)
+		}
+		return map[string]string{"/api/v1/targets/metadata": `{"status":"success","data":[` + list + `]}`}
+	}
+	for query, want := range map[string]int{"": 5, "?limit=no": 5, "?limit=0": 2, "?limit=1": 2, "?limit=3": 5, "?metric=up&limit=3": 3, "?metric=up&limit=9": 5} {
+		h, own, other, gone := three(t, said("a", "b"), said("c", "d", "e"))
+		status, body := get(t, h, "/api/v1/targets/metadata"+query)
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, own.asked, other.asked)
+		var got struct {
+			Data []struct {
+				Target struct{ Instance string }
+				Metric string
+			}
+			Warnings []string
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+		require.Len(t, got.Data, want, query)
+		for i, d := range got.Data {
+			require.Equal(t, string(rune('a'+i)), d.Target.Instance)
+		}
+		require.Len(t, got.Warnings, 1)
+		require.Contains(t, got.Warnings[0], gone)
+	}
+	// Nobody has any: a list all the same.
+	h, _, _, _ := three(t, said(), said())
+	_, body := get(t, h, "/api/v1/targets/metadata")
+	require.Contains(t, body, `"data":[]`)
+}
