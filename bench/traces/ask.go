@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,6 +108,7 @@ func (b *bench) questions(s *process.Server, g *generator) ([]demand, error) {
 		{"values of db.system", []string{"/api/v2/search/tag/span.db.system/values"}, 20, nil},
 		{"values of thread.name", []string{"/api/v2/search/tag/span.thread.name/values"}, 20, some},
 	}
+	b.asked = list
 	var out []demand
 	for _, q := range list {
 		before, err := s.CPU()
@@ -130,6 +132,52 @@ func (b *bench) questions(s *process.Server, g *generator) ([]demand, error) {
 		out = append(out, demand{what, took, "ms", q.most, false})
 	}
 	return out, nil
+}
+
+// starts is how often the program is started to ask a question first.
+const starts = 5
+
+// first asks questions that are about many row groups of a program that has just started, and has nothing of the blocks
+// in its memory but what a start reads. The system has the files in its cache.
+func (b *bench) first(start func() (*process.Server, error)) (out []demand, err error) {
+	for _, q := range b.asked {
+		if !strings.HasSuffix(q.what, ", all") {
+			continue
+		}
+		var times []time.Duration
+		var spent time.Duration
+		for range starts {
+			took, cpu, err := askFirst(start, &q)
+			if err != nil {
+				return nil, fmt.Errorf("%s, first: %w", q.what, err)
+			}
+			times, spent = append(times, took), spent+cpu
+		}
+		slices.Sort(times)
+		what := fmt.Sprintf("%s, asked first after a start, median; %.1f ms of processor time", q.what, spent.Seconds()*1000/starts)
+		out = append(out, demand{what, float64(times[starts/2]) / 1e6, "ms", q.most, false})
+	}
+	return out, nil
+}
+
+func askFirst(start func() (*process.Server, error), q *question) (took, cpu time.Duration, err error) {
+	s, err := start()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	before, err := s.CPU()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	answer, err := s.Get(q.paths[0])
+	took = time.Since(began)
+	if err == nil && q.want != nil {
+		err = q.want(answer)
+	}
+	after, e := s.CPU()
+	return took, after - before, errors.Join(err, e)
 }
 
 // ask returns the median of the milliseconds that n answers take. They are enough for the processor time, which

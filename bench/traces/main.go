@@ -34,6 +34,8 @@ type bench struct {
 	seed   uint64
 	// profiles is where profiles of the server are saved, one for the load and for each question; empty: nowhere.
 	profiles string
+
+	asked []question // once they were
 }
 
 func main() {
@@ -81,7 +83,8 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := process.Start(binary, dir, settings...)
+	start := func() (*process.Server, error) { return process.Start(binary, dir, settings...) }
+	s, err := start()
 	if err != nil {
 		return err
 	}
@@ -89,11 +92,18 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, s.Kill())
 	}
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	first, err := b.first(start)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("| demand | measured | asked for | |\n|---|---|---|---|\n")
-	for _, d := range list {
+	for _, d := range append(list, first...) {
 		d.print()
 	}
-	return s.Stop()
+	return nil
 }
 
 // install copies the program into dir, as installing it does. What the linker has just written stands in the system's

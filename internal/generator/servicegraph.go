@@ -58,12 +58,8 @@ func (s *state) countSide(v *traces.SpanView, seconds float64) {
 		// The same side again, as of a second consumer: each waits for itself, the older one ends here.
 		s.expireSide(&s.edges.slots[at])
 		s.edges.remove(at)
-		at = none
 	}
-	var waiting *side
-	if at == none {
-		waiting = s.edges.put(&key, hash, s.now+s.settings.wait)
-	}
+	waiting := s.edges.put(&key, hash, s.now+s.settings.wait)
 	if waiting == nil {
 		s.dropSide(v, client)
 		return

@@ -185,7 +185,8 @@ func TestWaitTime(t *testing.T) {
 // The store is a bounded map whose entries leave in the order in which they came.
 func TestEdgeStore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		max := rapid.IntRange(0, 8).Draw(t, "max")
+		max := rapid.SampledFrom([]int{0, 1, 8, 100}).Draw(t, "max") // with the greatest the table grows
+		keys := uint64(max + max/4 + 2)
 		store := newEdgeStore(max)
 		type kept struct {
 			key     edgeKey
@@ -194,17 +195,17 @@ func TestEdgeStore(t *testing.T) {
 		}
 		var model []kept
 		now := int64(0)
-		for i := range rapid.IntRange(1, 200).Draw(t, "steps") {
-			now += rapid.Int64Range(0, 3).Draw(t, "pass")
+		for i := range rapid.IntRange(1, 400).Draw(t, "steps") {
+			now += rapid.Int64Range(0, 3).Draw(t, "pass") / 2
 			var key edgeKey
-			binary.BigEndian.PutUint64(key.span[:], rapid.Uint64Range(0, 9).Draw(t, "key"))
+			binary.BigEndian.PutUint64(key.span[:], rapid.Uint64Range(0, keys).Draw(t, "key"))
 			at := -1
 			for j, k := range model {
 				if k.key == key {
 					at = j
 				}
 			}
-			if rapid.Bool().Draw(t, "expire") {
+			if rapid.IntRange(0, 4).Draw(t, "expire") == 0 {
 				s := store.expired(now)
 				require.Equal(t, len(model) > 0 && model[0].expires <= now, s != nil)
 				if s != nil {
@@ -221,9 +222,9 @@ func TestEdgeStore(t *testing.T) {
 				require.Equal(t, model[at].client, store.slots[place].client)
 				store.remove(place)
 				model = append(model[:at:at], model[at+1:]...)
-			} else if p := store.put(&key, hash, now+5); len(model) < max {
+			} else if p := store.put(&key, hash, now+20); len(model) < max {
 				p.client = fmt.Sprint(i)
-				model = append(model, kept{key, p.client, now + 5})
+				model = append(model, kept{key, p.client, now + 20})
 			} else {
 				require.Nil(t, p)
 			}
