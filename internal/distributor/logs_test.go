@@ -216,6 +216,18 @@ func TestRateHoldsOnAverage(t *testing.T) {
 	})
 }
 
+// TestRateAfterRounding: the wait is over though the tokens are short of the burst by what rounding took.
+func TestRateAfterRounding(t *testing.T) {
+	b := newBuckets()
+	const rate, burst = 438, 1.000000000007276
+	_, ok := b.take("t", 259953, rate, burst, now)
+	require.True(t, ok)
+	wait, ok := b.take("t", 2, rate, burst, now)
+	require.False(t, ok)
+	_, ok = b.take("t", 2, rate, burst, now.Add(wait))
+	require.True(t, ok)
+}
+
 func TestBucketsForgetIdleTenants(t *testing.T) {
 	b := newBuckets()
 	for i := range 5 * maxIdleBuckets {

@@ -15,6 +15,10 @@ const defaultBurst = 10 * time.Second
 // same as none, so dropping it forgets nothing.
 const maxIdleBuckets = 10_000
 
+// rounding is what tokens may lack: sums of times and rates are not exact, and who has waited as long as was said must pass.
+// A token is a byte or a record.
+const rounding = 1e-3
+
 // buckets is a token bucket for each tenant that has a rate. Safe for concurrent use.
 type buckets struct {
 	mu      sync.Mutex
@@ -53,7 +57,7 @@ func (b *buckets) take(tenant string, n int, rate, burst float64, now time.Time)
 	t.rate, t.burst = rate, burst
 	t.fill(now)
 	need := min(float64(n), burst)
-	if t.tokens < need {
+	if need-t.tokens > rounding {
 		seconds := min((need-t.tokens)/rate, 3600)
 		return time.Duration(math.Ceil(seconds*1000)) * time.Millisecond, false
 	}
