@@ -59,7 +59,7 @@ if [ ${#race[@]} -gt 0 ]; then
     ./internal/store/... ./internal/distributor/... ./internal/telemetry/... ./internal/scraper/... \
     ./internal/block ./internal/column ./internal/logs ./internal/logs/logql ./internal/logs/deletes \
     ./internal/querier ./internal/compactor ./internal/api/loki ./internal/rules ./internal/generator ./internal/traces ./internal/traces/traceql \
-    ./internal/ruler ./internal/alertmanager ./internal/history
+    ./internal/ruler ./internal/ruler/template ./internal/alertmanager ./internal/history
 fi
 
 node_is_new_enough() { node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; }

@@ -250,10 +250,11 @@ func (s *steadyRule) store(ctx context.Context, at time.Time) {
 	b.add(ctx, part, len(part.Series))
 }
 
-// due returns the alerts that the alertmanager was not told of for resend_delay.
+// due returns the alerts that the alertmanager was not told of for resend_delay. That they have ended it was told when they
+// did.
 func (s *steadyRule) due(at time.Time) []Alert {
 	isDue := func(a *promrules.Alert) bool {
-		return a.State != promrules.StatePending && (a.ResolvedAt.After(a.LastSentAt) || a.LastSentAt.Add(s.resend).Before(at))
+		return a.State != promrules.StatePending && a.LastSentAt.Add(s.resend).Before(at)
 	}
 	var told []*promrules.Alert
 	for i := range s.alerts {

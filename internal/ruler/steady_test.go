@@ -362,6 +362,27 @@ func TestWhatIsSteady(t *testing.T) {
 	require.Empty(t, p.manager.steady.groups)
 }
 
+// An alert that is kept firing and comes back has its whole keep_firing_for again when it is gone once more.
+func TestKeptAlertsThatComeBack(t *testing.T) {
+	both := []*troupe{newTroupe(false), newTroupe(true)}
+	at := time.Unix(1_700_000_000, 0)
+	for turn, fires := range []bool{true, true, false, false, true, true, false, false, true, false, false, false, false, false} {
+		at = at.Add(time.Minute)
+		for _, p := range both {
+			if turn == 0 {
+				p.play(t, rules.Group{Name: "g", Rules: []rules.Rule{{Alert: "A", Expr: "one", KeepFiringFor: model.Duration(3 * time.Minute)}}})
+				p.restored()
+			}
+			p.vectors["one"] = nil
+			if fires {
+				p.vectors["one"] = promql.Vector{{F: 1}}
+			}
+			p.evaluate(at)
+		}
+		require.Equal(t, both[1].state(t), both[0].state(t), "turn %d", turn)
+	}
+}
+
 // Alerts that were told of before go together, those that are new at once.
 func TestRepeatsGoTogether(t *testing.T) {
 	p := newTroupe(false)

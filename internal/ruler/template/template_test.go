@@ -3,10 +3,13 @@ package template
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	upstream "github.com/prometheus/prometheus/template"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/prometheus/prometheus/util/features"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -102,6 +106,23 @@ func TestAgreesWithPrometheus(t *testing.T) {
 	for _, text := range calls {
 		requireSame(t, text, 1234.5, "abc")
 	}
+}
+
+// Each execution sees its own scope.
+func TestExpandAtOnce(t *testing.T) {
+	parsed := Parse("__alert_A", `{{ now }} {{ query "some" | first | value }} {{ externalURL }}`)
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 100 {
+				at := model.Time(1000 * i)
+				text, err := parsed.Expand(Scope{context.Background(), at, answers, &url.URL{Host: strconv.Itoa(i)}}, nil)
+				assert.NoError(t, err)
+				assert.Equal(t, fmt.Sprintf("%d %d //%d", i, 1000*i, i), text)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Any text is parsed, or refused, as Prometheus does.
