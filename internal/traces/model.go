@@ -273,6 +273,7 @@ type Query struct {
 	Tag             string // TagValues: as written in the request, v2: TraceQL attribute, v1: bare key
 	TagV1           bool
 	Exemplars       int
+	Explain         bool // of a search or metrics query: answer with the Plan alone
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -283,6 +284,7 @@ type Result struct {
 	Values    []Attribute
 	Series    []SampleSeries
 	IDs       []ID // SearchIDs, in no particular order
+	Plan      *Plan
 	Inspected Inspected
 }
 

@@ -129,6 +129,9 @@ func (a *API) metricsInstant(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) answerMetrics(w http.ResponseWriter, r *http.Request, q *traces.Query) error {
+	if done, err := a.explain(w, r, q); done || err != nil {
+		return err
+	}
 	res, err := a.run(r.Context(), q)
 	if err != nil {
 		return err

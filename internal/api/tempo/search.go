@@ -22,6 +22,9 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := a.explain(w, r, q); done || err != nil {
+		return err
+	}
 	res, err := a.run(r.Context(), q)
 	if err != nil {
 		return err

@@ -42,6 +42,9 @@ func NewEngine(o Options) *Engine {
 // of what Hune lacks fault.NotYet; errors of the source are returned as they are. ctx is looked at
 // between traces.
 func (e *Engine) Run(ctx context.Context, tenant string, q *traces.Query, src traces.Source) (*traces.Result, error) {
+	if q.Explain {
+		return e.explain(ctx, tenant, q, src)
+	}
 	switch q.Kind {
 	case traces.ByID:
 		return e.byID(ctx, tenant, q, src)

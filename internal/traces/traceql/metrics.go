@@ -18,15 +18,7 @@ func (e *Engine) metrics(ctx context.Context, tenant string, q *traces.Query, sr
 	if err != nil {
 		return nil, err
 	}
-	if err := p.query.CheckMetrics(); err != nil {
-		return nil, invalid(err)
-	}
-	var w window
-	if q.Kind == traces.MetricsInstant {
-		w, err = instantWindow(q.Start, q.End)
-	} else {
-		w, err = rangeWindow(q.Start, q.End, q.Step)
-	}
+	w, err := windowOf(p, q)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +54,17 @@ func (e *Engine) metrics(ctx context.Context, tenant string, q *traces.Query, sr
 	}
 	result.Series = secondStages(acc.series(), p.query.Second)
 	return result, nil
+}
+
+// windowOf returns the time axis of a metrics query.
+func windowOf(p *program, q *traces.Query) (window, error) {
+	if err := p.query.CheckMetrics(); err != nil {
+		return window{}, invalid(err)
+	}
+	if q.Kind == traces.MetricsInstant {
+		return instantWindow(q.Start, q.End)
+	}
+	return rangeWindow(q.Start, q.End, q.Step)
 }
 
 // exemplarBudget is how many exemplars a query wants: its own hint before the request.

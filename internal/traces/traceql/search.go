@@ -21,13 +21,7 @@ func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src
 	if err != nil {
 		return nil, err
 	}
-	limit, spss := q.Limit, q.SpansPerSpanSet
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	if spss <= 0 {
-		spss = DefaultSpans
-	}
+	limit, spss := searchLimits(q)
 	result := &traces.Result{}
 	answer := shownOf(p.query)
 	env := &spanEnv{}
@@ -57,6 +51,18 @@ func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src
 	}
 	SortFound(result.Found)
 	return result, nil
+}
+
+// searchLimits returns how many traces a search finds, and how many spans of each set it shows.
+func searchLimits(q *traces.Query) (limit, spss int) {
+	limit, spss = q.Limit, q.SpansPerSpanSet
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	if spss <= 0 {
+		spss = DefaultSpans
+	}
+	return limit, spss
 }
 
 // SortFound puts traces newest first; traces of one start are in order of their IDs, so that an
