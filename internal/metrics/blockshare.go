@@ -141,7 +141,9 @@ func askOwner[A any](ctx context.Context, r *reading, owner string, sel Select, 
 	}
 	want.Deletions = r.deletionsOf(metasOf(asked))
 	a, answered, err := q.other(ctx, r, owner, want)
-	if err == nil && slices.ContainsFunc(answered, func(id ulid.ULID) bool { return !slices.Contains(want.Blocks, id) }) {
+	there := setOf(answered)
+	left = slices.DeleteFunc(slices.Clone(asked), func(b *elsewhere) bool { return there[b.meta.ULID] })
+	if err == nil && len(asked)-len(left) != len(there) {
 		err = errors.New("it answers for blocks that it was not asked for")
 	}
 	if ctx.Err() != nil {
@@ -157,12 +159,16 @@ func askOwner[A any](ctx context.Context, r *reading, owner string, sel Select, 
 		r.store.logger.Debug("a store that owns blocks doesn't answer for them", "store", owner, "tenant", r.tenant, "blocks", len(asked), "err", err)
 		return none, asked, nil
 	}
-	r.store.metrics.reads.WithLabelValues("there").Add(float64(len(answered)))
-	there := map[ulid.ULID]bool{}
-	for _, id := range answered {
-		there[id] = true
+	r.store.metrics.reads.WithLabelValues("there").Add(float64(len(there)))
+	return a, left, nil
+}
+
+func setOf(blocks []ulid.ULID) map[ulid.ULID]bool {
+	set := make(map[ulid.ULID]bool, len(blocks))
+	for _, id := range blocks {
+		set[id] = true
 	}
-	return a, slices.DeleteFunc(asked, func(b *elsewhere) bool { return there[b.meta.ULID] }), nil
+	return set
 }
 
 func metasOf(list []*elsewhere) []*thanos.Meta {
@@ -236,10 +242,7 @@ func answer[A any](ctx context.Context, s *BlockStore, id string, sel BlockSelec
 
 // named returns those of the blocks that are known and good.
 func (s *BlockStore) named(id string, blocks []ulid.ULID) (out []*thanos.Meta) {
-	wanted := make(map[ulid.ULID]bool, len(blocks))
-	for _, b := range blocks {
-		wanted[b] = true
-	}
+	wanted := setOf(blocks)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, m := range s.blocks[id] {

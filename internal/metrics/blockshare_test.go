@@ -269,7 +269,7 @@ func TestLimitsOfSharedBlocks(t *testing.T) {
 	bkt := objstore.NewInMemBucket()
 	shipBlocks(t, bkt, "a", 4)
 	p := newParty(t, bkt, 3)
-	p.owners = func(_ int, block ulid.ULID) []int { return []int{1 + int(block[15])%2} }
+	p.owners = func(int, ulid.ULID) []int { return []int{1} }
 	for _, s := range p.stores {
 		require.NoError(t, s.Refresh(t.Context()))
 	}

@@ -2,7 +2,8 @@ package metrics
 
 import (
 	"context"
-	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Gather collects a selection of a tenant from sources, merged and sorted by labels; aggregates of
@@ -17,28 +18,24 @@ func Gather(ctx context.Context, tenant string, s Select, budget int64, sources 
 	return found, err
 }
 
-// GatherLabels collects names of labels, or values of the one that is named, from sources.
+// GatherLabels collects names of labels, or values of the one that is named, from sources, from all at the same time.
 func GatherLabels(ctx context.Context, tenant, name string, s Select, sources ...Source) ([]string, error) {
-	var all []string
-	for _, src := range sources {
-		var found []string
-		var err error
-		if name == "" {
-			found, err = src.LabelNames(ctx, tenant, s)
-		} else {
-			found, err = src.LabelValues(ctx, tenant, name, s)
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, found...)
+	lists := make([][]string, len(sources))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, src := range sources {
+		g.Go(func() (err error) {
+			if name == "" {
+				lists[i], err = src.LabelNames(gctx, tenant, s)
+			} else {
+				lists[i], err = src.LabelValues(gctx, tenant, name, s)
+			}
+			return err
+		})
 	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	if s.Limit > 0 && len(all) > s.Limit {
-		all = all[:s.Limit]
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
-	return all, nil
+	return joinLabels(lists, s), nil
 }
 
 // AddWarning leaves a warning for the user of a query, if anyone listens: a source calls it when its answer

@@ -76,10 +76,11 @@ func TestMembersShareBlocks(t *testing.T) {
 	bkt := objstore.NewInMemBucket()
 	members := []*sharer{newSharer(t, bkt), newSharer(t, bkt), newSharer(t, bkt)}
 	writer, one := newMember(t, bkt), newMember(t, bkt)
+	place := map[ulid.ULID]int{}
 	for i, m := range members {
 		m.knows(members[(i+1)%3].member, members[(i+2)%3].member)
 		m.owners = func(block ulid.ULID) []string {
-			first := int(block[15]) % 3
+			first := place[block] % 3
 			return []string{members[first].addr, members[(first+1)%3].addr}
 		}
 	}
@@ -91,6 +92,9 @@ func TestMembersShareBlocks(t *testing.T) {
 		require.NoError(t, writer.heads.Flush(t.Context(), id))
 	}
 	require.NoError(t, one.store.Refresh(t.Context()))
+	for i, b := range one.store.Blocks("") {
+		place[b.Meta.ULID] = i
+	}
 	for _, m := range members {
 		m.client = one.client // no member has a head with anything in it
 		require.NoError(t, m.store.Refresh(t.Context()))
