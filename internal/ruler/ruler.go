@@ -301,6 +301,14 @@ func (Independent) AnalyseRules(rs []promrules.Rule) {
 	}
 }
 
+// Update replaces the manager's groups. It waits for those that are evaluated, which the manager ends between two rules:
+// meanwhile it gets all rules.
+func (m *manager) Update(interval time.Duration, files []string, external labels.Labels, externalURL string, iterate promrules.GroupEvalIterationFunc) error {
+	m.steady.paused.Store(true)
+	defer m.steady.paused.Store(false)
+	return m.Manager.Update(interval, files, external, externalURL, iterate)
+}
+
 // end stops a manager and waits for it.
 func (m *manager) end() {
 	m.cancel()

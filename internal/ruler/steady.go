@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,8 @@ type steadyGroups struct {
 	deliver func(context.Context, []Alert)
 	metrics *promrules.Metrics
 	make    func(*promrules.Group, *promrules.AlertingRule) *steadyRule
+	// paused leaves all rules to the manager.
+	paused atomic.Bool
 
 	mu     sync.Mutex
 	groups map[*promrules.Group]*steadyGroup
@@ -207,7 +210,7 @@ func (s *steadyGroups) steady(ctx context.Context, g *promrules.Group, t *turn, 
 	var all sync.WaitGroup
 	for _, i := range indexes {
 		rule := t.group.rules[i]
-		if rule == nil || !rule.ready {
+		if rule == nil || !rule.ready || s.paused.Load() {
 			continue
 		}
 		one := func() {

@@ -358,6 +358,11 @@ func TestWhatIsSteady(t *testing.T) {
 		require.Equal(t, 3, p.asked-asked, "%s: each query is asked once", turn.name)
 	}
 	require.True(t, p.changes.steady.of(p.group).rules[2].done, "it reads what a rule before it records")
+	p.manager.steady.paused.Store(true)
+	p.evaluate(at.Add(time.Minute))
+	require.False(t, p.changes.steady.of(p.group).rules[2].done, "groups are replaced")
+	require.NoError(t, p.manager.Update(time.Minute, nil, labels.EmptyLabels(), "", nil))
+	require.False(t, p.manager.steady.paused.Load())
 	p.manager.steady.keep(nil)
 	require.Empty(t, p.manager.steady.groups)
 }
