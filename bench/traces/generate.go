@@ -156,13 +156,15 @@ func (g *generator) batches(put func([]byte) error) error {
 			second = append(second, g.waiting[0]...)
 			g.waiting = g.waiting[1:]
 		}
-		if g.traces == total {
-			for _, w := range g.waiting {
-				second = append(second, w...)
-			}
-		}
 		for _, half := range [][]*traces.Trace{first, second} {
 			if err := put(g.body(half)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, late := range g.waiting {
+		if len(late) > 0 {
+			if err := put(g.body(late)); err != nil {
 				return err
 			}
 		}
