@@ -51,8 +51,10 @@ func (p *process) clusterSize() int {
 			Status string
 			Peers  []struct{}
 		}
+		VersionInfo struct{ Version string }
 	}
 	p.getJSON("/api/v2/status", nil, &s)
+	require.NotEmpty(p.t, s.VersionInfo.Version)
 	if s.Cluster.Status != "ready" {
 		return 0
 	}

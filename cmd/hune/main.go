@@ -8,10 +8,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/prometheus/common/version"
 	"github.com/spf13/cobra"
+
+	"github.com/hune-io/hune/internal/telemetry"
 )
 
 func main() {
+	nameLibraries()
 	// A second signal kills: the first one has started an orderly stop.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -19,6 +23,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "hune:", err)
 		os.Exit(1)
 	}
+}
+
+// nameLibraries gives libraries that answer with a version of their own, as Alertmanager's /api/v2/status does, this program's.
+func nameLibraries() {
+	b := telemetry.Build()
+	version.Version, version.Revision, version.BuildDate = b.Version, b.Revision, b.Time
 }
 
 func newCommand() *cobra.Command {
