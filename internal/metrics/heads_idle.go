@@ -43,10 +43,11 @@ func (h *Heads) closeIdle(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		last := t.lastAppend.Load()
 		if !t.idle() || !t.allShipped() {
 			continue
 		}
-		if err := h.shut(t); err != nil {
+		if err := h.shut(t, last); err != nil {
 			h.logger.Error("idle metrics database closed with a fault, it will be opened as after a restart", "tenant", t.tenant, "err", err)
 		}
 	}
@@ -79,11 +80,11 @@ func (t *head) allShipped() bool {
 	return true
 }
 
-// shut closes a head and removes its database, unless somebody uses it or has written. All blocks in its folder must be
-// in the bucket: while nobody writes to an empty head no others appear.
-func (h *Heads) shut(t *head) error {
+// shut closes a head and removes its database, unless somebody uses it or has written since last, when it was idle and
+// all blocks in its folder were in the bucket: while nobody writes to an empty head no others appear.
+func (h *Heads) shut(t *head, last int64) error {
 	h.mu.Lock()
-	if h.closed || h.tenants[t.tenant] != t || t.users.Load() > 0 || !t.idle() {
+	if h.closed || h.tenants[t.tenant] != t || t.users.Load() > 0 || t.lastAppend.Load() != last || !t.idle() {
 		h.mu.Unlock()
 		return nil
 	}
