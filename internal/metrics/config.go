@@ -41,6 +41,10 @@ type Config struct {
 	// IdleFlush cuts the head of a tenant that has sent nothing for this long. Default 3h. Zero
 	// leaves it in memory.
 	IdleFlush model.Duration `yaml:"idle_flush"`
+	// IdleClose closes the database of a tenant that has sent nothing for this long, once its head is cut and its
+	// blocks have been in the bucket for keep_local: the next write opens it again. Default 3h, as idle_flush, which makes
+	// it 4h with keep_local: one that sends once an hour stays open. Zero closes none.
+	IdleClose model.Duration `yaml:"idle_close"`
 	// ExternalLabels are added to the Thanos section of each block, beside tenant and replica.
 	ExternalLabels map[string]string `yaml:"external_labels"`
 
@@ -121,6 +125,7 @@ func DefaultConfig() Config {
 		KeepLocal:        model.Duration(time.Hour),
 		MaxPendingBytes:  10 * units.GiB,
 		IdleFlush:        model.Duration(3 * time.Hour),
+		IdleClose:        model.Duration(3 * time.Hour),
 		Store: StoreConfig{CacheSize: 10 * units.GiB, IgnoreDeletionMarksDelay: model.Duration(24 * time.Hour), MaxSeries: 1_000_000, MaxBytes: units.GiB,
 			ReplicationFactor: 2},
 		Query: QueryConfig{
@@ -149,6 +154,7 @@ func (c Config) Validate() error {
 	check(c.KeepLocal >= 0, "metrics.keep_local: must not be negative")
 	check(c.MaxPendingBytes > 0, "metrics.max_pending_bytes: must be positive")
 	check(c.IdleFlush >= 0, "metrics.idle_flush: must not be negative")
+	check(c.IdleClose >= 0, "metrics.idle_close: must not be negative")
 	for name := range c.ExternalLabels {
 		check(name != "" && name != labelTenant && name != labelReplica,
 			"metrics.external_labels: the name %q can't be used", name)

@@ -31,6 +31,8 @@ const (
 	// takes (its default is 4 MB, for each tenant).
 	headChunkBuffer = 64 << 10
 	quarantineDir   = "quarantine"
+	metadataFile    = "metadata.json"
+	shippedFile     = "shipped.json"
 )
 
 // head is the database of one tenant.
@@ -55,14 +57,19 @@ type head struct {
 
 	hiddenExemplars hiddenExemplars
 
-	dirty      atomic.Bool // committed but not synced (interval mode)
+	users      atomic.Int64 // who holds the head open; only rises with Heads.mu held for reading
+	dirty      atomic.Bool  // committed but not synced (interval mode)
 	failure    atomic.Pointer[error]
 	lastAppend atomic.Int64 // Unix milliseconds of the clock
+	lastIdle   atomic.Int64 // when the head was cut for idleness, likewise
 }
 
 func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 	dir := filepath.Join(opts.Dir, id)
 	t := &head{tenant: id, dir: dir, opts: opts, logger: opts.Logger.With("tenant", id), metrics: m}
+	if err := reopen(dir); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "wal"), 0o755); err != nil {
 		return nil, err
 	}
@@ -73,7 +80,7 @@ func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 	if err := t.openDB(); err != nil {
 		return nil, err
 	}
-	t.meta = openMetadataStore(filepath.Join(dir, "metadata.json"), opts.Config.MaxMetadata, t.logger)
+	t.meta = openMetadataStore(filepath.Join(dir, metadataFile), opts.Config.MaxMetadata, t.logger)
 	t.syncer = newSyncer(filepath.Join(dir, "wal"), filepath.Join(dir, wlog.WblDirName), m.syncSeconds)
 	t.lastAppend.Store(opts.Now().UnixMilli())
 	// The folders themselves must survive a power cut before anything in them is acknowledged.
@@ -204,6 +211,8 @@ func (t *head) close() error {
 	t.gate.Lock()
 	defer t.gate.Unlock()
 	t.fail(fault.Errorf(fault.Unavailable, "the metrics store is shutting down"))
+	t.metrics.pendingBytes.Add(-t.pending)
+	t.pending = 0
 	return errors.Join(t.syncer.sync(), t.db.Close(), t.syncer.close(), t.meta.save())
 }
 

@@ -14,8 +14,12 @@ import (
 // Exemplars implements Source. Exemplars are in the head only.
 func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matchers [][]Matcher) ([]ExemplarSeries, error) {
 	t, err := h.head(id, false)
-	if err != nil || t == nil || h.opts.Config.MaxExemplars == 0 {
+	if err != nil || t == nil {
 		return nil, err
+	}
+	defer t.release()
+	if h.opts.Config.MaxExemplars == 0 {
+		return nil, nil
 	}
 	sets := make([][]*labels.Matcher, 0, len(matchers))
 	for _, ms := range matchers {

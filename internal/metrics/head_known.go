@@ -9,7 +9,7 @@ import (
 
 // KnownSeries finds the label sets of series that a tenant's head has, so that who reads them from a request keeps no copies
 // of its own, neither for a moment nor for the next request. It is for one goroutine, and for a moment: until it is closed the
-// head isn't cut. Appends in between wait for ever.
+// head is neither cut nor closed. Appends in between wait for ever.
 type KnownSeries struct {
 	head *head // nil: no series are known
 	app  storage.Appender
@@ -46,5 +46,6 @@ func (k *KnownSeries) Close() {
 	}
 	_ = k.app.Rollback() // nothing was appended
 	k.head.gate.RUnlock()
+	k.head.release()
 	*k = KnownSeries{}
 }

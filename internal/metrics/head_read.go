@@ -29,6 +29,7 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 	if err != nil || t == nil {
 		return err
 	}
+	defer t.release()
 	matchers, err := ToMatchers(s.Matchers)
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func (h *Heads) selectSeries(ctx context.Context, id string, s Select, yield fun
 	return yieldChunks(ctx, q.Select(ctx, true, hintsOf(s), matchers...), gone, limit, yield)
 }
 
-// wanted returns the head of a tenant, nil if there is none or the selection asks other stores.
+// wanted returns the head of a tenant, to be released, nil if there is none or the selection asks other stores.
 func (h *Heads) wanted(ctx context.Context, id string, s Select) (*head, error) {
 	external := labels.EmptyLabels()
 	if len(s.Stores) > 0 {
@@ -103,6 +104,7 @@ func (h *Heads) labels(ctx context.Context, id string, s Select, ask func(storag
 	if err != nil || t == nil {
 		return nil, err
 	}
+	defer t.release()
 	ms, err := ToMatchers(s.Matchers)
 	if err != nil {
 		return nil, err
@@ -130,11 +132,15 @@ func (h *Heads) labels(ctx context.Context, id string, s Select, ask func(storag
 	return found, errors.Join(err, q.Close())
 }
 
-// Metadata implements Source.
+// Metadata implements Source. That of a tenant whose database is closed is read from its file.
 func (h *Heads) Metadata(_ context.Context, id, metric string, limit int) (map[string][]metadata.Metadata, error) {
 	t, err := h.head(id, false)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, err
 	}
+	if t == nil {
+		return h.shutMetadata(id).get(metric, limit), nil
+	}
+	defer t.release()
 	return maps.Clone(t.meta.get(metric, limit)), nil
 }

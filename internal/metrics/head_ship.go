@@ -67,12 +67,12 @@ const maintainTimeout = 30 * time.Minute
 func (t *head) maintain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maintainTimeout)
 	defer cancel()
-	last := t.lastAppend.Load()
+	since := max(t.lastAppend.Load(), t.lastIdle.Load())
 	idle := time.Duration(t.opts.Config.IdleFlush)
 	var flushErr error
-	if idle > 0 && t.opts.Now().UnixMilli()-last > idle.Milliseconds() && t.db.Head().NumSeries() > 0 {
+	if idle > 0 && t.opts.Now().UnixMilli()-since > idle.Milliseconds() && t.db.Head().NumSeries() > 0 {
 		flushErr = t.flush(ctx)
-		t.lastAppend.CompareAndSwap(last, t.opts.Now().UnixMilli()) // not again next minute, whatever remained
+		t.lastIdle.Store(t.opts.Now().UnixMilli()) // not again next minute, whatever remained
 	}
 	return errors.Join(flushErr, t.ship(ctx), t.meta.save())
 }
@@ -171,6 +171,7 @@ func (h *Heads) Settled(id string, end int64) bool {
 	if t == nil {
 		return true
 	}
+	defer t.release()
 	if oldest, ok := oldestOf(t.db.Head()); ok && oldest <= end {
 		return false
 	}
@@ -208,7 +209,7 @@ type shipFile struct {
 }
 
 func openShipLog(dir string) (*shipLog, error) {
-	l := &shipLog{path: filepath.Join(dir, "shipped.json"), shipped: map[ulid.ULID]int64{}}
+	l := &shipLog{path: filepath.Join(dir, shippedFile), shipped: map[ulid.ULID]int64{}}
 	data, err := os.ReadFile(l.path)
 	if os.IsNotExist(err) {
 		return l, nil

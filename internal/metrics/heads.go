@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -54,8 +57,8 @@ type Heads struct {
 
 	mu      sync.RWMutex
 	tenants map[string]*head
-	failed  map[string]error // tenants whose database can't be opened
-	opening map[string]chan struct{}
+	failed  map[string]error         // tenants whose database can't be opened
+	moving  map[string]chan struct{} // closes when the tenant's database is open, or closed
 	closed  bool
 
 	stop    context.CancelFunc
@@ -72,6 +75,7 @@ type headMetrics struct {
 	shipFailures prometheus.Counter
 	flushes      prometheus.Counter
 	badBlocks    prometheus.Counter
+	idleClosed   prometheus.Counter
 	pendingBytes atomic.Int64 // of blocks of all tenants that are not in the bucket
 }
 
@@ -96,11 +100,13 @@ func newHeadMetrics(reg prometheus.Registerer) *headMetrics {
 			Help: "Heads cut before their time, by request or because they were idle."}),
 		badBlocks: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_local_blocks_quarantined_total",
 			Help: "Local blocks set aside at start because they can't be opened."}),
+		idleClosed: f.NewCounter(prometheus.CounterOpts{Name: "hune_metrics_head_idle_closed_total",
+			Help: "Databases of tenants closed because they were idle."}),
 	}
 }
 
-// OpenHeads opens the databases of all tenants found in the folder, replaying their logs. A
-// tenant whose database can't be opened is reported and refused; the others work.
+// OpenHeads opens the databases of all tenants found in the folder, replaying their logs, but those that were closed
+// for idleness. A tenant whose database can't be opened is reported and refused; the others work.
 func OpenHeads(ctx context.Context, opts HeadOptions) (*Heads, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -118,7 +124,7 @@ func OpenHeads(ctx context.Context, opts HeadOptions) (*Heads, error) {
 		return nil, fmt.Errorf("create metrics folder: %w", err)
 	}
 	h := &Heads{opts: opts, logger: opts.Logger, metrics: newHeadMetrics(opts.Registerer),
-		tenants: map[string]*head{}, failed: map[string]error{}, opening: map[string]chan struct{}{}}
+		tenants: map[string]*head{}, failed: map[string]error{}, moving: map[string]chan struct{}{}}
 	if opts.Registerer != nil {
 		if err := opts.Registerer.Register(headCollector{h}); err != nil {
 			return nil, fmt.Errorf("register metrics of heads: %w", err)
@@ -149,22 +155,34 @@ func (h *Heads) openFound(ctx context.Context) error {
 		if !e.IsDir() || tenant.Validate(name) != nil {
 			continue
 		}
+		dir := filepath.Join(h.opts.Dir, name)
+		if shut, _ := isShut(dir); shut { // an error comes again when it is opened
+			if err := removeShut(dir); err != nil {
+				h.logger.Error("rest of a closed metrics database can't be removed, the next write tries again", "tenant", name, "err", err)
+			}
+			continue
+		}
 		g.Go(func() error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, _ = h.head(name, true) // a failure is kept in h.failed and has been logged
+			t, _ := h.head(name, true) // a failure is kept in h.failed and has been logged
+			t.release()
 			return nil
 		})
 	}
 	return g.Wait()
 }
 
-// head returns the tenant's head. Without create, a tenant that never wrote gives nil and no error.
+// head returns the tenant's head, which stays open until the caller releases it. Without create, a tenant that never
+// wrote gives nil and no error, and so does one whose database is closed: all that it had is in the bucket.
 func (h *Heads) head(id string, create bool) (*head, error) {
 	for {
 		h.mu.RLock()
 		t, err, closed := h.tenants[id], h.failed[id], h.closed
+		if t != nil && !closed {
+			t.users.Add(1)
+		}
 		h.mu.RUnlock()
 		switch {
 		case closed:
@@ -185,22 +203,22 @@ func (h *Heads) head(id string, create bool) (*head, error) {
 	}
 }
 
-// open opens one tenant, or returns a channel that closes when another caller has done so.
+// open opens one tenant, or returns a channel that closes when another caller has done so, or has closed the tenant.
 func (h *Heads) open(id string) <-chan struct{} {
 	h.mu.Lock()
-	if wait := h.opening[id]; wait != nil || h.tenants[id] != nil || h.failed[id] != nil || h.closed {
+	if wait := h.moving[id]; wait != nil || h.tenants[id] != nil || h.failed[id] != nil || h.closed {
 		h.mu.Unlock()
 		return wait
 	}
 	done := make(chan struct{})
-	h.opening[id] = done
+	h.moving[id] = done
 	h.mu.Unlock()
 
 	t, err := openHead(h.opts, h.metrics, id)
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.opening, id)
+	delete(h.moving, id)
 	close(done)
 	switch {
 	case err != nil:
@@ -216,15 +234,38 @@ func (h *Heads) open(id string) <-chan struct{} {
 	return nil
 }
 
-func (h *Heads) all() []*head {
+// all goes through the open heads in the order of their tenants. Each is held while it is looked at.
+func (h *Heads) all() iter.Seq[*head] {
+	return func(yield func(*head) bool) {
+		for _, t := range h.opened() {
+			if !h.hold(t) {
+				continue // closed meanwhile
+			}
+			more := yield(t)
+			t.release()
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// hold keeps an open head open until it is released; false: it isn't open any more.
+func (h *Heads) hold(t *head) bool {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	heads := make([]*head, 0, len(h.tenants))
-	for _, t := range h.tenants {
-		heads = append(heads, t)
+	if h.tenants[t.tenant] != t {
+		return false
 	}
-	slices.SortFunc(heads, func(a, b *head) int { return strings.Compare(a.tenant, b.tenant) })
-	return heads
+	t.users.Add(1)
+	return true
+}
+
+// opened lists the open heads by tenant, holding none.
+func (h *Heads) opened() []*head {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(h.tenants), func(a, b *head) int { return strings.Compare(a.tenant, b.tenant) })
 }
 
 // Append stores a batch. It returns when the log that holds it is synced (SyncAlways). Samples
@@ -241,6 +282,7 @@ func (h *Heads) Append(ctx context.Context, id string, b *Batch) (PushResult, er
 	if err != nil {
 		return PushResult{}, err
 	}
+	defer t.release()
 	result, err := t.append(ctx, b)
 	if err != nil {
 		return PushResult{}, err
@@ -275,7 +317,7 @@ func (h *Heads) uploadsBehind() error {
 // returns when their blocks are in the bucket and verified. Writers of a tenant wait while its head is cut.
 func (h *Heads) Flush(ctx context.Context, tenants ...string) error {
 	var errs []error
-	for _, t := range h.all() {
+	for t := range h.all() {
 		if len(tenants) > 0 && !slices.Contains(tenants, t.tenant) {
 			continue
 		}
@@ -290,7 +332,7 @@ func (h *Heads) Flush(ctx context.Context, tenants ...string) error {
 	return errors.Join(errs...)
 }
 
-// maintain ships blocks that the TSDB has cut, and cuts the heads of idle tenants.
+// maintain does the periodic work until ctx is done.
 func (h *Heads) maintain(ctx context.Context) {
 	ticker := time.NewTicker(time.Duration(h.opts.Config.ShipInterval))
 	defer ticker.Stop()
@@ -300,15 +342,21 @@ func (h *Heads) maintain(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for _, t := range h.all() {
-			if err := t.maintain(ctx); err != nil && ctx.Err() == nil {
-				h.logger.Error("shipping of metric blocks failed, will be tried again", "tenant", t.tenant, "err", err)
-			}
-			if err := h.rememberDeletions(ctx, t); err != nil && ctx.Err() == nil {
-				h.logger.Error("deleted exemplars are looked for", "tenant", t.tenant, "err", err)
-			}
+		h.maintainAll(ctx)
+	}
+}
+
+// maintainAll ships blocks that the TSDB has cut, cuts the heads of idle tenants and closes those that hold nothing.
+func (h *Heads) maintainAll(ctx context.Context) {
+	for t := range h.all() {
+		if err := t.maintain(ctx); err != nil && ctx.Err() == nil {
+			h.logger.Error("shipping of metric blocks failed, will be tried again", "tenant", t.tenant, "err", err)
+		}
+		if err := h.rememberDeletions(ctx, t); err != nil && ctx.Err() == nil {
+			h.logger.Error("deleted exemplars are looked for", "tenant", t.tenant, "err", err)
 		}
 	}
+	h.closeIdle(ctx)
 }
 
 func (h *Heads) syncPeriodically(ctx context.Context) {
@@ -320,7 +368,7 @@ func (h *Heads) syncPeriodically(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for _, t := range h.all() {
+		for t := range h.all() {
 			if !t.dirty.Swap(false) {
 				continue
 			}
@@ -362,7 +410,7 @@ func (h *Heads) closeTenants() error {
 // Tenants lists the tenants with an open database, sorted.
 func (h *Heads) Tenants() []string {
 	var ids []string
-	for _, t := range h.all() {
+	for _, t := range h.opened() {
 		ids = append(ids, t.tenant)
 	}
 	return ids
@@ -378,6 +426,7 @@ func (h *Heads) Stats(id, byLabel string, limit int) (*tsdb.Stats, int64, error)
 	if t == nil {
 		return nil, 0, nil
 	}
+	defer t.release()
 	return t.db.Head().Stats(byLabel, limit), int64(t.gauge("prometheus_tsdb_head_chunks")), nil
 }
 
@@ -387,13 +436,14 @@ func (h *Heads) BlockMetas(id string) ([]tsdb.BlockMeta, error) {
 	if err != nil || t == nil {
 		return nil, err
 	}
+	defer t.release()
 	return t.db.BlockMetas(), nil
 }
 
 // MinTime returns the time of the oldest sample of all tenants, in milliseconds; false: there is none.
 func (h *Heads) MinTime() (oldest int64, ok bool) {
 	oldest = math.MaxInt64
-	for _, t := range h.all() {
+	for t := range h.all() {
 		if first, some := oldestOf(t.db.Head()); some {
 			oldest, ok = min(oldest, first), true
 		}
@@ -421,9 +471,9 @@ func (headCollector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (c headCollector) Collect(ch chan<- prometheus.Metric) {
-	var series, blocks int
-	heads := c.h.all()
-	for _, t := range heads {
+	var tenants, series, blocks int
+	for t := range c.h.all() {
+		tenants++
 		series += int(t.db.Head().NumSeries())
 		blocks += len(t.db.Blocks())
 	}
@@ -434,7 +484,7 @@ func (c headCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 	}
 	gauge(seriesDesc, series)
-	gauge(tenantsDesc, len(heads))
+	gauge(tenantsDesc, tenants)
 	gauge(failedDesc, failed)
 	gauge(blocksDesc, blocks)
 }

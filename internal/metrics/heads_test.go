@@ -304,19 +304,20 @@ func TestConfigDefaultsAreValid(t *testing.T) {
 func TestIdleTenantIsSmall(t *testing.T) {
 	h := openTestHeads(t, testHeadOptions(t, t.TempDir(), nil))
 	push(t, h, "warm", floats("m", Sample{T: at(0), V: 1}))
-	heap := func() int64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc + m.StackInuse)
-	}
-	before := heap()
+	before := memoryInUse()
 	const tenants = 10
 	for i := range tenants {
 		push(t, h, fmt.Sprint("t", i), floats("m", Sample{T: at(0), V: 1}))
 	}
-	each := (heap() - before) / tenants
+	each := (memoryInUse() - before) / tenants
 	t.Logf("%d KiB for each tenant", each>>10)
 	require.Less(t, each, int64(3<<20))
+}
+
+func memoryInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

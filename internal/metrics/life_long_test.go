@@ -22,6 +22,7 @@ import (
 type life struct {
 	t         *testing.T
 	now       time.Time
+	shown     movingClock // now, for those who look at it by themselves
 	bkt       objstore.Bucket
 	dir       string
 	heads     *Heads
@@ -33,6 +34,7 @@ type life struct {
 
 func newLife(t *testing.T) *life {
 	l := &life{t: t, now: day0, bkt: objstore.NewInMemBucket(), dir: t.TempDir(), engine: newTestEngine()}
+	l.pass(0)
 	open := quickOptions(t, t.TempDir(), nil)
 	open.Now = l.clock
 	l.reference = openTestHeads(t, open)
@@ -48,7 +50,12 @@ func newLife(t *testing.T) *life {
 	return l
 }
 
-func (l *life) clock() time.Time { return l.now }
+func (l *life) clock() time.Time { return l.shown.now() }
+
+func (l *life) pass(d time.Duration) {
+	l.now = l.now.Add(d)
+	l.shown.ms.Store(l.now.UnixMilli())
+}
 
 // restart ends the process in order and begins it anew.
 func (l *life) restart() {
@@ -135,7 +142,7 @@ func TestFortyEightHours(t *testing.T) {
 	minute := 0
 	for hour := 1; hour <= 48; hour++ {
 		for range 60 {
-			l.now = l.now.Add(time.Minute)
+			l.pass(time.Minute)
 			l.scrape(minute)
 			minute++
 		}
@@ -158,16 +165,19 @@ func TestFortyEightHours(t *testing.T) {
 	// The last hours go to the bucket, the windows are over: the bucket alone has all of it.
 	end := l.now
 	l.do("flush", func() error { return l.heads.Flush(ctx) })
-	l.now = l.now.Add(5 * time.Hour)
+	l.pass(5 * time.Hour)
 	for range 2 {
 		_, err := l.shop.Round(ctx, "a")
 		require.NoError(t, err)
 		l.refresh()
-		l.now = l.now.Add(time.Hour) // what was replaced goes
+		l.pass(time.Hour) // what was replaced goes
 	}
 	every := 17*time.Minute + 30*time.Second
 	want := l.answers(0, lifeQueries, day0, end, every, l.reference)
 	require.Equal(t, want, l.answers(0, lifeQueries, day0, end, every, l.stores[1]))
+	l.heads.maintainAll(ctx)
+	require.Empty(t, l.heads.Tenants(), "idle")
+	require.Equal(t, want, l.answers(0, lifeQueries, day0, end, every, l.heads, l.stores[0]))
 	var shape []string
 	for _, m := range l.stores[0].active["a"] {
 		shape = append(shape, fmt.Sprintf("%s@%s", (time.Duration(m.MaxTime-m.MinTime)*time.Millisecond).Round(time.Hour), time.Duration(m.Thanos.Downsample.Resolution)*time.Millisecond))
@@ -187,7 +197,7 @@ func TestFortyEightHours(t *testing.T) {
 	for range 2 {
 		_, err := l.shop.Round(ctx, "a")
 		require.NoError(t, err)
-		l.now = l.now.Add(time.Hour)
+		l.pass(time.Hour)
 	}
 	l.refresh()
 	for _, m := range l.stores[0].active["a"] {

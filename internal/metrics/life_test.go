@@ -17,11 +17,12 @@ import (
 func TestTwentyHours(t *testing.T) {
 	const series, hours, step = 3, 20, time.Minute
 	start := testNow.Add(-11 * time.Hour)
-	now := start
+	now, clock := start, newMovingClock() // the TSDB looks at the clock by itself, too
+	clock.ms.Store(start.UnixMilli())
 	dir, bkt := t.TempDir(), objstore.NewInMemBucket()
 	open := func() *Heads {
 		opts := quickOptions(t, dir, bkt)
-		opts.Now = func() time.Time { return now }
+		opts.Now = clock.now
 		h, err := OpenHeads(t.Context(), opts)
 		require.NoError(t, err)
 		return h
@@ -32,6 +33,7 @@ func TestTwentyHours(t *testing.T) {
 	samples := 0
 	for hour := 1; hour <= hours; hour++ {
 		for ; now.Before(start.Add(time.Duration(hour) * time.Hour)); now = now.Add(step) {
+			clock.ms.Store(now.UnixMilli())
 			var b Batch
 			for i := range series {
 				b.Series = append(b.Series, floats(fmt.Sprint("m", i), Sample{T: now.UnixMilli(), V: 1}))
@@ -44,6 +46,7 @@ func TestTwentyHours(t *testing.T) {
 			require.Empty(t, r.Rejected)
 			samples++
 		}
+		clock.ms.Store(now.UnixMilli())
 		head := h.tenants["a"]
 		require.NoError(t, head.db.Compact(t.Context()))
 		require.NoError(t, head.maintain(t.Context()))

@@ -55,7 +55,11 @@ func (n *Near) Instant(ctx context.Context, tenant, expr string, at int64) (prom
 	}
 	from, to := at-p.oldest, at-p.newest
 	t, err := n.heads.head(tenant, false)
-	if err != nil || t == nil || n.heads.deleted(tenant).Overlapping(from, to) != nil {
+	if err != nil || t == nil {
+		return nil, false
+	}
+	defer t.release()
+	if n.heads.deleted(tenant).Overlapping(from, to) != nil {
 		return nil, false
 	}
 	r, ok := n.open(t, tenant, from, to)

@@ -67,6 +67,7 @@ func (h *Heads) snapshot(ctx context.Context, id, dir string, withHead bool) err
 	if err != nil || t == nil {
 		return err
 	}
+	defer t.release()
 	t.maintenance.Lock()
 	defer t.maintenance.Unlock()
 	if withHead {
@@ -136,7 +137,11 @@ func entomb(ctx context.Context, dir string, gone *Deletions) (err error) {
 // MaxTime returns the time of the newest sample in the head of a tenant, in milliseconds.
 func (h *Heads) MaxTime(id string) (int64, bool) {
 	t, err := h.head(id, false)
-	if err != nil || t == nil || t.db.Head().NumSeries() == 0 {
+	if err != nil || t == nil {
+		return 0, false
+	}
+	defer t.release()
+	if t.db.Head().NumSeries() == 0 {
 		return 0, false
 	}
 	return t.db.Head().MaxTime(), true

@@ -69,6 +69,7 @@ func (h *Heads) Store(id string) StoreStatus {
 	if s.Err = err; err != nil || t == nil {
 		return s
 	}
+	defer t.release()
 	if oldest, ok := oldestOf(t.db.Head()); ok {
 		s.MinTime, s.MaxTime = oldest, t.db.Head().MaxTime()
 	}
