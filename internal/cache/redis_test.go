@@ -1,0 +1,517 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/freeport"
+)
+
+// redisServer is a redis-server of a test.
+type redisServer struct {
+	t    *testing.T
+	addr string
+	args []string
+	cmd  *exec.Cmd
+}
+
+// startRedis starts a server. Where there is none to start the test is skipped; with CI=true it fails.
+func startRedis(t *testing.T, args ...string) *redisServer {
+	t.Helper()
+	s := &redisServer{t: t, addr: freeAddr(t), args: args}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	addr, err := freeport.Take()
+	require.NoError(t, err)
+	return addr
+}
+
+func (s *redisServer) start() {
+	s.t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		require.NotEqual(s.t, "true", os.Getenv("CI"), "nothing may be left out: there is no redis-server")
+		s.t.Skip("there is no redis-server here")
+	}
+	_, port, err := net.SplitHostPort(s.addr)
+	require.NoError(s.t, err)
+	s.cmd = exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", s.t.TempDir()}, s.args...)...)
+	require.NoError(s.t, s.cmd.Start())
+	await(s.t, "redis-server listens", func() bool {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+}
+
+func (s *redisServer) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// pause stops the server where it is, until it is killed or resumed.
+func (s *redisServer) pause() {
+	s.t.Helper()
+	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGSTOP))
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
+	require.NoError(s.t, err)
+	require.True(s.t, status.Stopped())
+}
+
+func (s *redisServer) resume() {
+	s.t.Helper()
+	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// do runs a command on the server, as an administrator would.
+func (s *redisServer) do(args ...string) redisReply {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	c, err := RedisConfig{}.dialer(nil)(ctx, s.addr)
+	require.NoError(s.t, err)
+	defer func() { _ = c.Close() }()
+	replies, err := c.do(ctx, command(args...), 1)
+	require.NoError(s.t, err)
+	return replies[0]
+}
+
+// must is do for what must succeed.
+func (s *redisServer) must(args ...string) redisReply {
+	s.t.Helper()
+	r := s.do(args...)
+	require.NoError(s.t, r.err())
+	return r
+}
+
+func (s *redisServer) number(args ...string) int64 {
+	s.t.Helper()
+	n, err := strconv.ParseInt(string(s.must(args...).text), 10, 64)
+	require.NoError(s.t, err)
+	return n
+}
+
+func await(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	require.Eventually(t, f, time.Minute, 5*time.Millisecond, what)
+}
+
+// redisAt returns a Redis for tests: one that waits long for answers, and not long before it connects again.
+func redisAt(t *testing.T, change func(*RedisConfig), addrs ...string) *Redis {
+	t.Helper()
+	cfg := DefaultConfig().Redis
+	cfg.Addresses, cfg.Timeout = addrs, model.Duration(10*time.Second)
+	if change != nil {
+		change(&cfg)
+	}
+	require.NoError(t, cfg.validate())
+	r, err := NewRedis(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewPedanticRegistry())
+	require.NoError(t, err)
+	r.pause = 20 * time.Millisecond
+	return r
+}
+
+// run runs r until the function that it returns is called, or the test ends.
+func run(t *testing.T, r *Redis) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func (r *Redis) up() bool { return r.client.Load() != nil }
+
+// inUse runs r and waits until it is in use.
+func inUse(t *testing.T, r *Redis) (stop func()) {
+	t.Helper()
+	stop = run(t, r)
+	await(t, "redis is in use", r.up)
+	return stop
+}
+
+// sharedPages are pages of s whose memory is empty, before r.
+func sharedPages(t *testing.T, s *source, r *Redis) *Pages {
+	t.Helper()
+	p := pages(t, s, 1000*PageSize)
+	p.Share(r)
+	return p
+}
+
+// requirePages reads pages from..from+n and wants what the source has, fetched from it by calls.
+func requirePages(t *testing.T, p *Pages, s *source, from, n int64, calls ...string) {
+	t.Helper()
+	s.calls = nil
+	got, err := p.ReadRange(ctx, "o", from*PageSize, n*PageSize)
+	require.NoError(t, err)
+	end := min(int64(len(s.data)), (from+n)*PageSize)
+	require.True(t, bytes.Equal(s.data[min(end, from*PageSize):end], got), "other bytes than the source has")
+	require.Equal(t, calls, s.calls)
+}
+
+// What one reads from the bucket, others find in Redis; and what is missing there is all that is fetched.
+func TestRedisIsShared(t *testing.T) {
+	server := startRedis(t)
+	s := newSource(200*PageSize + 123)
+	first := redisAt(t, nil, server.addr)
+	stop := inUse(t, first)
+	requirePages(t, sharedPages(t, s, first), s, 0, 210, "0+210")
+	stop() // writes what is queued
+	require.EqualValues(t, 210, testutil.ToFloat64(first.metrics.misses))
+	require.Zero(t, testutil.ToFloat64(first.metrics.dropped))
+
+	second := redisAt(t, nil, server.addr)
+	inUse(t, second)
+	p := sharedPages(t, s, second)
+	requirePages(t, p, s, 0, 210)
+	require.EqualValues(t, 210, testutil.ToFloat64(second.metrics.hits))
+	requirePages(t, p, s, 3, 20) // from memory: Redis is not asked again
+	require.EqualValues(t, 210, testutil.ToFloat64(second.metrics.hits))
+
+	for _, page := range []int64{7, 9, 100} {
+		server.must("DEL", second.key(Key{"o", page}))
+	}
+	requirePages(t, sharedPages(t, s, second), s, 0, 210, "7+3", "100+1")
+	for _, change := range []func(*RedisConfig){func(c *RedisConfig) { c.Prefix = "other:" }, func(c *RedisConfig) { c.DB = 3 }} {
+		other := redisAt(t, change, server.addr)
+		inUse(t, other)
+		requirePages(t, sharedPages(t, s, other), s, 0, 4, "0+4")
+	}
+	ttl := server.number("PTTL", second.key(Key{"o", 0}))
+	require.Greater(t, ttl, (23 * time.Hour).Milliseconds())
+	require.LessOrEqual(t, ttl, (24 * time.Hour).Milliseconds())
+}
+
+// A value that is not the page of its key is a miss, and is written anew.
+func TestNonsenseIsAMiss(t *testing.T) {
+	server := startRedis(t)
+	s := newSource(10 * PageSize)
+	r := redisAt(t, nil, server.addr)
+	stop := inUse(t, r)
+	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
+	stop()
+	value := func(page int64) []byte {
+		return server.must("GET", r.key(Key{"o", page})).text
+	}
+	flipped := value(1)
+	flipped[len(flipped)/2] ^= 1
+	for page, v := range map[int64][]byte{0: {}, 1: flipped, 2: value(3), 3: value(3)[:PageSize/2], 4: []byte("short"), 5: make([]byte, 5*PageSize), 6: append(value(6), 0)} {
+		server.must("SET", r.key(Key{"o", page}), string(v))
+	}
+	server.must("DEL", r.key(Key{"o", 7}))
+	server.must("RPUSH", r.key(Key{"o", 7}), "a list")
+
+	r = redisAt(t, nil, server.addr)
+	stop = inUse(t, r)
+	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
+	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.damaged))
+	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.misses))
+	stop()
+	r = redisAt(t, nil, server.addr)
+	inUse(t, r)
+	requirePages(t, sharedPages(t, s, r), s, 0, 8)
+}
+
+// A server that doesn't answer is waited for three times, and then not at all until it answers again.
+func TestSlowServerIsLeftOut(t *testing.T) {
+	server := startRedis(t)
+	s := newSource(100 * PageSize)
+	r := redisAt(t, func(c *RedisConfig) { c.Timeout = model.Duration(50 * time.Millisecond) }, server.addr)
+	inUse(t, r)
+	p := sharedPages(t, s, r)
+	server.pause()
+	page := int64(0)
+	for r.up() {
+		requirePages(t, p, s, page, 1, fmt.Sprintf("%d+1", page))
+		page++
+	}
+	// Writes count, too: of three failures at least one is a read.
+	require.LessOrEqual(t, page, int64(maxFailures))
+	asked := testutil.ToFloat64(r.metrics.misses)
+	requirePages(t, p, s, 50, 1, "50+1")
+	require.Equal(t, asked, testutil.ToFloat64(r.metrics.misses), "it is not asked")
+	await(t, "it is tried again", func() bool { return testutil.ToFloat64(r.metrics.errors.WithLabelValues("connect")) > 0 })
+	require.False(t, r.up())
+	server.resume()
+	await(t, "redis is in use again", r.up)
+}
+
+// The server is killed while many read, comes back, and goes again. Nobody gets an error or a wrong byte.
+func TestKilledInBetween(t *testing.T) {
+	server := startRedis(t)
+	s := newSource(300*PageSize + 7)
+	r := redisAt(t, nil, server.addr)
+	inUse(t, r)
+	var readers sync.WaitGroup
+	quit := make(chan struct{})
+	for range 4 {
+		p := pages(t, s, 20*PageSize) // the memory is too small: most is read again
+		p.Share(r)
+		readers.Go(func() {
+			for {
+				select {
+				case <-quit:
+					return
+				default:
+				}
+				off, n := rand.Int64N(int64(len(s.data))), rand.Int64N(10*PageSize)
+				got, err := p.ReadRange(ctx, "o", off, n)
+				if err != nil || !bytes.Equal(got, s.data[off:min(off+n, int64(len(s.data)))]) {
+					t.Errorf("%d+%d: %d bytes, %v", off, n, len(got), err)
+					return
+				}
+			}
+		})
+	}
+	defer readers.Wait()
+	defer close(quit)
+	for range 3 {
+		hits := testutil.ToFloat64(r.metrics.hits)
+		await(t, "pages are found", func() bool { return testutil.ToFloat64(r.metrics.hits) > hits })
+		server.kill()
+		await(t, "redis is left out", func() bool { return !r.up() })
+		server.start()
+		await(t, "redis is in use", r.up)
+	}
+}
+
+// A server that is full takes no pages; those that it has are read.
+func TestFullServer(t *testing.T) {
+	server := startRedis(t, "--maxmemory-policy", "noeviction")
+	s := newSource(300 * PageSize)
+	r := redisAt(t, nil, server.addr)
+	stop := inUse(t, r)
+	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
+	stop()
+	server.must("CONFIG", "SET", "maxmemory", "1")
+
+	r = redisAt(t, nil, server.addr)
+	r.pause = time.Hour
+	stop = inUse(t, r)
+	p := sharedPages(t, s, r)
+	requirePages(t, p, s, 100, 50, "100+50")
+	await(t, "pages are refused", func() bool { return testutil.ToFloat64(r.metrics.dropped) == 50 })
+	require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.errors.WithLabelValues("write")), "it was asked once")
+	require.True(t, r.up())
+	requirePages(t, p, s, 0, 10)
+	stop()
+}
+
+// What waits to be written is bounded, also at the end.
+func TestQueueIsBounded(t *testing.T) {
+	server := startRedis(t)
+	r := redisAt(t, nil, server.addr)
+	r.put(Key{"o", 0}, nil)
+	require.Empty(t, r.queue, "nobody will write it")
+	require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.dropped))
+	c, err := r.connect(ctx)
+	require.NoError(t, err)
+	defer c.close()
+	r.client.Store(c)
+	for i := range queuedPages + 10 {
+		r.put(Key{"o", int64(i)}, make([]byte, PageSize))
+	}
+	require.Len(t, r.queue, queuedPages)
+	require.EqualValues(t, 11, testutil.ToFloat64(r.metrics.dropped))
+	server.kill()
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	r.write(ended)
+	require.LessOrEqual(t, testutil.ToFloat64(r.metrics.dropped), float64(11+queuedPages))
+	require.Greater(t, testutil.ToFloat64(r.metrics.dropped), float64(11))
+}
+
+// Nothing needs a server: not the start, not queries; and it is used once it is there.
+func TestServerComesLater(t *testing.T) {
+	s := newSource(10 * PageSize)
+	addr := freeAddr(t)
+	r := redisAt(t, nil, addr)
+	run(t, r)
+	await(t, "it has been tried", func() bool { return testutil.ToFloat64(r.metrics.errors.WithLabelValues("connect")) > 1 })
+	p := sharedPages(t, s, r)
+	requirePages(t, p, s, 0, 4, "0+4")
+	server := &redisServer{t: t, addr: addr}
+	server.start()
+	t.Cleanup(server.kill)
+	await(t, "redis is in use", r.up)
+	requirePages(t, p, s, 4, 4, "4+4")
+}
+
+// What listens at the address may be anything.
+func TestOtherServers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"silent": "", "http": "HTTP/1.1 400 Bad Request\r\n\r\n", "error": "-ERR no\r\n-ERR no\r\n-ERR no\r\n-ERR no\r\n", "bytes": "\x00\xff\x17\x80\r\n\r\n", "cut": "*5\r\n$3\r\nab",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					serving.Go(func() {
+						defer func() { _ = c.Close() }()
+						buf := make([]byte, 1000)
+						for {
+							if _, err := c.Read(buf); err != nil {
+								return
+							}
+							if _, err := io.WriteString(c, answer); err != nil {
+								return
+							}
+						}
+					})
+				}
+			})
+			t.Cleanup(func() { require.NoError(t, l.Close()); serving.Wait() })
+			r := redisAt(t, nil, l.Addr().String())
+			run(t, r)
+			await(t, "it has been tried", func() bool { return testutil.ToFloat64(r.metrics.errors.WithLabelValues("connect")) > 0 })
+			s := newSource(2 * PageSize)
+			requirePages(t, sharedPages(t, s, r), s, 0, 2, "0+2")
+		})
+	}
+}
+
+// Whoever gives up while Redis is asked is told so, and it is not the server's fault.
+func TestCallerGivesUpOnRedis(t *testing.T) {
+	server := startRedis(t)
+	s := newSource(100 * PageSize)
+	r := redisAt(t, nil, server.addr)
+	inUse(t, r)
+	p := sharedPages(t, s, r)
+	server.pause()
+	s.delay = time.Minute
+	for i := range int64(2 * maxFailures) {
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		_, err := p.ReadRange(short, "o", i*PageSize, 10)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	require.True(t, r.up())
+	require.Zero(t, testutil.ToFloat64(r.metrics.errors.WithLabelValues("read")))
+	require.Empty(t, p.flights)
+}
+
+// A user who may do nothing with pages is as good as no server.
+func TestRedisLogin(t *testing.T) {
+	server := startRedis(t, "--user", "default", "on", "nopass", "~*", "+@all", "--user", "hune", "on", ">right horse", "~hune:*", "+@all", "--user", "blind", "on", ">b", "resetkeys", "+@all")
+	login := func(user, password string) *Redis {
+		return redisAt(t, func(c *RedisConfig) { c.Username, c.Password = user, password }, server.addr)
+	}
+	inUse(t, login("hune", "right horse"))
+	for user, password := range map[string]string{"hune": "wrong horse", "blind": "b", "nobody": "x"} {
+		_, err := login(user, password).connect(ctx)
+		require.Error(t, err)
+		var reply redisError
+		require.ErrorAs(t, err, &reply)
+	}
+}
+
+// Over TLS both sides show who they are.
+func TestRedisTLS(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	writeCertificates(t, file("cert.pem"), file("key.pem"))
+	server := &redisServer{t: t, addr: freeAddr(t)}
+	_, port, err := net.SplitHostPort(server.addr)
+	require.NoError(t, err)
+	server.args = []string{"--port", "0", "--tls-port", port, "--tls-cert-file", file("cert.pem"), "--tls-key-file", file("key.pem"), "--tls-ca-cert-file", file("cert.pem")}
+	server.start()
+	t.Cleanup(server.kill)
+	with := func(c *RedisTLS) *Redis { return redisAt(t, func(cfg *RedisConfig) { cfg.TLS = c }, server.addr) }
+	r := with(&RedisTLS{CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem")})
+	inUse(t, r)
+	s := newSource(10 * PageSize)
+	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
+	for name, c := range map[string]*RedisTLS{
+		"no certificate": {CAFile: file("cert.pem")},
+		"not trusted":    {CertFile: file("cert.pem"), KeyFile: file("key.pem")},
+		"other name":     {CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem"), ServerName: "elsewhere"},
+		"no file":        {CAFile: file("none.pem")},
+		"no tls":         nil,
+	} {
+		_, err := with(c).connect(ctx)
+		require.Error(t, err, name)
+	}
+}
+
+// writeCertificates writes a certificate of 127.0.0.1 that is its own authority.
+func writeCertificates(t *testing.T, certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	for file, b := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		require.NoError(t, os.WriteFile(file, pem.EncodeToMemory(b), 0o600))
+	}
+}
+
+func TestRedisConfig(t *testing.T) {
+	for want, change := range map[string]func(*RedisConfig){
+		`redis.addresses[1]: "b" is not host:port`:       func(c *RedisConfig) { c.Addresses = []string{"a:1", "b"} },
+		`redis.db: -1 is negative`:                       func(c *RedisConfig) { c.DB = -1 },
+		`redis.db: several addresses are those of`:       func(c *RedisConfig) { c.Addresses, c.DB = []string{"a:1", "b:1"}, 1 },
+		`redis.username: goes with a password`:           func(c *RedisConfig) { c.Username = "me" },
+		`redis.tls_config: cert_file and key_file go`:    func(c *RedisConfig) { c.TLS = &RedisTLS{CertFile: "x"} },
+		`redis.timeout: must be positive`:                func(c *RedisConfig) { c.Timeout = 0 },
+		`redis.ttl: must be at least 1s`:                 func(c *RedisConfig) { c.TTL = model.Duration(time.Millisecond) },
+		"redis.timeout: must be positive\nredis.ttl: mu": func(c *RedisConfig) { c.Timeout, c.TTL = 0, 0 },
+	} {
+		cfg := DefaultConfig()
+		change(&cfg.Redis)
+		require.ErrorContains(t, cfg.Validate(), want)
+	}
+	cfg := DefaultConfig()
+	cfg.Redis.Addresses = []string{"a:1", "[::1]:2"}
+	cfg.Redis.Username, cfg.Redis.Password, cfg.Redis.TLS = "me", "x", &RedisTLS{}
+	require.NoError(t, cfg.Validate())
+	require.Error(t, errors.Join(cfg.Redis.validate(), Config{Size: -1, Redis: cfg.Redis}.Validate()))
+}
