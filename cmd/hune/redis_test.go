@@ -70,7 +70,10 @@ compactor: {interval: 24h}
 	require.Eventually(t, func() bool { return first.metric("hune_cache_redis_up") == 1 }, time.Minute, 20*time.Millisecond)
 	before := read(first)
 	require.Zero(t, first.metric("hune_cache_redis_hits_total"))
-	first.stop() // writes what is queued
+	require.Eventually(t, func() bool {
+		return first.metric("hune_cache_redis_written_total") == first.metric("hune_cache_redis_misses_total")
+	}, time.Minute, 20*time.Millisecond)
+	first.stop()
 	second := start(t, t.TempDir(), quiet, "--config", config)
 	require.Eventually(t, func() bool { return second.metric("hune_cache_redis_up") == 1 }, time.Minute, 20*time.Millisecond)
 	after := read(second)

@@ -140,10 +140,10 @@ func (r *Redis) note(ctx context.Context, c *redisClient, operation string, err 
 }
 
 type redisMetrics struct {
-	hits, misses, damaged, dropped prometheus.Counter
-	errors                         *prometheus.CounterVec
-	duration                       *prometheus.HistogramVec
-	up                             prometheus.GaugeFunc
+	hits, misses, damaged, written, dropped prometheus.Counter
+	errors                                  *prometheus.CounterVec
+	duration                                *prometheus.HistogramVec
+	up                                      prometheus.GaugeFunc
 }
 
 func newRedisMetrics(r *Redis) *redisMetrics {
@@ -154,6 +154,7 @@ func newRedisMetrics(r *Redis) *redisMetrics {
 		hits:    prometheus.NewCounter(counter("hits_total", "Pages found in Redis.")),
 		misses:  prometheus.NewCounter(counter("misses_total", "Pages that Redis was asked for and did not have, or not in time.")),
 		damaged: prometheus.NewCounter(counter("damaged_total", "Values in Redis that are not the page that their key names.")),
+		written: prometheus.NewCounter(counter("written_total", "Pages written to Redis.")),
 		dropped: prometheus.NewCounter(counter("dropped_total", "Pages that were not written to Redis: it was left out or refused them, or too many waited.")),
 		errors:  prometheus.NewCounterVec(counter("errors_total", "Operations on Redis that failed: connect, read or write."), []string{"operation"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "hune_cache_redis_duration_seconds", Help: "Time that reads and writes of pages took, of several at once.",
@@ -174,7 +175,7 @@ func (m *redisMetrics) register(reg prometheus.Registerer) error {
 	for _, operation := range []string{"connect", "read", "write"} {
 		m.errors.WithLabelValues(operation)
 	}
-	for _, c := range []prometheus.Collector{m.hits, m.misses, m.damaged, m.dropped, m.errors, m.duration, m.up} {
+	for _, c := range []prometheus.Collector{m.hits, m.misses, m.damaged, m.written, m.dropped, m.errors, m.duration, m.up} {
 		if err := reg.Register(c); err != nil {
 			return err
 		}

@@ -39,6 +39,7 @@ func TestRedisCluster(t *testing.T) {
 	stop := inUse(t, r)
 	require.Len(t, r.client.Load().nodes, 2)
 	requirePages(t, sharedPages(t, s, r), s, 0, 150, "0+150")
+	awaitWritten(t, r, 150)
 	stop()
 	require.Zero(t, testutil.ToFloat64(r.metrics.dropped))
 	for _, n := range nodes {

@@ -178,6 +178,7 @@ func (w *redisWriter) next(ctx context.Context, p redisPage) {
 	if c != nil && (w.refused.IsZero() || time.Since(w.refused) >= w.r.pause) {
 		written = w.send(ctx, c)
 	}
+	w.r.metrics.written.Add(float64(written))
 	w.r.metrics.dropped.Add(float64(len(w.batch) - written))
 	clear(w.batch)
 }

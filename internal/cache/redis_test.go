@@ -187,6 +187,29 @@ func requirePages(t *testing.T, p *Pages, s *source, from, n int64, calls ...str
 	require.Equal(t, calls, s.calls)
 }
 
+func awaitWritten(t *testing.T, r *Redis, n float64) {
+	t.Helper()
+	await(t, "pages are written", func() bool { return testutil.ToFloat64(r.metrics.written) == n })
+}
+
+// What is queued when it ends is still written.
+func TestQueueIsWrittenAtTheEnd(t *testing.T) {
+	server := startRedis(t)
+	r := redisAt(t, nil, server.addr)
+	c, err := r.connect(ctx)
+	require.NoError(t, err)
+	defer c.close()
+	r.client.Store(c)
+	for i := range 3 * writePages / 2 {
+		r.put(Key{"o", int64(i)}, []byte("page"))
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	r.write(ended)
+	require.Empty(t, r.queue)
+	require.EqualValues(t, 3*writePages/2, server.number("DBSIZE"))
+}
+
 // What one reads from the bucket, others find in Redis; and what is missing there is all that is fetched.
 func TestRedisIsShared(t *testing.T) {
 	server := startRedis(t)
@@ -194,7 +217,8 @@ func TestRedisIsShared(t *testing.T) {
 	first := redisAt(t, nil, server.addr)
 	stop := inUse(t, first)
 	requirePages(t, sharedPages(t, s, first), s, 0, 210, "0+210")
-	stop() // writes what is queued
+	awaitWritten(t, first, 210)
+	stop()
 	require.EqualValues(t, 210, testutil.ToFloat64(first.metrics.misses))
 	require.Zero(t, testutil.ToFloat64(first.metrics.dropped))
 
@@ -227,6 +251,7 @@ func TestNonsenseIsAMiss(t *testing.T) {
 	r := redisAt(t, nil, server.addr)
 	stop := inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
+	awaitWritten(t, r, 8)
 	stop()
 	value := func(page int64) []byte {
 		return server.must("GET", r.key(Key{"o", page})).text
@@ -244,6 +269,7 @@ func TestNonsenseIsAMiss(t *testing.T) {
 	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
 	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.damaged))
 	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.misses))
+	awaitWritten(t, r, 8)
 	stop()
 	r = redisAt(t, nil, server.addr)
 	inUse(t, r)
@@ -320,6 +346,7 @@ func TestFullServer(t *testing.T) {
 	r := redisAt(t, nil, server.addr)
 	stop := inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
+	awaitWritten(t, r, 10)
 	stop()
 	server.must("CONFIG", "SET", "maxmemory", "1")
 
