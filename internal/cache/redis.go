@@ -107,8 +107,9 @@ func (r *Redis) connect(ctx context.Context) (*redisClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	// As queries do it: a server may let everybody in and yet be loading, or give this user no page.
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	// As queries do it, and in their time: a server may let everybody in and yet be slow, be loading, or give this user
+	// no page.
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.cfg.Timeout))
 	defer cancel()
 	probe := r.key(Key{})
 	replies, err := c.do(ctx, []redisCommand{{probe, command("GET", probe)}})
@@ -119,13 +120,9 @@ func (r *Redis) connect(ctx context.Context) (*redisClient, error) {
 	return c, nil
 }
 
-// note counts how an operation of c ended, and gives c up after too many failures. ctx is that of who asked for it:
+// fail counts an operation of c that failed, and gives c up after too many of them. ctx is that of who asked for it:
 // one who gave up says nothing about the server.
-func (r *Redis) note(ctx context.Context, c *redisClient, operation string, err error) {
-	if err == nil {
-		c.failures.Store(0)
-		return
-	}
+func (r *Redis) fail(ctx context.Context, c *redisClient, operation string, err error) {
 	// A connection's clock may be ahead of the context's by a moment.
 	if end, ok := ctx.Deadline(); ctx.Err() != nil || ok && !time.Now().Before(end) {
 		return

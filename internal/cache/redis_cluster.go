@@ -19,7 +19,7 @@ const redisSlots = 16384
 type redisClient struct {
 	nodes    []*redisNode
 	slots    []*redisNode // of a cluster: which node has a slot; nil for slots that no node has
-	failures atomic.Int32 // in a row
+	failures atomic.Int32 // since the last read that was answered
 }
 
 // openRedis asks one of the servers at addrs who its cluster is, if it is of one.

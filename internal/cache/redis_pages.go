@@ -108,7 +108,11 @@ func (r *Redis) getSome(ctx context.Context, c *redisClient, keys []Key, found f
 			r.metrics.damaged.Inc()
 		}
 	}
-	r.note(ctx, c, "read", err)
+	if err != nil {
+		r.fail(ctx, c, "read", err)
+	} else {
+		c.failures.Store(0)
+	}
 	r.metrics.hits.Add(float64(hits))
 	r.metrics.misses.Add(float64(len(keys) - hits))
 	return err == nil
@@ -204,8 +208,8 @@ func (w *redisWriter) send(ctx context.Context, c *redisClient) (written int) {
 		}
 	}
 	w.r.metrics.duration.WithLabelValues("write").Observe(time.Since(started).Seconds())
-	if failure != nil || refusal == nil {
-		w.r.note(ctx, c, "write", failure)
+	if failure != nil { // success is no news: it has more time than a read
+		w.r.fail(ctx, c, "write", failure)
 	}
 	w.tell(refusal)
 	return written
