@@ -131,7 +131,7 @@ func (r *Redis) put(k Key, data []byte) {
 	}
 }
 
-// writePages is how many pages are written at once: queries wait behind them for their own.
+// writePages is how many pages are written at once: 256 KiB, little enough for the second that it may take.
 const writePages = 16
 
 // write writes what is queued, until ctx is done and the queue empty, or some time after it.

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -32,14 +33,14 @@ import (
 
 // redisServer is a redis-server of a test.
 type redisServer struct {
-	t    *testing.T
+	t    testing.TB
 	addr string
 	args []string
 	cmd  *exec.Cmd
 }
 
 // startRedis starts a server. Where there is none to start the test is skipped; with CI=true it fails.
-func startRedis(t *testing.T, args ...string) *redisServer {
+func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, addr: freeAddr(t), args: args}
 	s.start()
@@ -47,7 +48,7 @@ func startRedis(t *testing.T, args ...string) *redisServer {
 	return s
 }
 
-func freeAddr(t *testing.T) string {
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	addr, err := freeport.Take()
 	require.NoError(t, err)
@@ -122,13 +123,13 @@ func (s *redisServer) number(args ...string) int64 {
 	return n
 }
 
-func await(t *testing.T, what string, f func() bool) {
+func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	require.Eventually(t, f, time.Minute, 5*time.Millisecond, what)
 }
 
 // redisAt returns a Redis for tests: one that waits long for answers, and not long before it connects again.
-func redisAt(t *testing.T, change func(*RedisConfig), addrs ...string) *Redis {
+func redisAt(t testing.TB, change func(*RedisConfig), addrs ...string) *Redis {
 	t.Helper()
 	cfg := DefaultConfig().Redis
 	cfg.Addresses, cfg.Timeout = addrs, model.Duration(10*time.Second)
@@ -143,7 +144,7 @@ func redisAt(t *testing.T, change func(*RedisConfig), addrs ...string) *Redis {
 }
 
 // run runs r until the function that it returns is called, or the test ends.
-func run(t *testing.T, r *Redis) (stop func()) {
+func run(t testing.TB, r *Redis) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -159,7 +160,7 @@ func run(t *testing.T, r *Redis) (stop func()) {
 func (r *Redis) up() bool { return r.client.Load() != nil }
 
 // inUse runs r and waits until it is in use.
-func inUse(t *testing.T, r *Redis) (stop func()) {
+func inUse(t testing.TB, r *Redis) (stop func()) {
 	t.Helper()
 	stop = run(t, r)
 	await(t, "redis is in use", r.up)
@@ -167,7 +168,7 @@ func inUse(t *testing.T, r *Redis) (stop func()) {
 }
 
 // sharedPages are pages of s whose memory is empty, before r.
-func sharedPages(t *testing.T, s *source, r *Redis) *Pages {
+func sharedPages(t testing.TB, s *source, r *Redis) *Pages {
 	t.Helper()
 	p := pages(t, s, 1000*PageSize)
 	p.Share(r)
@@ -185,7 +186,7 @@ func requirePages(t *testing.T, p *Pages, s *source, from, n int64, calls ...str
 	require.Equal(t, calls, s.calls)
 }
 
-func awaitWritten(t *testing.T, r *Redis, n float64) {
+func awaitWritten(t testing.TB, r *Redis, n float64) {
 	t.Helper()
 	await(t, "pages are written", func() bool { return testutil.ToFloat64(r.metrics.written) == n })
 }
@@ -353,4 +354,28 @@ func TestRedisConfig(t *testing.T) {
 	cfg.Redis.Username, cfg.Redis.Password, cfg.Redis.TLS = "me", "x", &RedisTLS{}
 	require.NoError(t, cfg.Validate())
 	require.Error(t, errors.Join(cfg.Redis.validate(), Config{Size: -1, Redis: cfg.Redis}.Validate()))
+}
+
+// BenchmarkRedisHit reads pages that Redis has and the memory has not.
+func BenchmarkRedisHit(b *testing.B) {
+	server := startRedis(b)
+	s := newSource(64 * PageSize)
+	r := redisAt(b, nil, server.addr)
+	inUse(b, r)
+	_, err := sharedPages(b, s, r).ReadRange(ctx, "o", 0, 64*PageSize)
+	require.NoError(b, err)
+	awaitWritten(b, r, 64)
+	p := pages(b, s, 0) // keeps nothing
+	p.Share(r)
+	for _, n := range []int64{1, 64} {
+		b.Run(fmt.Sprintf("pages=%d", n), func(b *testing.B) {
+			b.SetBytes(n * PageSize)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.ReadRange(ctx, "o", 0, n*PageSize); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
