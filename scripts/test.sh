@@ -39,6 +39,8 @@ step() { # step NAME COMMAND... : run it, go on after a failure, remember it
 
 need gcc gcc libc6-dev && race=(-race) || { race=(); leave_out "race detector: no C compiler"; }
 
+need redis-server redis-server || leave_out "tests with Redis: redis-server can't be installed"
+
 formatted() {
   local files
   files=$(gofmt -l cmd internal conformance bench web/ui/*.go 2>/dev/null)

@@ -138,8 +138,12 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 	a.traceDeletes = tracedeletes.New(tracedeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now, Find: a.findTraces})
 	a.metricDeletes = metricdeletes.New(metricdeletes.Options{Bucket: a.bucket, Logger: a.logger, Registerer: a.registry, Now: time.Now})
 	a.rules = rules.NewStore(a.bucket)
-	a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry)
-	return nil, err
+	if a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry); err != nil || !a.cfg.Cache.Redis.Enabled() {
+		return nil, err
+	}
+	redis, err := cache.NewRedis(a.cfg.Cache.Redis, a.logger, a.registry)
+	a.pages.Share(redis)
+	return services.NewBasicService(nil, redis.Run, nil), err
 }
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {

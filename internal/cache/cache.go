@@ -1,12 +1,14 @@
 // Package cache keeps pages of objects near the queries that read them.
 //
 // A page is a fixed range of an object; objects never change, so a page never goes stale. Memory is
-// the cache inside the process, bounded in bytes. Pages puts a Cache in front of a bucket: readers
-// ask it for any range, and it fetches only what is missing, once, however many ask at the same time.
+// the cache inside the process, bounded in bytes; Redis is one that processes share. Pages puts a Cache, and if there
+// is one a Redis behind it, in front of a bucket: readers ask it for any range, and it fetches only what is missing,
+// once, however many ask at the same time.
 package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -33,17 +35,20 @@ type Cache interface {
 type Config struct {
 	// Memory for pages of blocks. Default 256MiB; 0 keeps nothing.
 	Size units.Base2Bytes `yaml:"size"`
+	// Redis is where processes share pages, beyond their memories.
+	Redis RedisConfig `yaml:"redis"`
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{Size: 256 * units.MiB} }
+func DefaultConfig() Config { return Config{Size: 256 * units.MiB, Redis: defaultRedisConfig()} }
 
 // Validate reports every fault of c.
 func (c Config) Validate() error {
+	var size error
 	if c.Size < 0 {
-		return fmt.Errorf("size: %s is negative", c.Size)
+		size = fmt.Errorf("size: %s is negative", c.Size)
 	}
-	return nil
+	return errors.Join(size, c.Redis.validate())
 }
 
 // entryOverhead is what an entry costs beside its value: list and map entries, slice headers.

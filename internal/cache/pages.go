@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +31,9 @@ type RangeReader interface {
 
 // Pages reads ranges of objects through a Cache. It is a RangeReader itself. Safe for concurrent use.
 type Pages struct {
-	src   RangeReader
-	cache Cache
+	src    RangeReader
+	cache  Cache
+	shared *Redis // nil: none
 
 	fetched prometheus.Counter
 	joined  prometheus.Counter
@@ -58,6 +61,10 @@ func NewPages(src RangeReader, c Cache, reg prometheus.Registerer) (*Pages, erro
 	}
 	return p, errors.Join(reg.Register(p.fetched), reg.Register(p.joined))
 }
+
+// Share has pages that the cache misses asked of r before they are fetched, and written to r then. It must be called
+// before the first read.
+func (p *Pages) Share(r *Redis) { p.shared = r }
 
 // ReadRange returns n bytes of object name from off on, fewer only if the object ends there. Nobody
 // may write to the result.
@@ -162,7 +169,7 @@ func (r *pageRead) claim() (mine, others map[int]*flight) {
 
 var errAborted = errors.New("fetch was aborted")
 
-// fetch reads the pages that this call claimed, and lands every flight whatever happens.
+// fetch gets the pages that this call claimed, and lands every flight whatever happens.
 func (r *pageRead) fetch(ctx context.Context, mine map[int]*flight) (err error) {
 	defer func() {
 		for i, f := range mine {
@@ -180,13 +187,17 @@ func (r *pageRead) fetch(ctx context.Context, mine map[int]*flight) (err error) 
 			close(f.done)
 		}
 	}()
+	if r.p.shared != nil {
+		r.fetchShared(ctx, mine)
+	}
+	missing := func(i int) bool { return mine[i] != nil && r.pages[i] == nil }
 	for i := 0; i < len(r.pages); i++ {
-		if mine[i] == nil {
+		if !missing(i) {
 			continue
 		}
 		end := i + 1 // of the run: the page after the last one that is missing
 		for k := end; k < len(r.pages) && k <= end+maxHole; k++ {
-			if mine[k] != nil {
+			if missing(k) {
 				end = k + 1
 			}
 		}
@@ -198,6 +209,19 @@ func (r *pageRead) fetch(ctx context.Context, mine map[int]*flight) (err error) 
 	return nil
 }
 
+// fetchShared gets those of the pages that Redis has.
+func (r *pageRead) fetchShared(ctx context.Context, mine map[int]*flight) {
+	at := slices.Sorted(maps.Keys(mine))
+	keys := make([]Key, len(at))
+	for k, i := range at {
+		keys[k] = r.key(i)
+	}
+	r.p.shared.get(ctx, keys, func(k int, data []byte) {
+		r.pages[at[k]] = data
+		r.p.cache.Set(ctx, keys[k], data)
+	})
+}
+
 func (r *pageRead) fetchRun(ctx context.Context, from, to int, mine map[int]*flight) error {
 	start := (r.first + int64(from)) * PageSize
 	buf, err := r.p.src.ReadRange(ctx, r.name, start, int64(to-from)*PageSize)
@@ -207,7 +231,7 @@ func (r *pageRead) fetchRun(ctx context.Context, from, to int, mine map[int]*fli
 	r.p.fetched.Add(float64(len(buf)))
 	for i := from; i < to; i++ {
 		page := buf[min(len(buf), (i-from)*PageSize):min(len(buf), (i-from+1)*PageSize)]
-		if mine[i] == nil {
+		if mine[i] == nil || r.pages[i] != nil {
 			continue
 		}
 		if to-from > 1 {
@@ -219,6 +243,9 @@ func (r *pageRead) fetchRun(ctx context.Context, from, to int, mine map[int]*fli
 		}
 		r.pages[i] = page
 		r.p.cache.Set(ctx, r.key(i), page)
+		if r.p.shared != nil {
+			r.p.shared.put(r.key(i), page)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,112 @@
+package cache
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+)
+
+// startCluster starts two servers that are a cluster, with half of the slots each.
+func startCluster(t *testing.T) []*redisServer {
+	t.Helper()
+	nodes := make([]*redisServer, 2)
+	for i := range nodes {
+		_, bus, err := net.SplitHostPort(freeAddr(t))
+		require.NoError(t, err)
+		nodes[i] = startRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-require-full-coverage", "yes")
+		nodes[i].must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*8192), fmt.Sprint(i*8192+8191))
+		if i > 0 {
+			host, port, err := net.SplitHostPort(nodes[0].addr)
+			require.NoError(t, err)
+			nodes[i].must("CLUSTER", "MEET", host, port, nodes[0].args[3])
+		}
+	}
+	for _, n := range nodes {
+		await(t, "the nodes know each other", func() bool { return strings.Contains(string(n.must("CLUSTER", "INFO").text), "cluster_state:ok") })
+	}
+	return nodes
+}
+
+// The members of a cluster have the pages between them.
+func TestRedisCluster(t *testing.T) {
+	nodes := startCluster(t)
+	s := newSource(150 * PageSize)
+	r := redisAt(t, nil, nodes[0].addr)
+	stop := inUse(t, r)
+	require.Len(t, r.client.Load().nodes, 2)
+	requirePages(t, sharedPages(t, s, r), s, 0, 150, "0+150")
+	awaitWritten(t, r, 150)
+	stop()
+	require.Zero(t, testutil.ToFloat64(r.metrics.dropped))
+	for _, n := range nodes {
+		require.Positive(t, n.number("DBSIZE"))
+	}
+	r = redisAt(t, nil, nodes[1].addr, nodes[0].addr)
+	inUse(t, r)
+	p := sharedPages(t, s, r)
+	requirePages(t, p, s, 0, 100)
+	nodes[0].kill()
+	for i := int64(100); i < 150; i++ {
+		_, err := p.ReadRange(ctx, "o", i*PageSize, PageSize)
+		require.NoError(t, err)
+	}
+}
+
+// After slots have moved to another member pages are found again, as soon as it is known where.
+func TestSlotsMove(t *testing.T) {
+	nodes := startCluster(t)
+	r := redisAt(t, nil, nodes[0].addr)
+	inUse(t, r)
+	key := Key{Object: "o"}
+	for slotOf(r.key(key)) >= redisSlots/2 {
+		key.Page++
+	}
+	s := newSource(100 * PageSize)
+	p := sharedPages(t, s, r)
+	requirePages(t, p, s, key.Page, 1, fmt.Sprintf("%d+1", key.Page))
+	await(t, "the page is written", func() bool { return nodes[0].number("DBSIZE") == 1 })
+	nodes[0].must("FLUSHALL")
+	id := string(nodes[1].must("CLUSTER", "MYID").text)
+	for i := len(nodes) - 1; i >= 0; i-- { // first who gets it
+		nodes[i].must("CLUSTER", "SETSLOT", fmt.Sprint(slotOf(r.key(key))), "NODE", id)
+	}
+	await(t, "the page is where it belongs", func() bool {
+		requirePagesOf(t, sharedPages(t, s, r), s, key.Page)
+		return nodes[1].number("EXISTS", r.key(key)) == 1
+	})
+}
+
+// requirePagesOf is requirePages for a page that may come from anywhere.
+func requirePagesOf(t *testing.T, p *Pages, s *source, page int64) {
+	t.Helper()
+	got, err := p.ReadRange(ctx, "o", page*PageSize, PageSize)
+	require.NoError(t, err)
+	require.Equal(t, s.data[page*PageSize:(page+1)*PageSize], got)
+}
+
+// Examples of the specification of Redis Cluster.
+func TestSlotOf(t *testing.T) {
+	for key, want := range map[string]int{"123456789": 12739, "": 0, "{123456789}x": 12739, "a{123456789}{b}": 12739} {
+		require.Equal(t, want, slotOf(key), key)
+	}
+	require.NotEqual(t, slotOf("{}a"), slotOf("{}b"))
+	require.Equal(t, slotOf("{user1000}.following"), slotOf("{user1000}.followers"))
+}
+
+func TestBadSlots(t *testing.T) {
+	bulk := func(text string) redisReply { return redisReply{kind: '$', text: []byte(text)} }
+	list := func(items ...redisReply) redisReply { return redisReply{kind: '*', items: items} }
+	node := list(bulk("h"), bulk("1"))
+	for name, ranges := range map[string]redisReply{
+		"no list": list(bulk("x")), "no node": list(list(bulk("0"), bulk("1"))), "no number": list(list(bulk("a"), bulk("1"), node)),
+		"too many": list(list(bulk("0"), bulk("16384"), node)), "negative": list(list(bulk("-1"), bulk("3"), node)), "no port": list(list(bulk("0"), bulk("1"), list(bulk("h")))),
+	} {
+		c := &redisClient{}
+		require.ErrorIs(t, c.learn(newRedisNode("a:1", nil), ranges, nil), errProtocol, name)
+		c.close()
+	}
+}
