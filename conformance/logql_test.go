@@ -25,6 +25,7 @@ import (
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/tenant"
+	"github.com/hune-io/hune/internal/traces/traceql"
 )
 
 // logqlMemory is the plainest logs.Source there can be: all rows in one sorted list. It takes writes
@@ -270,7 +271,7 @@ func logqlServer(t testing.TB, source logs.Source, pusher loki.Pusher, split log
 		if err != nil {
 			t.Fatal(err)
 		}
-		runner = frontend.New(frontend.Options{Config: frontend.DefaultConfig(), Next: runner, Logs: fixedSplit{engine, split}, Limits: overrides,
+		runner = frontend.New(frontend.Options{Config: frontend.DefaultConfig(), Next: runner, Logs: fixedSplit{engine, split}, Traces: traceql.NewEngine(traceql.Options{}), Limits: overrides,
 			Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now})
 	}
 	h := loki.New(loki.Options{Runner: runner, Pusher: pusher})

@@ -2,16 +2,24 @@ package conformance
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/hune-io/hune/internal/api/tempo"
 	"github.com/hune-io/hune/internal/block"
+	"github.com/hune-io/hune/internal/frontend"
 	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/limits"
+	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/tenant"
 	"github.com/hune-io/hune/internal/traces"
 	"github.com/hune-io/hune/internal/traces/traceql"
@@ -92,10 +100,41 @@ func traceqlBlock(t testing.TB, head *traces.Head) *traces.Block {
 	return b
 }
 
-func traceqlServer(parts ...traces.Part) http.Handler {
+// traceqlPieces cuts every query that can be cut into the same number of jobs.
+type traceqlPieces struct {
+	*traceql.Engine
+	pieces int
+	merged *atomic.Int64 // queries that were more than one job
+}
+
+func (p traceqlPieces) Coordinate(ctx context.Context, tenant string, q *traces.Query, _ traceql.Split, ask traceql.Ask) (*traces.Result, error) {
+	r, err := p.Engine.Coordinate(ctx, tenant, q, traceql.Split{Pieces: p.pieces, MaxJobs: 4}, ask)
+	if err == nil && r.Inspected.TotalJobs > 1 {
+		p.merged.Add(1)
+	}
+	return r, err
+}
+
+// traceqlFrontend is a frontend before next that cuts queries.
+func traceqlFrontend(t testing.TB, next job.Runner, c frontend.TracesCoordinator) job.Runner {
+	l := limits.DefaultConfig()
+	l.Queries = limits.QueryLimits{}
+	overrides, err := limits.New(l, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return frontend.New(frontend.Options{Config: frontend.DefaultConfig(), Next: next, Logs: logql.NewEngine(logql.Options{}), Traces: c, Limits: overrides,
+		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now})
+}
+
+func traceqlOver(parts []traces.Part) job.Runner {
 	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return parts, nil })
+	return traceqlEngine{traceql.NewEngine(traceql.Options{}), source}
+}
+
+func traceqlServer(runner job.Runner) http.Handler {
 	mux := http.NewServeMux()
-	tempo.New(tempo.Options{Runner: traceqlEngine{traceql.NewEngine(traceql.Options{}), source}}).Register(mux)
+	tempo.New(tempo.Options{Runner: runner}).Register(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(tenant.NewContext(r.Context(), tenant.Anonymous)))
 	})
@@ -108,24 +147,39 @@ func TestTraceQL(t *testing.T) {
 		t.Parallel()
 		head := traces.NewHead(traces.HeadOptions{})
 		traceqlLoad(t, func(int) *traces.Head { return head })
-		TraceQLCheck(t, Handler(traceqlServer(head)))
+		TraceQLCheck(t, Handler(traceqlServer(traceqlOver([]traces.Part{head}))))
 	})
 	t.Run("block", func(t *testing.T) {
 		t.Parallel()
 		head := traces.NewHead(traces.HeadOptions{})
 		traceqlLoad(t, func(int) *traces.Head { return head })
-		TraceQLCheck(t, Handler(traceqlServer(traceqlBlock(t, head))))
+		TraceQLCheck(t, Handler(traceqlServer(traceqlOver([]traces.Part{traceqlBlock(t, head)}))))
 	})
 	// Every fifth trace comes in two requests, so many are in both parts.
 	t.Run("block and head", func(t *testing.T) {
 		t.Parallel()
-		older, newer := traces.NewHead(traces.HeadOptions{}), traces.NewHead(traces.HeadOptions{})
-		traceqlLoad(t, func(n int) *traces.Head {
-			if n%4 < 2 {
-				return older
-			}
-			return newer
-		})
-		TraceQLCheck(t, Handler(traceqlServer(traceqlBlock(t, older), newer)))
+		TraceQLCheck(t, Handler(traceqlServer(traceqlOver(traceqlInTwo(t)))))
 	})
+	for _, pieces := range []int{1, 7} {
+		t.Run(fmt.Sprintf("frontend, %d pieces", pieces), func(t *testing.T) {
+			t.Parallel()
+			c := traceqlPieces{traceql.NewEngine(traceql.Options{}), pieces, new(atomic.Int64)}
+			TraceQLCheck(t, Handler(traceqlServer(traceqlFrontend(t, traceqlOver(traceqlInTwo(t)), c))))
+			if n := c.merged.Load(); (n > 0) != (pieces > 1) {
+				t.Errorf("%d queries were merged from jobs", n)
+			}
+		})
+	}
+}
+
+// traceqlInTwo is the data set in a block and a head.
+func traceqlInTwo(t testing.TB) []traces.Part {
+	older, newer := traces.NewHead(traces.HeadOptions{}), traces.NewHead(traces.HeadOptions{})
+	traceqlLoad(t, func(n int) *traces.Head {
+		if n%4 < 2 {
+			return older
+		}
+		return newer
+	})
+	return []traces.Part{traceqlBlock(t, older), newer}
 }

@@ -239,7 +239,7 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
 	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
-		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
+		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Traces: traceql.NewEngine(traceql.Options{}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
 		Deleted: a.deletes.Changes, MetricsWindow: a.metricsWindow()})
 	return nil, nil
 }

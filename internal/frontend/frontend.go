@@ -4,7 +4,8 @@
 // A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
 // merged here (split.go); how is the engine's business. Answers to metric queries of logs are kept, so that the next
 // one computes only what is new (results.go). PromQL over a range is cut by days, and if wanted by series, and what of it
-// is settled is kept for the next question (metrics.go). Queries of traces are one job each, for now.
+// is settled is kept for the next question (metrics.go). Searches, metrics over a range and tags of many traces are cut by
+// time.
 package frontend
 
 import (
@@ -33,6 +34,8 @@ type Config struct {
 	SlowQuery model.Duration `yaml:"slow_query"`
 	// Logs says into how many jobs logs queries are cut.
 	Logs LogsConfig `yaml:"logs"`
+	// Traces says into how many jobs traces queries are cut.
+	Traces TracesConfig `yaml:"traces"`
 	// ResultsCache says what answers are kept for queries to come.
 	ResultsCache ResultsConfig `yaml:"results_cache"`
 	// Metrics says how metrics queries are taken apart and what of their answers is kept.
@@ -51,9 +54,19 @@ type LogsConfig struct {
 	MaxJobs int `yaml:"max_jobs"`
 }
 
+// TracesConfig says into how many jobs traces queries are cut.
+type TracesConfig struct {
+	// JobSpans is how many spans a job is to look at, about, as far as the indexes tell. A query of less is one job.
+	// Default 2000000; 0 cuts no query.
+	JobSpans int64 `yaml:"job_spans"`
+	// MaxJobs is how many jobs of one query run at once. Default 16.
+	MaxJobs int `yaml:"max_jobs"`
+}
+
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{SlowQuery: model.Duration(10 * time.Second), Logs: LogsConfig{JobSize: units.GiB, MaxShards: 16, MaxJobs: 16},
+		Traces:       TracesConfig{JobSpans: 2_000_000, MaxJobs: 16},
 		ResultsCache: ResultsConfig{Size: 64 * units.MiB, MaxFreshness: model.Duration(10 * time.Minute)}, Metrics: defaultMetricsConfig()}
 }
 
@@ -64,6 +77,9 @@ func (c Config) Validate() error {
 	}
 	if c.Logs.JobSize < 0 || c.Logs.MaxShards <= 0 || c.Logs.MaxJobs <= 0 {
 		return errors.New("logs: job_size must not be negative, max_shards and max_jobs must be positive")
+	}
+	if c.Traces.JobSpans < 0 || c.Traces.MaxJobs <= 0 {
+		return errors.New("traces: job_spans must not be negative, max_jobs must be positive")
 	}
 	if err := c.Metrics.validate(); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -76,6 +92,7 @@ type Frontend struct {
 	cfg      Config
 	next     job.Runner
 	logs     LogsCoordinator
+	traces   TracesCoordinator
 	metrics  *metricsFrontend
 	slots    slots
 	limits   *limits.Overrides
@@ -93,6 +110,7 @@ type Options struct {
 	Config     Config
 	Next       job.Runner // takes the jobs: the scheduler
 	Logs       LogsCoordinator
+	Traces     TracesCoordinator
 	Limits     *limits.Overrides
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -113,7 +131,7 @@ func New(o Options) *Frontend {
 	}
 	f := &Frontend{results: newLogsResults(&o), deleted: o.Deleted,
 		joined: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_joined_total", Help: "Queries that waited for the answer to an equal one."}),
-		cfg:    o.Config, next: o.Next, logs: o.Logs, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
+		cfg:    o.Config, next: o.Next, logs: o.Logs, traces: o.Traces, slots: slots{most: jobsOfTenant}, limits: o.Limits, logger: o.Logger, now: o.Now,
 		retries: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_retries_total", Help: "Query jobs that failed and were done once more."}),
 		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "hune_query_duration_seconds", Help: "Time to answer queries, by signal, kind and outcome.",

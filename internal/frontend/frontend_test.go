@@ -19,6 +19,7 @@ import (
 	"github.com/hune-io/hune/internal/logs/logql"
 	"github.com/hune-io/hune/internal/metrics"
 	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/traceql"
 )
 
 type runnerFunc func(ctx context.Context, j job.Job) (job.Result, error)
@@ -33,7 +34,7 @@ func newFrontend(t *testing.T, change func(*limits.QueryLimits), next runnerFunc
 	}
 	overrides, err := limits.New(l, nil)
 	require.NoError(t, err)
-	return New(Options{Config: DefaultConfig(), Next: next, Logs: logql.NewEngine(logql.Options{}), Limits: overrides, Logger: slog.New(slog.DiscardHandler),
+	return New(Options{Config: DefaultConfig(), Next: next, Logs: logql.NewEngine(logql.Options{}), Traces: traceql.NewEngine(traceql.Options{}), Limits: overrides, Logger: slog.New(slog.DiscardHandler),
 		Registerer: prometheus.NewRegistry(), Now: func() time.Time { return time.Unix(10_000, 0) }})
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/logs"
 	"github.com/hune-io/hune/internal/logs/logql"
+	"github.com/hune-io/hune/internal/traces"
+	"github.com/hune-io/hune/internal/traces/traceql"
 )
 
 // LogsCoordinator cuts logs queries into jobs, which ask runs, and merges their answers.
@@ -20,14 +22,20 @@ type LogsCoordinator interface {
 	CheckSeries(tenant string, n int) error
 }
 
+// TracesCoordinator cuts traces queries into jobs, which ask runs, and merges their answers.
+type TracesCoordinator interface {
+	Coordinate(ctx context.Context, tenant string, q *traces.Query, s traceql.Split, ask traceql.Ask) (*traces.Result, error)
+}
+
 // run answers j by one job or several.
 func (f *Frontend) run(ctx context.Context, j job.Job) (job.Result, error) {
 	switch {
 	case j.Metrics != nil:
 		res, err := f.metrics.run(ctx, j)
 		return job.Result{Metrics: res}, err
-	case j.Logs == nil:
-		return f.next.Run(ctx, j)
+	case j.Traces != nil:
+		res, err := f.runTraces(ctx, j)
+		return job.Result{Traces: res}, err
 	}
 	res, err := f.runLogs(ctx, j)
 	return job.Result{Logs: res}, err
@@ -40,6 +48,15 @@ func (f *Frontend) coordinate(ctx context.Context, j job.Job) (*logs.Result, err
 	return f.logs.Coordinate(ctx, j.Tenant, j.Logs, split, func(ctx context.Context, q *logs.Query) (*logs.Result, error) {
 		r, err := f.ask(ctx, job.Job{Tenant: j.Tenant, Logs: q}, q.Partial)
 		return r.Logs, err
+	})
+}
+
+// runTraces answers a traces query by jobs.
+func (f *Frontend) runTraces(ctx context.Context, j job.Job) (*traces.Result, error) {
+	split := traceql.Split{JobSpans: f.cfg.Traces.JobSpans, MaxJobs: f.cfg.Traces.MaxJobs}
+	return f.traces.Coordinate(ctx, j.Tenant, j.Traces, split, func(ctx context.Context, q *traces.Query) (*traces.Result, error) {
+		r, err := f.ask(ctx, job.Job{Tenant: j.Tenant, Traces: q}, q.Whole != nil)
+		return r.Traces, err
 	})
 }
 

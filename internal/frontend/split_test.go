@@ -168,6 +168,8 @@ func TestConfig(t *testing.T) {
 		func(c *Config) { c.Logs.JobSize = -1 },
 		func(c *Config) { c.Logs.MaxShards = 0 },
 		func(c *Config) { c.Logs.MaxJobs = 0 },
+		func(c *Config) { c.Traces.JobSpans = -1 },
+		func(c *Config) { c.Traces.MaxJobs = 0 },
 		func(c *Config) { c.ResultsCache.Size = -1 },
 		func(c *Config) { c.ResultsCache.MaxFreshness = -1 },
 	} {

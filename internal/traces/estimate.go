@@ -19,6 +19,8 @@ type Estimate struct {
 	Traces    int64 `json:"traces"`
 	Spans     int64 `json:"spans"`
 	Recent    int64 `json:"recentSpans"` // of these, that are in no row group yet and are looked at one by one
+
+	Range Range `json:"-"` // from the earliest start to the latest end, zero if there is nothing
 }
 
 // Add adds another estimate.
@@ -28,6 +30,12 @@ func (e *Estimate) Add(o Estimate) {
 	e.Traces += o.Traces
 	e.Spans += o.Spans
 	e.Recent += o.Recent
+	switch {
+	case e.Range == Range{}:
+		e.Range = o.Range
+	case o.Range != Range{}:
+		e.Range = Range{min(e.Range.Start, o.Range.Start), max(e.Range.End, o.Range.End)}
+	}
 }
 
 // Estimator is what a Source is that knows what it has in a range of time (both zero: any). MergedSource is one.
@@ -68,7 +76,7 @@ func (s *hidingSource) Estimate(ctx context.Context, tenant string, start, end u
 func (s *groupSet) estimate(q *Select) (out Estimate) {
 	for i := range s.entries {
 		if e := &s.entries[i]; q.overlaps(e.minStart, e.maxEnd) {
-			out.Add(Estimate{RowGroups: 1, Traces: int64(e.traces), Spans: int64(e.spans)})
+			out.Add(Estimate{RowGroups: 1, Traces: int64(e.traces), Spans: int64(e.spans), Range: Range{e.minStart, e.maxEnd}})
 		}
 	}
 	return out
@@ -86,7 +94,7 @@ func (h *headSnapshot) estimate(q *Select) (out Estimate) {
 	for i := range h.traces {
 		if t := &h.traces[i]; q.overlaps(t.start, t.end) {
 			n := int64(len(t.spans))
-			out.Add(Estimate{Traces: 1, Spans: n, Recent: n})
+			out.Add(Estimate{Traces: 1, Spans: n, Recent: n, Range: Range{t.start, t.end}})
 		}
 	}
 	return out

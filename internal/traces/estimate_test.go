@@ -24,12 +24,18 @@ func TestEstimate(t *testing.T) {
 		src := NewSource(func(context.Context, string, uint64, uint64) ([]Part, error) { return parts, nil })
 		e, err := EstimateOf(ctx, Hide(src, func(string) *IDSet { return nil }), "t", start, end)
 		require.NoError(t, err)
+		if e.Spans > 0 {
+			require.NotZero(t, e.Range.Start)
+			require.Greater(t, e.Range.End, e.Range.Start)
+			require.LessOrEqual(t, e.Range.End, uint64(genBase+10e6*n+60e9))
+		}
 		return e
 	}
 	all := Estimate{Traces: n, Spans: 14 * n}
 	groups := int64(len(b.entries))
 	require.Greater(t, groups, int64(1))
-	require.Equal(t, Estimate{Blocks: 1, RowGroups: groups, Traces: all.Traces, Spans: all.Spans}, estimate(0, 0, b))
+	start, end := b.TimeRange()
+	require.Equal(t, Estimate{Blocks: 1, RowGroups: groups, Traces: all.Traces, Spans: all.Spans, Range: Range{start, end}}, estimate(0, 0, b))
 
 	recent := estimate(0, 0, h)
 	require.Zero(t, recent.Blocks)

@@ -186,7 +186,9 @@ type Trace struct {
 // Conditions are permission to leave out traces that can't match: without any, all are wanted.
 // A yielded trace always has all spans that the source holds of it.
 type Select struct {
-	Start, End    uint64
+	Start, End uint64
+	// Whole, where set, is the range of the query of which this is a piece: pieces of traces are looked for around all of it.
+	Whole         *Range
 	Conditions    []Condition
 	AllConditions bool // a trace needs to meet every condition (somewhere), else any
 
@@ -260,6 +262,9 @@ const (
 	SearchIDs QueryKind = "search_ids"
 )
 
+// Range is a range of time in nanoseconds, both ends in it. Both zero is any time, a zero End alone is open.
+type Range struct{ Start, End uint64 }
+
 // Query is one traces question as plain data, small enough to be a job. Times are nanoseconds.
 type Query struct {
 	Kind            QueryKind
@@ -274,6 +279,12 @@ type Query struct {
 	TagV1           bool
 	Exemplars       int
 	Explain         bool // of a search or metrics query: answer with the Plan alone
+	// Whole, where set, is the range of the query that this one is a piece of. Traces are put together and judged as
+	// that query does it. A search finds those that start in [Start, End], and the oldest piece, whose Start is that
+	// of the whole, also those that began before.
+	Whole *Range
+	// CutAbove, where it isn't 0, allows to answer with the Estimate alone, if the query may look at more spans.
+	CutAbove int64
 }
 
 // Result is the answer to a Query; which fields are set depends on its kind.
@@ -285,6 +296,7 @@ type Result struct {
 	Series    []SampleSeries
 	IDs       []ID // SearchIDs, in no particular order
 	Plan      *Plan
+	Estimate  *Estimate // where Query.CutAbove asked for it and the rest is not answered
 	Inspected Inspected
 }
 
@@ -349,4 +361,23 @@ type Inspected struct {
 	Blocks        int64
 	Bytes         int64
 	RangeReads    int64
+	// Jobs were done of the TotalJobs that the query was cut into; both are 0 where it wasn't cut.
+	Jobs, TotalJobs int64
+}
+
+// Add adds what another query or job cost. The numbers of jobs stay as they are.
+func (i *Inspected) Add(o *Inspected) {
+	i.Traces += o.Traces
+	i.Spans += o.Spans
+	i.Blocks += o.Blocks
+	i.Bytes += o.Bytes
+	i.RangeReads += o.RangeReads
+}
+
+// JobCounts returns how many jobs were done of how many: one of one where a query wasn't cut.
+func (i *Inspected) JobCounts() (done, total int64) {
+	if i.TotalJobs == 0 {
+		return 1, 1
+	}
+	return i.Jobs, i.TotalJobs
 }

@@ -122,7 +122,11 @@ func joinByID(ctx context.Context, parts []Part, id ID) (*Trace, error) {
 // SelectTraces implements Source.
 func (m *MergedSource) SelectTraces(ctx context.Context, tenant string, s Select) iter.Seq2[*Trace, error] {
 	return func(yield func(*Trace, error) bool) {
-		parts, err := m.open(ctx, tenant, s.Start, s.End)
+		around := Range{s.Start, s.End}
+		if s.Whole != nil {
+			around = *s.Whole
+		}
+		parts, err := m.open(ctx, tenant, around.Start, around.End)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -277,6 +281,9 @@ func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(cont
 			continue // no part gives a piece of it
 		}
 		also := hasID(s.Also, joined.ID)
+		if s.Whole != nil && !also && !s.overlaps(joined.Start, joined.End) {
+			continue // another piece of the query answers it; here no part would give it by itself
+		}
 		inner.Also = append(inner.Also, joined.ID)
 		split[joined.ID] = &pendingTrace{missing: joined.count, also: also, wanted: also || s.overlaps(joined.Start, joined.End)}
 	}

@@ -17,4 +17,7 @@ func TestSearchMetrics(t *testing.T) {
 	o = open(nil)
 	appendSearchMetrics(&o, &traces.Inspected{})
 	require.JSONEq(t, `{"metrics":{"completedJobs":1,"totalJobs":1}}`, string(o.close()))
+	o = open(nil)
+	appendSearchMetrics(&o, &traces.Inspected{Jobs: 3, TotalJobs: 10})
+	require.JSONEq(t, `{"metrics":{"completedJobs":3,"totalJobs":10}}`, string(o.close()))
 }

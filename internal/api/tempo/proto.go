@@ -29,7 +29,7 @@ func protoSearch(b []byte, found []traces.FoundTrace, spanSets bool, metrics []b
 }
 
 // protoMetrics is a SearchMetrics message.
-func protoMetrics(in *traces.Inspected, done, total int) []byte {
+func protoMetrics(in *traces.Inspected, done, total int64) []byte {
 	var b []byte
 	b = rpc.AppendUint(b, 1, uint64(in.Traces))
 	b = rpc.AppendUint(b, 2, uint64(in.Bytes))
@@ -44,8 +44,9 @@ func protoMetrics(in *traces.Inspected, done, total int) []byte {
 func protoMetadata(in *traces.Inspected) []byte {
 	var b []byte
 	b = rpc.AppendUint(b, 1, uint64(in.Bytes))
-	b = rpc.AppendUint(b, 2, 1)
-	b = rpc.AppendUint(b, 3, 1)
+	done, total := in.JobCounts()
+	b = rpc.AppendUint(b, 2, uint64(total))
+	b = rpc.AppendUint(b, 3, uint64(done))
 	b = rpc.AppendUint(b, 4, uint64(in.Blocks))
 	return rpc.AppendUint(b, 6, uint64(in.RangeReads))
 }

@@ -61,8 +61,9 @@ func appendSearchMetrics(o *object, in *traces.Inspected) {
 	m.number("inspectedTraces", uint64(in.Traces))
 	m.long("inspectedBytes", uint64(in.Bytes))
 	m.number("totalBlocks", uint64(in.Blocks))
-	m.number("completedJobs", 1)
-	m.number("totalJobs", 1)
+	done, total := in.JobCounts()
+	m.number("completedJobs", uint64(done))
+	m.number("totalJobs", uint64(total))
 	m.long("inspectedSpans", uint64(in.Spans))
 	o.b = m.close()
 }

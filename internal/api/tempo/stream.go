@@ -113,7 +113,10 @@ func (a *API) streamSearch(ctx context.Context, req []byte, send func([]byte) er
 		if err != nil {
 			return err
 		}
-		addInspected(&seen, &res.Inspected)
+		seen.Add(&res.Inspected)
+		done, total := res.Inspected.JobCounts()
+		seen.Jobs += done
+		seen.TotalJobs += total
 		var found []traces.FoundTrace
 		for _, f := range res.Found {
 			// What began before has its turn in the window in which it began: traces come newest first,
@@ -123,11 +126,12 @@ func (a *API) streamSearch(ctx context.Context, req []byte, send func([]byte) er
 			}
 		}
 		left -= len(found)
-		done := i + 1
-		if left <= 0 {
-			done = len(windows)
+		// A window that has not begun is one job, as far as is known. The last message says that nothing is left to do.
+		total = seen.TotalJobs + int64(len(windows)-1-i)
+		if done = seen.Jobs; left <= 0 || i == len(windows)-1 {
+			done = total
 		}
-		if err := sendFound(found, !legacy, protoMetrics(&seen, done, len(windows)), send); err != nil {
+		if err := sendFound(found, !legacy, protoMetrics(&seen, done, total), send); err != nil {
 			return err
 		}
 		if left <= 0 {
@@ -176,14 +180,6 @@ func searchWindows(start, end uint64) []timeRange {
 		to = from - 1
 	}
 	return out
-}
-
-func addInspected(sum, in *traces.Inspected) {
-	sum.Traces += in.Traces
-	sum.Spans += in.Spans
-	sum.Bytes += in.Bytes
-	sum.RangeReads += in.RangeReads
-	sum.Blocks += in.Blocks
 }
 
 // metadataParams reads a SearchTagsRequest or a SearchTagValuesRequest.
@@ -317,7 +313,8 @@ func (a *API) streamMetrics(ctx context.Context, req []byte, kind traces.QueryKi
 	if err != nil {
 		return err
 	}
-	metrics := protoMetrics(&res.Inspected, 1, 1)
+	done, total := res.Inspected.JobCounts()
+	metrics := protoMetrics(&res.Inspected, done, total)
 	var b []byte
 	for i := range res.Series {
 		if len(b) >= maxPacket {

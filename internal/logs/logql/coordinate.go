@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/logs"
 )
 
@@ -96,10 +97,10 @@ func (r *run) askEstimates() ([]logs.Estimate, error) {
 
 // jobs runs the jobs of a merge, and hands their answers to take in order: piece by piece, and of each the
 // shards. take returns false when it wants no more. atOnce says how many may run when so many are done.
-func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take func(piece int, res *logs.Result) (more bool, err error)) error {
-	job.Partial = true
+func (r *run) jobs(m *mergeNode, base logs.Query, atOnce func(done int) int, take func(piece int, res *logs.Result) (more bool, err error)) error {
+	base.Partial = true
 	query := func(i, shards int) *logs.Query {
-		q, piece := job, m.pieces[i/m.shards]
+		q, piece := base, m.pieces[i/m.shards]
 		q.RowsStart, q.RowsEnd = piece.from, piece.to
 		if shards > 1 {
 			q.Shard = logs.Shard{Index: i % shards, Of: shards}
@@ -118,7 +119,7 @@ func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take
 		}
 		return res, err
 	}
-	return inTurn(r.ctx, len(m.pieces)*m.shards, atOnce, ask, func(i int, res *logs.Result) (bool, error) {
+	return job.InTurn(r.ctx, len(m.pieces)*m.shards, atOnce, ask, func(i int, res *logs.Result) (bool, error) {
 		r.res.Stats.Add(res.Stats)
 		r.res.Stats.Jobs++
 		if res.Partial != nil {
@@ -135,43 +136,4 @@ func (r *run) jobs(m *mergeNode, job logs.Query, atOnce func(done int) int, take
 func dependsOnRows(err error) bool {
 	var e *fault.Error
 	return fault.ClassOf(err) == fault.Invalid && !(errors.As(err, &e) && e.Reason == readLimit)
-}
-
-// answered is what became of a job.
-type answered struct {
-	res *logs.Result
-	err error
-}
-
-// inTurn runs n jobs, several at once, and hands their answers to take in order until it returns false or an
-// error. It waits for all that it started.
-func inTurn(ctx context.Context, n int, atOnce func(done int) int, run func(context.Context, int) (*logs.Result, error),
-	take func(int, *logs.Result) (bool, error)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	started := make([]chan answered, 0, n)
-	defer func() {
-		cancel()
-		for _, c := range started {
-			<-c // closed when the job has ended
-		}
-	}()
-	for done := 0; done < n; done++ {
-		for len(started) < n && len(started) < done+max(atOnce(done), 1) {
-			i, c := len(started), make(chan answered, 1)
-			started = append(started, c)
-			go func() {
-				defer close(c)
-				res, err := run(ctx, i)
-				c <- answered{res, err}
-			}()
-		}
-		a := <-started[done]
-		if a.err != nil {
-			return a.err
-		}
-		if more, err := take(done, a.res); err != nil || !more {
-			return err
-		}
-	}
-	return nil
 }

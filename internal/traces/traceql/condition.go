@@ -13,6 +13,7 @@ type need struct {
 	groups traces.GroupFilter
 	fold   bool // groups counts
 	alone  bool // each span counts for itself
+	whole  *traces.Range
 }
 
 // and joins needs that must both hold. Only one list of alternatives can be kept.
@@ -45,7 +46,7 @@ func (n need) oneOf() []traces.Condition {
 
 // selection returns what to ask a source for.
 func (n need) selection(start, end uint64) traces.Select {
-	s := traces.Select{Start: start, End: end, Needs: n.needs, Groups: n.groups, Fold: n.fold, Alone: n.alone}
+	s := traces.Select{Start: start, End: end, Needs: n.needs, Groups: n.groups, Fold: n.fold, Alone: n.alone, Whole: n.whole}
 	if len(n.all) > 0 {
 		s.Conditions, s.AllConditions = n.all, true
 	} else {

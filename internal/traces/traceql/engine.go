@@ -45,6 +45,11 @@ func (e *Engine) Run(ctx context.Context, tenant string, q *traces.Query, src tr
 	if q.Explain {
 		return e.explain(ctx, tenant, q, src)
 	}
+	if q.CutAbove != 0 {
+		if estimate, err := e.estimate(ctx, tenant, q, src); err != nil || estimate.Spans > q.CutAbove {
+			return &traces.Result{Estimate: &estimate}, err
+		}
+	}
 	switch q.Kind {
 	case traces.ByID:
 		return e.byID(ctx, tenant, q, src)

@@ -4,7 +4,6 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/traces"
 )
 
@@ -94,7 +93,7 @@ func (g *grouped) group(values []Value) (*group, error) {
 		return gr, nil
 	}
 	if len(g.groups) >= g.maxSeries {
-		return nil, fault.Errorf(fault.Unprocessable, "query makes more than %d series: group by fewer or other attributes, or make the step longer", g.maxSeries)
+		return nil, tooManySeries(g.maxSeries)
 	}
 	gr := &group{}
 	for i, v := range values {

@@ -31,6 +31,7 @@ func (e *Engine) metrics(ctx context.Context, tenant string, q *traces.Query, sr
 	if f := newFold(p, acc, w, &result.Inspected, func() error { return e.tooMany(&result.Inspected) }); f != nil {
 		p.need.groups, p.need.fold, p.need.alone = f, true, spansAlone(p.query)
 	}
+	p.need.whole = q.Whole
 	err = e.scan(ctx, tenant, src, p.need, w.from()+1, w.to(), &result.Inspected, func(v *traceView) (bool, error) {
 		sets, err := p.run(env, v)
 		if err != nil {

@@ -13,11 +13,7 @@ import (
 // search finds the newest traces that match. An empty expression matches all. The source yields
 // newest first, so the scan ends as soon as limit traces are found: nothing later can be newer.
 func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src traces.Source) (*traces.Result, error) {
-	expr := q.Expr
-	if expr == "" {
-		expr = "{ }"
-	}
-	p, err := parseProgram(expr)
+	p, err := parseProgram(orEverything(q.Expr))
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +25,11 @@ func (e *Engine) search(ctx context.Context, tenant string, q *traces.Query, src
 	if f := newSearchGroups(p, answer, spss); f != nil {
 		p.need.groups = f
 	}
+	p.need.whole = q.Whole
 	err = e.scan(ctx, tenant, src, p.need, q.Start, q.End, &result.Inspected, func(v *traceView) (bool, error) {
+		if startsBefore(q, v.start) {
+			return true, nil
+		}
 		if v.trace.Extract != nil {
 			if n := len(result.Found); n == cap(result.Found) {
 				result.Found = slices.Grow(result.Found, max(n, 32)) // doubled: append would copy large answers five times

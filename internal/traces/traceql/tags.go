@@ -147,17 +147,14 @@ func sortedKeys(m map[string]bool) []string {
 // eachMatch calls visit for every span that q.Expr leaves, every span if it is empty, until visit
 // returns false. more are the attributes that visit looks at, nil: all.
 func (e *Engine) eachMatch(ctx context.Context, tenant string, q *traces.Query, src traces.Source, more []*Attribute, seen *traces.Inspected, visit func(*spanEnv) bool) error {
-	expr := q.Expr
-	if expr == "" {
-		expr = "{ }"
-	}
-	p, err := parseProgram(expr)
+	p, err := parseProgram(orEverything(q.Expr))
 	if err != nil {
 		return err
 	}
 	if p.need.needs = nil; more != nil {
 		p.need.needs = needsOf(p.query, more...)
 	}
+	p.need.whole = q.Whole
 	env := &spanEnv{}
 	return e.scan(ctx, tenant, src, p.need, q.Start, q.End, seen, func(v *traceView) (bool, error) {
 		sets, err := p.run(env, v)

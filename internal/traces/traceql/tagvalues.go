@@ -21,10 +21,7 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 	if err != nil {
 		return nil, err
 	}
-	limit := q.Limit
-	if limit <= 0 || limit > e.opts.MaxTagValues {
-		limit = e.opts.MaxTagValues
-	}
+	limit := e.valuesLimit(q)
 	result := &traces.Result{}
 	values := newValueSet(limit)
 	if scope, name, ok := knownToSource(a); ok && q.Expr == "" {
@@ -57,6 +54,14 @@ func (e *Engine) tagValues(ctx context.Context, tenant string, q *traces.Query, 
 	}
 	result.Values = values.attributes()
 	return result, nil
+}
+
+// valuesLimit returns how many values of a tag are answered.
+func (e *Engine) valuesLimit(q *traces.Query) int {
+	if q.Limit <= 0 || q.Limit > e.opts.MaxTagValues {
+		return e.opts.MaxTagValues
+	}
+	return q.Limit
 }
 
 // knownToSource returns how to ask a source for the values of a: stored attributes, names, status
