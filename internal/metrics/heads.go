@@ -57,8 +57,9 @@ type Heads struct {
 
 	mu      sync.RWMutex
 	tenants map[string]*head
-	failed  map[string]error         // tenants whose database can't be opened
+	failed  map[string]error         // tenants found at the start whose database can't be opened
 	moving  map[string]chan struct{} // closes when the tenant's database is open, or closed
+	started bool                     // those found at the start are open
 	closed  bool
 
 	stop    context.CancelFunc
@@ -133,6 +134,7 @@ func OpenHeads(ctx context.Context, opts HeadOptions) (*Heads, error) {
 	if err := h.openFound(ctx); err != nil {
 		return nil, errors.Join(err, h.closeTenants())
 	}
+	h.started = true
 	background, stop := context.WithCancel(context.Background())
 	h.stop = stop
 	h.stopped.Go(func() { h.maintain(background) })
@@ -197,18 +199,25 @@ func (h *Heads) head(id string, create bool) (*head, error) {
 		if err := tenant.Validate(id); err != nil {
 			return nil, fault.New(fault.Invalid, err)
 		}
-		if wait := h.open(id); wait != nil {
+		wait, err := h.open(id)
+		if err != nil {
+			return nil, fault.New(fault.Unavailable, err)
+		}
+		if wait != nil {
 			<-wait
 		}
 	}
 }
 
 // open opens one tenant, or returns a channel that closes when another caller has done so, or has closed the tenant.
-func (h *Heads) open(id string) <-chan struct{} {
+//
+// What can't be opened at the start has samples that queries would miss: it stays refused. Later it is a tenant that is
+// new, or was closed with all in the bucket: queries go on, and the next write tries again.
+func (h *Heads) open(id string) (<-chan struct{}, error) {
 	h.mu.Lock()
 	if wait := h.moving[id]; wait != nil || h.tenants[id] != nil || h.failed[id] != nil || h.closed {
 		h.mu.Unlock()
-		return wait
+		return wait, nil
 	}
 	done := make(chan struct{})
 	h.moving[id] = done
@@ -221,6 +230,9 @@ func (h *Heads) open(id string) <-chan struct{} {
 	delete(h.moving, id)
 	close(done)
 	switch {
+	case err != nil && h.started:
+		h.logger.Error("metrics database can't be opened, the next write tries again", "tenant", id, "err", err)
+		return nil, fmt.Errorf("open metrics database of tenant %s: %w", id, err)
 	case err != nil:
 		h.logger.Error("metrics database can't be opened, the tenant is refused until a restart", "tenant", id, "err", err)
 		h.failed[id] = fmt.Errorf("open metrics database of tenant %s: %w", id, err)
@@ -231,7 +243,7 @@ func (h *Heads) open(id string) <-chan struct{} {
 	default:
 		h.tenants[id] = t
 	}
-	return nil
+	return nil, nil
 }
 
 // all goes through the open heads in the order of their tenants. Each is held while it is looked at.

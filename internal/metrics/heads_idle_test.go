@@ -26,6 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/thanos-io/objstore"
 	"go.uber.org/goleak"
+
+	"github.com/hune-io/hune/internal/fault"
 )
 
 // movingClock is a clock that tests set forward.
@@ -192,6 +194,29 @@ type failingUploads struct{ objstore.Bucket }
 
 func (failingUploads) Upload(context.Context, string, io.Reader, ...objstore.ObjectUploadOption) error {
 	return errors.New("the bucket takes nothing")
+}
+
+// A tenant whose database can't be opened again is refused for as long as that is so, and what it wrote before is found.
+func TestClosedTenantOpensLater(t *testing.T) {
+	clock, bkt := newMovingClock(), objstore.NewInMemBucket()
+	opts := idleOptions(t, clock, bkt)
+	h, store := openTestHeads(t, opts), newTestStore(t, bkt)
+	push(t, h, "a", floats("m", Sample{T: at(0), V: 1}))
+	clock.pass(h, 5*time.Hour)
+	require.Empty(t, h.Tenants())
+	require.NoError(t, store.Refresh(t.Context()))
+
+	inTheWay := filepath.Join(opts.Dir, "a")
+	require.NoError(t, os.WriteFile(inTheWay, nil, 0o644))
+	now := clock.now().UnixMilli()
+	for range 2 {
+		_, err := h.Append(t.Context(), "a", &Batch{Series: []Series{floats("m", Sample{T: now, V: 2})}})
+		require.Equal(t, fault.Unavailable, fault.ClassOf(err), "%v", err)
+		require.Equal(t, []string{`{__name__="m", job="test"} 1`}, instant(t, "a", "m", at(0), h, store))
+	}
+	require.NoError(t, os.Remove(inTheWay))
+	push(t, h, "a", floats("m", Sample{T: now, V: 2}))
+	require.Equal(t, []string{`{__name__="m", job="test"} 2`}, instant(t, "a", "m", now, h, store))
 }
 
 // A start opens no closed database, and ends what a crash left of closing one.
