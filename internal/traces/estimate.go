@@ -56,13 +56,20 @@ type estimator interface{ estimate(s *Select) Estimate }
 
 // Estimate implements Estimator.
 func (m *MergedSource) Estimate(ctx context.Context, tenant string, start, end uint64) (out Estimate, err error) {
-	parts, err := m.open(ctx, tenant, start, end)
+	parts, err := m.around(ctx, tenant, start, end)
 	if err != nil {
 		return out, fmt.Errorf("estimate: %w", err)
 	}
 	for _, p := range parts {
-		if e, ok := p.(estimator); ok {
-			out.Add(e.estimate(&Select{Start: start, End: end}))
+		switch p := p.(type) {
+		case *sourcePart:
+			one, err := EstimateOf(ctx, p.src, p.tenant, start, end)
+			if err != nil {
+				return out, err
+			}
+			out.Add(one)
+		case estimator:
+			out.Add(p.estimate(&Select{Start: start, End: end}))
 		}
 	}
 	return out, nil
@@ -86,6 +93,24 @@ func (b *Block) estimate(q *Select) Estimate {
 	out := b.groupSet.estimate(q)
 	if out.RowGroups > 0 {
 		out.Blocks = 1
+	}
+	return out
+}
+
+// estimate counts all spans that are not sealed yet, which are never many, wherever in the head's range they are: to look
+// at each would cost more than many a small question.
+func (h *Head) estimate(q *Select) (out Estimate) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if h.open > 0 && q.overlaps(h.start, h.end) {
+		n := int64(h.open)
+		out = Estimate{Traces: int64(len(h.traces)), Spans: n, Recent: n, Range: Range{h.start, h.end}}
+	}
+	if h.closing != nil {
+		out.Add(h.closing.estimate(q))
+	}
+	if len(h.sealed.groups) > 0 {
+		out.Add(h.sealed.part().estimate(q))
 	}
 	return out
 }

@@ -182,11 +182,11 @@ func (c cutByTime) cut(n int, forced bool, data traces.Range) []*traces.Query {
 		if i := n - 1 - len(out); i > 0 {
 			piece.Start = from + uint64(i)*width
 		}
-		if piece.Start <= piece.End {
-			out = append(out, &piece)
-		} else {
-			n-- // the last one is shorter than the others, or empty
+		if piece.Start > piece.End {
+			n-- // the newest one is shorter than the others, or empty
+			continue
 		}
+		out = append(out, &piece)
 		if piece.Start == c.q.Start {
 			return out
 		}

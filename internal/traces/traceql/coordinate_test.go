@@ -229,7 +229,7 @@ func TestCutBySize(t *testing.T) {
 	require.EqualValues(t, 10, r.Inspected.Jobs)
 	require.Len(t, jobs, 11)
 	for _, j := range jobs[1:] {
-		require.Equal(t, "{ } | rate() by(name)", j.Expr)
+		require.Equal(t, "{ } | rate() by (name)", j.Expr)
 	}
 	for _, whole := range []struct {
 		kind traces.QueryKind
