@@ -22,7 +22,7 @@ var layers = []struct {
 	inside   bool // packages of the layer may import each other
 }{
 	{"floor", []string{"internal/tenant", "internal/signal", "internal/fault", "internal/wal", "internal/bucket", "internal/cache",
-		"internal/block", "internal/column", "internal/deletes", "internal/rules", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry", "internal/freeport", "internal/ownfile"}, true},
+		"internal/block", "internal/column", "internal/deletes", "internal/rules", "internal/limits", "internal/ring", "internal/auth", "internal/telemetry", "internal/freeport", "internal/ownfile", "internal/inturn"}, true},
 	{"signals", []string{"internal/metrics", "internal/logs", "internal/traces"}, false},
 	{"jobs", []string{"internal/job", "internal/history"}, false},
 	{"roles", []string{"internal/collector", "internal/scraper", "internal/distributor", "internal/ingester", "internal/compactor", "internal/generator",

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hune-io/hune/internal/fault"
-	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/inturn"
 	"github.com/hune-io/hune/internal/logs"
 )
 
@@ -119,7 +119,7 @@ func (r *run) jobs(m *mergeNode, base logs.Query, atOnce func(done int) int, tak
 		}
 		return res, err
 	}
-	return job.InTurn(r.ctx, len(m.pieces)*m.shards, atOnce, ask, func(i int, res *logs.Result) (bool, error) {
+	return inturn.Run(r.ctx, len(m.pieces)*m.shards, atOnce, ask, func(i int, res *logs.Result) (bool, error) {
 		r.res.Stats.Add(res.Stats)
 		r.res.Stats.Jobs++
 		if res.Partial != nil {

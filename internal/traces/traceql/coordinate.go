@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hune-io/hune/internal/job"
+	"github.com/hune-io/hune/internal/inturn"
 	"github.com/hune-io/hune/internal/traces"
 )
 
@@ -111,7 +111,7 @@ func (e *Engine) merge(ctx context.Context, c coordinator, pieces []*traces.Quer
 	seen := traces.Inspected{TotalJobs: int64(len(pieces))}
 	run := func(ctx context.Context, i int) (*traces.Result, error) { return ask(ctx, pieces[i]) }
 	atOnce := func(done int) int { return min(c.atOnce(done), maxJobs) }
-	err := job.InTurn(ctx, len(pieces), atOnce, run, func(i int, r *traces.Result) (bool, error) {
+	err := inturn.Run(ctx, len(pieces), atOnce, run, func(i int, r *traces.Result) (bool, error) {
 		seen.Add(&r.Inspected)
 		seen.Jobs++
 		if err := e.tooMany(&seen); err != nil {

@@ -1,4 +1,4 @@
-package job
+package inturn
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // Answers come in order whatever is done first, no more run than may, and all that was started has ended in the end.
-func TestInTurn(t *testing.T) {
+func TestRun(t *testing.T) {
 	bad := errors.New("bad")
 	for _, c := range []struct {
 		name           string
@@ -29,7 +29,7 @@ func TestInTurn(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var running, started, most atomic.Int64
 				var taken []int
-				err := InTurn(t.Context(), 10, func(int) int { return 3 }, func(ctx context.Context, i int) (int, error) {
+				err := Run(t.Context(), 10, func(int) int { return 3 }, func(ctx context.Context, i int) (int, error) {
 					started.Add(1)
 					most.Store(max(most.Load(), running.Add(1)))
 					defer running.Add(-1)

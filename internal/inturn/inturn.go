@@ -1,11 +1,12 @@
-package job
+// Package inturn runs pieces of a query side by side and takes their answers in order.
+package inturn
 
 import "context"
 
-// InTurn runs n pieces of a query, several at once, and hands their answers to take in order, until it returns false or
+// Run runs n pieces of a query, several at once, and hands their answers to take in order, until it returns false or
 // something fails. Then the contexts of those that still run end, and it waits for all that it started. atOnce says
 // how many may run when so many are done; one always may.
-func InTurn[R any](ctx context.Context, n int, atOnce func(done int) int, run func(ctx context.Context, i int) (R, error),
+func Run[R any](ctx context.Context, n int, atOnce func(done int) int, run func(ctx context.Context, i int) (R, error),
 	take func(i int, r R) (more bool, err error)) error {
 	type answered struct {
 		res R
