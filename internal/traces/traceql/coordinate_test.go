@@ -310,6 +310,7 @@ func TestFailingPieces(t *testing.T) {
 func FuzzCutByTime(f *testing.F) {
 	f.Add(uint64(0), uint64(0), uint64(0), uint64(0), 7, true)
 	f.Add(uint64(10), uint64(11), uint64(0), uint64(0), 7, true)
+	f.Add(uint64(10), uint64(17), uint64(87), uint64(87), 7, true)
 	f.Add(epoch, epoch+3600e9, epoch+60e9, epoch+70e9, 7, false)
 	f.Fuzz(func(t *testing.T, start, end, from, to uint64, n int, forced bool) {
 		if end < start || to < from || end > 1<<62 || to > 1<<62 || n < 1 || n > maxPieces {
