@@ -111,11 +111,19 @@ func TestJobsAreDoneOnceMore(t *testing.T) {
 
 // A request that nobody waits for any more ends its jobs, those that wait for a slot included.
 func TestCancelledQueriesEndTheirJobs(t *testing.T) {
+	requireCancelEnds(t, cutting, job.Job{Tenant: "t", Logs: countQuery()}, func(j job.Job) (job.Result, bool) {
+		return job.Result{Logs: &logs.Result{Estimates: []logs.Estimate{{Bytes: 8000}}}}, j.Logs.Estimate
+	})
+}
+
+// requireCancelEnds asks j twice of a frontend that cuts it, and gives up while jobs run and wait. Estimate answers a
+// job that asks for an estimate, and reports whether it does.
+func requireCancelEnds(t *testing.T, cutting func(*testing.T, runnerFunc) *Frontend, j job.Job, estimate func(job.Job) (job.Result, bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		var running atomic.Int64
 		f := cutting(t, func(ctx context.Context, j job.Job) (job.Result, error) {
-			if j.Logs.Estimate {
-				return job.Result{Logs: &logs.Result{Estimates: []logs.Estimate{{Bytes: 8000}}}}, nil
+			if res, ok := estimate(j); ok {
+				return res, nil
 			}
 			running.Add(1)
 			defer running.Add(-1)
@@ -127,7 +135,7 @@ func TestCancelledQueriesEndTheirJobs(t *testing.T) {
 		done := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, err := f.Run(ctx, job.Job{Tenant: "t", Logs: countQuery()})
+				_, err := f.Run(ctx, j)
 				done <- err
 			}()
 		}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -113,35 +112,9 @@ func TestJobsOfTracesAreDoneOnceMore(t *testing.T) {
 	}
 }
 
-// A request that nobody waits for any more ends its jobs, those that wait for a slot included.
+// As for logs.
 func TestCancelledQueriesOfTracesEndTheirJobs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var running atomic.Int64
-		f := cuttingTraces(t, func(ctx context.Context, j job.Job) (job.Result, error) {
-			if j.Traces.CutAbove != 0 {
-				return job.Result{Traces: &traces.Result{Estimate: &traces.Estimate{Spans: 800}}}, nil
-			}
-			running.Add(1)
-			defer running.Add(-1)
-			<-ctx.Done()
-			return job.Result{}, context.Cause(ctx)
-		})
-		f.slots.most = 3
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 2)
-		for range 2 {
-			go func() {
-				_, err := f.Run(ctx, job.Job{Tenant: "t", Traces: rateQuery()})
-				done <- err
-			}()
-		}
-		synctest.Wait()
-		require.EqualValues(t, 3, running.Load(), "the slots of the tenant")
-		cancel()
-		for range 2 {
-			require.ErrorIs(t, <-done, context.Canceled)
-		}
-		require.Zero(t, running.Load())
-		require.Empty(t, f.slots.tenants)
+	requireCancelEnds(t, cuttingTraces, job.Job{Tenant: "t", Traces: rateQuery()}, func(j job.Job) (job.Result, bool) {
+		return job.Result{Traces: &traces.Result{Estimate: &traces.Estimate{Spans: 800}}}, j.Traces.CutAbove != 0
 	})
 }
