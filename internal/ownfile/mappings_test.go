@@ -54,7 +54,7 @@ func FuzzMappings(f *testing.F) {
 // TestGiveBack: the pages go, and come back when the program runs on, which is why the first look may be too late.
 func TestGiveBack(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux counts them so")
+		t.Skip("pages are given back on Linux only")
 	}
 	before := residentFile(t)
 	for range 100 {

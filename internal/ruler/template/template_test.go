@@ -132,7 +132,7 @@ func FuzzExpand(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string, value float64, label string) {
 		if strings.Contains(text, "break") || strings.Contains(text, "%p") || strings.Contains(text, "query") && !slices.Contains(calls, text) {
-			t.Skip() // addresses are printed
+			t.Skip("the template prints an address, which differs from run to run")
 		}
 		requireSame(t, text, value, label)
 	})
