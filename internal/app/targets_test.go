@@ -25,15 +25,15 @@ func TestTargetsAPI(t *testing.T) {
 	f := startWith(t, fmt.Sprintf(`
 scrape_configs:
   - job_name: shop
-    scrape_interval: 200ms
-    scrape_timeout: 150ms
+    scrape_interval: 3s
+    scrape_timeout: 3s
     static_configs: [{targets: [%q, "gone:1"], labels: {zone: eu}}]
     relabel_configs:
       - {source_labels: [__address__], regex: "gone.*", action: drop}
       - {source_labels: [zone], target_label: region}
   - job_name: down
-    scrape_interval: 200ms
-    scrape_timeout: 150ms
+    scrape_interval: 3s
+    scrape_timeout: 3s
     sample_limit: 1
     static_configs: [{targets: [%q]}]
 `, addr, addr))
@@ -76,7 +76,7 @@ scrape_configs:
 	require.Contains(t, down.LastError, "sample limit exceeded")
 	require.Equal(t, map[string]string{"instance": addr, "job": "shop", "region": "eu", "zone": "eu"}, shop.Labels)
 	require.Equal(t, addr, shop.DiscoveredLabels["__address__"])
-	require.Equal(t, []string{"up", "", "200ms", "150ms", "http://" + addr + "/metrics"}, []string{shop.Health, shop.LastError, shop.ScrapeInterval, shop.ScrapeTimeout, shop.ScrapeURL})
+	require.Equal(t, []string{"up", "", "3s", "3s", "http://" + addr + "/metrics"}, []string{shop.Health, shop.LastError, shop.ScrapeInterval, shop.ScrapeTimeout, shop.ScrapeURL})
 	require.Equal(t, map[string]int{"shop": 1, "down": 0}, got.DroppedTargetCounts)
 	require.Len(t, got.DroppedTargets, 1)
 	require.Equal(t, "gone:1", got.DroppedTargets[0].DiscoveredLabels["__address__"])
