@@ -84,8 +84,13 @@ type columnar[B, P, R any] struct {
 type tenantState[B, P, R any] struct {
 	tenant string
 
-	// mu is shared by writers, which hold it from the log to the head, and excludes them while a
-	// cut swaps the head: so every record in a segment before the cut is in the frozen head.
+	// writes is shared by writers, which hold it from the log to the head, and excludes them while a
+	// cut swaps the head: so every record in a segment before the cut is in the frozen head. It is held while
+	// the log is synced. Whoever takes both takes it before mu.
+	writes sync.RWMutex
+
+	// mu guards what follows, and is held for moments only: a query must not wait for a disk that writers wait
+	// for. A writer may read head without it.
 	mu     sync.RWMutex
 	head   head[B, P, R]
 	first  atomic.Int64 // 1 + the segment from which a replay would rebuild head; 0 while it is empty
@@ -145,8 +150,8 @@ func (c *columnar[B, P, R]) push(ctx context.Context, tenant string, b *B) (R, e
 	if err := c.admit(ctx, t); err != nil {
 		return none, err
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
+	t.writes.RLock()
+	defer t.writes.RUnlock()
 	// Before the append: the record may land in this segment or a later one, never an earlier.
 	t.first.CompareAndSwap(0, 1+c.segment.Load())
 	if err := c.wal.Append(ctx, *rec); err != nil {

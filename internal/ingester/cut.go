@@ -102,8 +102,8 @@ func (c *columnar[B, P, R]) writeFrozen(ctx context.Context, t *tenantState[B, P
 
 // freeze swaps the head for an empty one.
 func (c *columnar[B, P, R]) freeze(t *tenantState[B, P, R]) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.writes.Lock()
+	defer t.writes.Unlock()
 	if t.head.Rows() == 0 {
 		return nil
 	}
@@ -114,8 +114,11 @@ func (c *columnar[B, P, R]) freeze(t *tenantState[B, P, R]) error {
 	c.segment.Store(int64(before))
 	g := &generation[B, P, R]{id: c.newULID(), head: t.head, part: t.head.Part(), first: t.first.Load(), since: t.since.Load(), cut: cutInfo{Before: before}}
 	g.dir = filepath.Join(c.dir, t.tenant, g.id.String())
+	fresh := c.kind.newHead(t.tenant)
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.frozen = append(t.frozen, g)
-	t.head = c.kind.newHead(t.tenant)
+	t.head = fresh
 	t.first.Store(0)
 	t.since.Store(0)
 	return nil
@@ -206,8 +209,10 @@ func (c *columnar[B, P, R]) truncate() error {
 func (t *tenantState[B, P, R]) needs(none int64) int64 {
 	// Exclusive: with no writer between log and head, an empty head needs nothing, whatever a
 	// write that failed has left in first.
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.writes.Lock()
+	defer t.writes.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	if t.head.Rows() == 0 {
 		t.first.Store(0)
 		t.since.Store(0)

@@ -147,6 +147,30 @@ func TestBlockIsWrittenWhenTheFaultIsGone(t *testing.T) {
 	}
 }
 
+// A cut waits for the disk, and for writes that wait for it. Queries don't.
+func TestQueriesDontWaitForACut(t *testing.T) {
+	f := openFixture(t, t.TempDir(), nil)
+	defer f.close(t)
+	f.push(t, "line")
+	begun, release := make(chan struct{}), make(chan struct{})
+	newHead := f.logs.kind.newHead
+	f.logs.kind.newHead = func(tenant string) head[logs.Batch, logs.Part, logs.AppendResult] {
+		close(begun)
+		<-release
+		return newHead(tenant)
+	}
+	cut := make(chan error, 1)
+	go func() { cut <- f.logs.cut(t.Context(), f.logs.tenant(team)) }()
+	<-begun
+	require.Equal(t, 1, f.count(t, team))
+
+	state := f.logs.tenant(team)
+	require.False(t, state.writes.TryRLock(), "a write would be in neither head")
+	close(release)
+	require.NoError(t, <-cut)
+	require.Equal(t, 1, f.count(t, team))
+}
+
 // A clock that is set back must not make a head young for ever.
 func TestHeadIsCutAfterTheClockWentBack(t *testing.T) {
 	f := openFixture(t, t.TempDir(), nil)
