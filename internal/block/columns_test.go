@@ -280,7 +280,8 @@ func TestDecoder(t *testing.T) {
 	require.Nil(t, d.Bytes(1))
 	for name, f := range map[string]func(d *Decoder){
 		"byte": func(d *Decoder) { d.Byte() }, "uvarint": func(d *Decoder) { d.Uvarint() }, "varint": func(d *Decoder) { d.Varint() },
-		"uint32": func(d *Decoder) { d.Uint32() }, "uint64": func(d *Decoder) { d.Uint64() }, "float64": func(d *Decoder) { d.Float64() },
+		"uvarints": func(d *Decoder) { d.Uvarints(make([]uint32, 1), 1) },
+		"uint32":   func(d *Decoder) { d.Uint32() }, "uint64": func(d *Decoder) { d.Uint64() }, "float64": func(d *Decoder) { d.Float64() },
 		"prefixed": func(d *Decoder) { d.Prefixed() }, "negative": func(d *Decoder) { d.Bytes(-1) }, "ref": func(d *Decoder) { d.Ref() },
 	} {
 		d := NewDecoder(nil)
@@ -292,6 +293,15 @@ func TestDecoder(t *testing.T) {
 	require.ErrorContains(t, d.Err(), "more than 64 bits")
 	d.Failf("second")
 	require.ErrorContains(t, d.Err(), "more than 64 bits") // the first fault sticks
+	d = NewDecoder([]byte{5, 0x80, 0x01, 0xff, 0xff, 0xff, 0xff, 0x0f, 9})
+	numbers := make([]uint32, 3)
+	d.Uvarints(numbers, 1<<32)
+	require.Equal(t, []uint32{5, 128, math.MaxUint32}, numbers)
+	d.Uvarints(numbers[:1], 9)
+	require.ErrorContains(t, d.Err(), "number 9 of 9")
+	d = NewDecoder(bytes.Repeat([]byte{0xff}, 11))
+	d.Uvarints(numbers, 1<<32)
+	require.ErrorContains(t, d.Err(), "more than 32 bits")
 	d = NewDecoder([]byte{100, 0, 0})
 	require.Zero(t, d.Count(1000, 1))
 	require.ErrorIs(t, d.Err(), errShort)

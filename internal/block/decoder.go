@@ -79,6 +79,35 @@ func (d *Decoder) Uvarint() uint64 {
 	return v
 }
 
+// Uvarints fills dst with uvarints below limit; a greater one is a fault. It is Uvarint for long lists.
+func (d *Decoder) Uvarints(dst []uint32, limit int) {
+	buf, at := d.buf, 0
+	for i := range dst {
+		v, shift := uint64(0), 0
+		for {
+			if at == len(buf) {
+				d.Fail(errShort)
+				return
+			}
+			b := buf[at]
+			at++
+			if v |= uint64(b&0x7f) << shift; b < 0x80 {
+				break
+			}
+			if shift += 7; shift > 28 {
+				d.Failf("varint of more than 32 bits")
+				return
+			}
+		}
+		if v >= uint64(limit) {
+			d.Failf("number %d of %d", v, limit)
+			return
+		}
+		dst[i] = uint32(v)
+	}
+	d.buf = buf[at:]
+}
+
 // Varint reads what binary.AppendVarint wrote (zigzag).
 func (d *Decoder) Varint() int64 {
 	v, n := binary.Varint(d.buf)

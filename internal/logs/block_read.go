@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/column"
 )
@@ -45,40 +47,49 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *DirectoryCache) 
 	return b, nil
 }
 
-// openSections reads the sections, each after those that it refers to.
+// openSections reads the sections, all at the same time: each costs a request to the bucket, and those of many
+// streams milliseconds to decode.
 func (b *Block) openSections(ctx context.Context) error {
 	var streams *streamIndex
-	err := b.section(ctx, sectionStreams, func(data []byte) (err error) {
+	var lists *postings
+	g, ctx := errgroup.WithContext(ctx)
+	read := func(kind block.Kind, decode func([]byte) error) {
+		g.Go(func() error { return b.section(ctx, kind, decode) })
+	}
+	read(sectionStreams, func(data []byte) (err error) {
 		streams, err = decodeStreams(data)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	b.streams = streams
-	err = b.section(ctx, pagesSection(b.r), func(data []byte) (err error) {
-		b.index, err = decodePages(data, streams.len())
+	read(pagesSection(b.r), func(data []byte) (err error) {
+		b.index, err = decodePages(data)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	err = b.section(ctx, sectionPostings, func(data []byte) (err error) {
-		b.postings, err = decodePostings(data, len(streams.symbols))
+	read(sectionPostings, func(data []byte) (err error) {
+		lists, err = decodePostings(data)
 		return err
 	})
-	if err != nil {
+	if b.r.Has(sectionTraceIDs) { // else no row names a trace
+		read(sectionTraceIDs, func(data []byte) (err error) {
+			b.traceIDs, err = decodeTraceFilter(data)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
 		return err
 	}
-	b.postings.symbols, streams.lists = streams, b.postings
-	b.filled = b.index.eachStream(streams.len())
-	if !b.r.Has(sectionTraceIDs) {
-		return nil // no row names a trace
+	return b.join(streams, lists)
+}
+
+// join checks that the sections fit together.
+func (b *Block) join(streams *streamIndex, lists *postings) (err error) {
+	if b.filled, err = b.index.eachStream(streams.len()); err != nil {
+		return b.corrupt(fmt.Sprintf("section %d", pagesSection(b.r)), 0, err)
 	}
-	return b.section(ctx, sectionTraceIDs, func(data []byte) (err error) {
-		b.traceIDs, err = decodeTraceFilter(data)
-		return err
-	})
+	if err := lists.join(streams); err != nil {
+		return b.corrupt(fmt.Sprintf("section %d", sectionPostings), 0, err)
+	}
+	b.streams, b.postings = streams, lists
+	return nil
 }
 
 func (b *Block) section(ctx context.Context, kind block.Kind, decode func([]byte) error) error {

@@ -43,7 +43,7 @@ var Sections = []block.Describer{
 	{Kind: sectionPages, Name: "logs pages", Describe: describePages},
 	{Kind: sectionPages3, Name: "logs pages of version 3", Describe: describePages},
 	{Kind: sectionPostings, Name: "logs postings", Describe: func(b []byte) (string, error) {
-		p, err := decodePostings(b, maxCount)
+		p, err := decodePostings(b)
 		if err != nil {
 			return "", err
 		}
@@ -56,7 +56,7 @@ var Sections = []block.Describer{
 }
 
 func describePages(b []byte) (string, error) {
-	x, err := decodePages(b, maxCount)
+	x, err := decodePages(b)
 	return fmt.Sprintf("%d pages, %d rows, %d bytes of lines, %v", len(x.pages), x.rows, x.lineBytes, x.levels), err
 }
 

@@ -169,9 +169,10 @@ func (h *buffer) labelStrings(_ context.Context, start, end int64, matchers [][]
 
 // labelCollector gathers the names of labels, or the values of one.
 type labelCollector struct {
-	name string
-	seen map[string]struct{}
-	last []string // of the stream before: most streams have the same names, and values in runs
+	name  string
+	found []string // with repeats
+	tidy  int      // found is sorted and without repeats below
+	last  []string // of the stream before: most streams have the same names, and values in runs
 }
 
 func (c *labelCollector) add(ls labels.Labels) {
@@ -197,17 +198,17 @@ func (c *labelCollector) string(i int, s string) {
 	} else {
 		c.last = append(c.last, s)
 	}
-	if c.seen == nil {
-		c.seen = map[string]struct{}{}
+	if c.found = append(c.found, s); len(c.found) >= 2*c.tidy+manyRepeats {
+		c.sorted()
 	}
-	c.seen[s] = struct{}{}
 }
 
+// manyRepeats bounds the strings that a labelCollector holds to twice those that differ, and this.
+const manyRepeats = 32 << 10
+
 func (c *labelCollector) sorted() []string {
-	out := make([]string, 0, len(c.seen))
-	for s := range c.seen {
-		out = append(out, s)
-	}
-	slices.Sort(out)
-	return out
+	sortStrings(c.found)
+	c.found = slices.Compact(c.found)
+	c.tidy = len(c.found)
+	return c.found
 }

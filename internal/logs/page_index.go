@@ -164,15 +164,19 @@ func (x *pageIndex) add(p pageEntry) {
 	}
 }
 
-// eachStream reports whether each of so many streams has rows.
-func (x *pageIndex) eachStream(streams int) bool {
+// eachStream reports whether each of so many streams has rows. Rows of any other stream are an error.
+func (x *pageIndex) eachStream(streams int) (bool, error) {
 	has := block.NewBitmap(streams)
 	for i := range x.pages {
 		for k := range x.pages[i].runs {
-			has.Set(int(x.pages[i].runs[k].stream))
+			stream := int(x.pages[i].runs[k].stream)
+			if stream >= streams {
+				return false, fmt.Errorf("run of stream %d of %d", stream, streams)
+			}
+			has.Set(stream)
 		}
 	}
-	return has.Count() == streams
+	return has.Count() == streams, nil
 }
 
 func (x *pageIndex) appendTo(dst []byte) []byte {
@@ -214,7 +218,7 @@ const (
 	minRunLen  = 5
 )
 
-func decodePages(b []byte, streams int) (pageIndex, error) {
+func decodePages(b []byte) (pageIndex, error) {
 	d := block.NewDecoder(b)
 	x := pageIndex{times: noTime}
 	x.groups = make([]block.Ref, d.Count(maxCount, minRefLen))
@@ -231,7 +235,7 @@ func decodePages(b []byte, streams int) (pageIndex, error) {
 	x.pages = make([]pageEntry, 0, n)
 	for range n {
 		var p pageEntry
-		decodePage(d, &p, len(x.groups), keys, streams)
+		decodePage(d, &p, len(x.groups), keys)
 		if d.Err() != nil {
 			break
 		}
@@ -243,7 +247,7 @@ func decodePages(b []byte, streams int) (pageIndex, error) {
 	return x, nil
 }
 
-func decodePage(d *block.Decoder, p *pageEntry, groups int, keys []*pageKeys, streams int) {
+func decodePage(d *block.Decoder, p *pageEntry, groups int, keys []*pageKeys) {
 	p.timeRange = noTime
 	p.lineBytes, p.metadataBytes = d.Uvarint(), d.Uvarint()
 	for i := range p.levels {
@@ -263,13 +267,13 @@ func decodePage(d *block.Decoder, p *pageEntry, groups int, keys []*pageKeys, st
 		return
 	}
 	p.keys = keys[k]
-	decodeRuns(d, p, streams)
+	decodeRuns(d, p)
 	if d.Err() == nil && (p.rows > block.MaxRows || p.lineBytes > maxLine+maxPageBytes) {
 		d.Failf("page of %d rows and %d bytes", p.rows, p.lineBytes)
 	}
 }
 
-func decodeRuns(d *block.Decoder, p *pageEntry, streams int) {
+func decodeRuns(d *block.Decoder, p *pageEntry) {
 	p.runs = make([]pageRun, d.Count(block.MaxRows, minRunLen))
 	stream, t := uint64(0), int64(0)
 	for i := range p.runs {
@@ -278,8 +282,8 @@ func decodeRuns(d *block.Decoder, p *pageEntry, streams int) {
 		width := d.Uvarint()
 		r := pageRun{rows: uint32(rows), bytes: size, timeRange: timeRange{t, int64(uint64(t) + width)}}
 		stream += delta
-		if i > 0 && delta == 0 || delta > maxCount || stream >= uint64(streams) || rows == 0 || rows > block.MaxRows || r.max < r.min {
-			d.Failf("run of stream %d of %d with %d rows", stream, streams, rows)
+		if i > 0 && delta == 0 || delta > maxCount || stream >= maxCount || rows == 0 || rows > block.MaxRows || r.max < r.min {
+			d.Failf("run of stream %d with %d rows", stream, rows)
 			return
 		}
 		r.stream = uint32(stream)

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -73,7 +74,7 @@ func decodeStreams(b []byte) (*streamIndex, error) {
 	var last, next []uint32 // names and values by symbol
 	for i := range x.streams {
 		x.streams[i] = uint32(len(b) - d.Len())
-		if next = x.decodePairs(d, next[:0]); d.Err() != nil {
+		if next = x.decodePairs(d, next); d.Err() != nil {
 			break
 		}
 		// Symbols are in order, so their numbers compare as the label sets do.
@@ -98,31 +99,21 @@ func ascend(a, b []uint32) bool {
 	return len(a) < len(b)
 }
 
-// decodePairs appends the symbols of one stream.
+// decodePairs returns the symbols of one stream, in the memory of dst.
 func (x *streamIndex) decodePairs(d *block.Decoder, dst []uint32) []uint32 {
-	before := -1
-	for range d.Count(maxLabels, 2) {
-		name, value := decodeSymbol(d, len(x.symbols)), decodeSymbol(d, len(x.symbols))
-		if int(name) <= before {
+	n := 2 * d.Count(maxLabels, 2)
+	dst = slices.Grow(dst[:0], n)[:n]
+	d.Uvarints(dst, len(x.symbols))
+	for i := 2; i < n; i += 2 {
+		if dst[i] <= dst[i-2] {
 			d.Failf("label names are out of order")
 		}
-		before = int(name)
-		dst = append(dst, name, value)
 	}
 	return dst
 }
 
 // maxLabels bounds the labels of a stream, far above what limits allow.
 const maxLabels = 1 << 16
-
-func decodeSymbol(d *block.Decoder, symbols int) uint32 {
-	v := d.Uvarint()
-	if v >= uint64(symbols) {
-		d.Failf("symbol %d of %d", v, symbols)
-		return 0
-	}
-	return uint32(v)
-}
 
 // symbol returns a symbol, which aliases the section.
 func (x *streamIndex) symbol(i uint32) string {

@@ -22,9 +22,9 @@ func indexOf(t require.TestingT, streams []labels.Labels) (*streamIndex, *postin
 	symbols, numbers := w.symbols()
 	x, err := decodeStreams(appendStreams(nil, symbols, numbers, streams))
 	require.NoError(t, err)
-	p, err := decodePostings(appendPostings(nil, streams, numbers), len(x.symbols))
+	p, err := decodePostings(appendPostings(nil, streams, numbers))
 	require.NoError(t, err)
-	p.symbols = x
+	require.NoError(t, p.join(x))
 	require.NoError(t, p.check(len(streams)))
 	return x, p
 }
@@ -105,7 +105,7 @@ func TestDecodeStreamsRefusesDisorder(t *testing.T) {
 	for want, data := range map[string][]byte{
 		"stream 1 is out of order":     appendStreams(nil, symbols, numbers, []labels.Labels{b, a}),
 		"symbol 1 is out of order":     appendStreams(nil, []string{"1", "1", "a", "b"}, numbers, nil),
-		"symbol 3 of 3":                appendStreams(nil, symbols[:3], numbers, []labels.Labels{b}),
+		"number 3 of 3":                appendStreams(nil, symbols[:3], numbers, []labels.Labels{b}),
 		"label names are out of order": append(block.AppendStringList(nil, symbols), 1, 2, 3, 0, 2, 1),
 		"1 bytes too many":             append(appendStreams(nil, symbols, numbers, []labels.Labels{a, b}), 0),
 		"unexpected end of data":       appendStreams(nil, symbols, numbers, []labels.Labels{a, b})[:10],
@@ -128,11 +128,10 @@ func FuzzStreamIndex(f *testing.F) {
 		for i := range min(x.len(), 100) {
 			_ = x.at(i).String()
 		}
-		p, err := decodePostings(b, len(x.symbols))
-		if err != nil {
+		p, err := decodePostings(b)
+		if err != nil || p.join(x) != nil {
 			return
 		}
-		p.symbols = x
 		checked := p.check(min(x.len(), 1<<16))
 		for _, m := range []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "app", "a"), labels.MustNewMatcher(labels.MatchRegexp, "pod", "x.*")} {
 			if _, err := p.find(matcherSet{m}, min(x.len(), 1<<16)); err != nil && checked == nil {

@@ -81,16 +81,15 @@ func appendPostings(dst []byte, streams []labels.Labels, numbers map[string]uint
 	return append(dst, body...)
 }
 
-// decodePostings reads the directory of the section, which goes with so many symbols. It keeps b. Who
-// wants to find something sets symbols.
-func decodePostings(b []byte, symbols int) (*postings, error) {
+// decodePostings reads the directory of the section. It keeps b. Who wants to find something joins it to the
+// streams.
+func decodePostings(b []byte) (*postings, error) {
 	d := block.NewDecoder(b)
 	p := &postings{names: make([]postingName, d.Count(maxCount, 3))}
 	sizes := make([]int, len(p.names))
 	for i := range p.names {
 		n := &p.names[i]
-		n.name = decodeSymbol(d, symbols)
-		n.values = d.Count(symbols, 0)
+		n.name, n.values = uint32(d.Count(maxCount, 0)), d.Count(maxCount, 0)
 		sizes[i] = d.Count(block.MaxSectionLen, 0)
 		if i > 0 && p.names[i-1].name >= n.name {
 			d.Failf("label names are out of order")
@@ -108,6 +107,15 @@ func decodePostings(b []byte, symbols int) (*postings, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// join sets whose lists these are.
+func (p *postings) join(streams *streamIndex) error {
+	if n := len(p.names); n > 0 && int(p.names[n-1].name) >= len(streams.symbols) { // they ascend
+		return fmt.Errorf("label name is symbol %d of %d", p.names[n-1].name, len(streams.symbols))
+	}
+	p.symbols, streams.lists = streams, p
+	return nil
 }
 
 // name returns the values of a label name, or nil.
