@@ -2,6 +2,7 @@ package logs
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -15,7 +16,9 @@ type headLabels map[string]*headLabel
 type headLabel struct {
 	streams map[string][]uint32 // value → indexes of streams, ascending
 	values  []string            // in order of arrival; never changes below its length
-	sorted  []string            // the first len(sorted) of values, ascending; replaced, never changed. sortMu guards it.
+
+	mu     sync.Mutex // of sorted; nothing else is sorted under it
+	sorted []string   // the first len(sorted) of values, ascending; replaced, never changed
 }
 
 // labelOverhead is what a value of a label costs beyond what is counted otherwise.
@@ -51,8 +54,8 @@ func (h *buffer) sortedValues(name string) []string {
 	if l == nil {
 		return nil
 	}
-	h.sortMu.Lock()
-	defer h.sortMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.sorted) < len(all) {
 		fresh := slices.Clone(all[len(l.sorted):])
 		sortStrings(fresh)
