@@ -101,6 +101,10 @@ func (b *Block) corrupt(i int, what string, err error) error {
 
 // find returns where traces may be, by the filter of IDs.
 func (b *Block) find(ctx context.Context, ids []ID) ([]tracePlace, error) {
+	// Fast path: a question over several blocks asks each for the traces that they share, and has read the lists.
+	if list := b.knownPlaces(); list != nil {
+		return slices.Compact(placesOf(list, hashesOf(ids))), nil
+	}
 	var out []tracePlace
 	for _, id := range ids {
 		pages, err := b.r.LookupID(ctx, b.ids, block.HashID(id[:]))
@@ -122,7 +126,26 @@ func (b *Block) find(ctx context.Context, ids []ID) ([]tracePlace, error) {
 	return slices.Compact(out), nil
 }
 
-// idPlaces returns the places of all traces, in order of hashes. They are read once: eight bytes a trace.
+// hashesOf returns the hashes of IDs, ascending.
+func hashesOf(ids []ID) []block.IDHash {
+	out := make([]block.IDHash, len(ids))
+	for i := range ids {
+		out[i] = block.HashID(ids[i][:])
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// knownPlaces returns what idPlaces has read, nil if it hasn't or is about to.
+func (b *Block) knownPlaces() []idPlace {
+	if !b.mu.TryLock() {
+		return nil
+	}
+	defer b.mu.Unlock()
+	return b.places
+}
+
+// idPlaces returns the places of all traces, in order of hashes. They are read once: twelve bytes a trace.
 func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,7 +162,7 @@ func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
 		if !ok {
 			return nil, b.damaged("filter of IDs", b.ids.Offset, fmt.Errorf("trace %d of %d", e.Page, b.index.traces()))
 		}
-		places[i] = idPlace{e.Hash, p}
+		places[i] = newIDPlace(e.Hash, p)
 	}
 	b.places = places
 	return places, nil

@@ -148,7 +148,7 @@ func (s *sealedSet) part() *groupSet {
 	out.index = func(context.Context) ([]idPlace, error) {
 		list := make([]idPlace, len(s.ids))
 		for i, x := range s.ids {
-			list[i] = idPlace{x.hash, x.place}
+			list[i] = newIDPlace(x.hash, x.place)
 		}
 		return list, nil
 	}

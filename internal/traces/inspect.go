@@ -175,13 +175,8 @@ func (b *Block) verifyGroup(ctx context.Context, i int, index []idPlace) error {
 	var wrong error
 	err = g.build(ctx, all, nil, func(t *Trace) bool {
 		start, end := t.Bounds()
-		place := idPlace{block.HashID(t.ID[:]), tracePlace{i, n}}
-		_, known := slices.BinarySearchFunc(index, place, func(a, b idPlace) int {
-			if a.hash != b.hash {
-				return int(int64(a.hash) - int64(b.hash))
-			}
-			return a.place.compare(b.place)
-		})
+		place := newIDPlace(block.HashID(t.ID[:]), tracePlace{i, n})
+		_, known := slices.BinarySearchFunc(index, place, idPlace.compare)
 		switch {
 		case start != g.starts[n] || end != g.ends[n]:
 			wrong = fmt.Errorf("trace %s is from %d to %d, its table says %d to %d", t.ID, start, end, g.starts[n], g.ends[n])

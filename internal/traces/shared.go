@@ -12,11 +12,21 @@ import (
 // list in order, and looks at IDs only where hashes are the same: so a question over a large block and a small
 // head costs as much as the head has traces.
 
-// idPlace says where in a part a trace of that hash is.
+// idPlace says where in a part a trace of that hash is. A block's list of them is kept, so they are small.
 type idPlace struct {
-	hash  block.IDHash
-	place tracePlace
+	hash           block.IDHash
+	group, ordinal uint32
 }
+
+func newIDPlace(h block.IDHash, p tracePlace) idPlace {
+	return idPlace{h, uint32(p.group), uint32(p.ordinal)}
+}
+
+func (p idPlace) compare(o idPlace) int {
+	return cmp.Or(cmp.Compare(p.hash, o.hash), p.place().compare(o.place()))
+}
+
+func (p idPlace) place() tracePlace { return tracePlace{int(p.group), int(p.ordinal)} }
 
 // indexed is a part that can list its traces by hash.
 type indexed interface {
@@ -32,15 +42,13 @@ type listedIndex []Piece
 func (l listedIndex) idIndex(context.Context) ([]idPlace, error) {
 	out := make([]idPlace, len(l))
 	for i := range l {
-		out[i] = idPlace{block.HashID(l[i].ID[:]), tracePlace{0, i}}
+		out[i] = newIDPlace(block.HashID(l[i].ID[:]), tracePlace{0, i})
 	}
 	sortIndex(out)
 	return out, nil
 }
 
-func sortIndex(list []idPlace) {
-	slices.SortFunc(list, func(a, b idPlace) int { return cmp.Or(cmp.Compare(a.hash, b.hash), a.place.compare(b.place)) })
-}
+func sortIndex(list []idPlace) { slices.SortFunc(list, idPlace.compare) }
 
 func (l listedIndex) piecesAt(_ context.Context, places []tracePlace) ([]Piece, error) {
 	out := make([]Piece, len(places))
@@ -232,7 +240,7 @@ func placesOf(list []idPlace, hashes []block.IDHash) []tracePlace {
 			if x.hash != h {
 				break
 			}
-			out = append(out, x.place)
+			out = append(out, x.place())
 		}
 	}
 	slices.SortFunc(out, tracePlace.compare)
@@ -270,7 +278,7 @@ func (s *groupSet) piecesAt(ctx context.Context, places []tracePlace) ([]Piece, 
 func (h *headSnapshot) idIndex(context.Context) ([]idPlace, error) {
 	out := make([]idPlace, len(h.traces))
 	for i := range h.traces {
-		out[i] = idPlace{block.HashID(h.traces[i].id[:]), tracePlace{0, i}}
+		out[i] = newIDPlace(block.HashID(h.traces[i].id[:]), tracePlace{0, i})
 	}
 	sortIndex(out)
 	return out, nil

@@ -20,7 +20,7 @@ func TestSharedHashes(t *testing.T) {
 		for i := range lists {
 			for k := range rapid.IntRange(0, 40).Draw(t, "traces") {
 				h := block.IDHash(rapid.IntRange(0, 60).Draw(t, "hash"))
-				lists[i] = append(lists[i], idPlace{h, tracePlace{0, k}})
+				lists[i] = append(lists[i], newIDPlace(h, tracePlace{0, k}))
 				if in[h] == nil {
 					in[h] = map[int]bool{}
 				}
@@ -52,7 +52,7 @@ func BenchmarkSharedHashes(b *testing.B) {
 			var id ID
 			binary.LittleEndian.PutUint64(id[:], r.Uint64())
 			binary.LittleEndian.PutUint64(id[8:], r.Uint64())
-			lists[i] = append(lists[i], idPlace{block.HashID(id[:]), tracePlace{0, k}})
+			lists[i] = append(lists[i], newIDPlace(block.HashID(id[:]), tracePlace{0, k}))
 		}
 		sortIndex(lists[i])
 	}
