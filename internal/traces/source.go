@@ -276,6 +276,14 @@ func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(cont
 		yield(nil, err)
 		return
 	}
+	tests := compileConditions(s)
+	if len(s.Also) == 0 {
+		// What no pieces together may match, no part gives by itself.
+		if shared, err = mayMatch(ctx, parts, shared, &tests); err != nil {
+			yield(nil, err)
+			return
+		}
+	}
 	for _, joined := range shared {
 		if s.Except.Has(joined.ID) {
 			continue // no part gives a piece of it
@@ -292,7 +300,7 @@ func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(cont
 		slices.SortFunc(inner.Also, compareIDs)
 		inner.Also = slices.Compact(inner.Also)
 	}
-	m := merger{parts: parts, split: split, tests: compileConditions(s), answered: a}
+	m := merger{parts: parts, split: split, tests: tests, answered: a}
 	for _, p := range parts {
 		m.streams = append(m.streams, pull(p.SelectTraces(ctx, inner)))
 	}

@@ -135,14 +135,7 @@ func (w *groupWalk) joinSplit(ctx context.Context) error {
 
 // mayMatch reports whether the pieces of a candidate, which have been asked, meet the conditions together.
 func (w *groupWalk) mayMatch(c *splitCandidate) bool {
-	n := len(w.tests.tests)
-	if n == 0 || n > maxSplitTests || c.also {
-		return true
-	}
-	if w.tests.all {
-		return c.met == math.MaxUint64>>(64-n)
-	}
-	return c.met != 0
+	return c.also || w.tests.metBy(c.met)
 }
 
 // askSplit asks the row groups of candidates what all pieces there meet, each row group once.

@@ -1,0 +1,161 @@
+package traces
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
+
+// A trace that several parts share is answered whole, and must be read for that. This file finds out first which of
+// these traces may match: each part says which conditions its pieces meet, from the columns that a search looks at anyhow.
+
+// conditionMeeter is a part that can say which conditions pieces of traces meet.
+type conditionMeeter interface {
+	// meet sets bit k of met[i] where something of the trace ids[i] may meet tests[k]. There are at most maxSplitTests.
+	meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error
+}
+
+var _, _ conditionMeeter = (*groupSet)(nil), (*headSnapshot)(nil)
+
+// metBy reports whether a trace may match whose pieces together meet the conditions that bits of met are set for.
+func (cs *conditions) metBy(met uint64) bool {
+	n := len(cs.tests)
+	switch {
+	case n == 0 || n > maxSplitTests:
+		return true
+	case cs.all:
+		return met == ^uint64(0)>>(64-n)
+	}
+	return met != 0
+}
+
+// mayMatch returns those of the traces, which parts share, that may match the conditions.
+func mayMatch(ctx context.Context, parts []Part, shared []joinedPiece, tests *conditions) ([]joinedPiece, error) {
+	if n := len(tests.tests); n == 0 || n > maxSplitTests || len(shared) == 0 {
+		return shared, nil
+	}
+	ids := make([]ID, len(shared))
+	for i := range shared {
+		ids[i] = shared[i].ID
+	}
+	met := make([]uint64, len(shared))
+	for _, p := range parts {
+		m, ok := p.(conditionMeeter)
+		if !ok {
+			return shared, nil // what it holds may be what is asked for
+		}
+		if err := m.meet(ctx, ids, tests.tests, met); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]joinedPiece, 0, len(shared))
+	for i := range shared {
+		if tests.metBy(met[i]) {
+			out = append(out, shared[i])
+		}
+	}
+	return out, nil
+}
+
+// placedID is where a trace may be of which the number in a list of IDs is i.
+type placedID struct {
+	place tracePlace
+	i     int
+}
+
+// placed returns where in a list of places the IDs may be, in order of places.
+func placed(list []idPlace, ids []ID) []placedID {
+	type hashed struct {
+		hash block.IDHash
+		i    int
+	}
+	hashes := make([]hashed, len(ids))
+	for i := range ids {
+		hashes[i] = hashed{block.HashID(ids[i][:]), i}
+	}
+	slices.SortFunc(hashes, func(a, b hashed) int { return cmp.Compare(a.hash, b.hash) })
+	var out []placedID
+	s := ascendingSearch{list}
+	for _, h := range hashes {
+		if !s.has(h.hash) {
+			continue
+		}
+		for _, x := range s.list {
+			if x.hash != h.hash {
+				break
+			}
+			out = append(out, placedID{x.place(), h.i})
+		}
+	}
+	slices.SortFunc(out, func(a, b placedID) int { return a.place.compare(b.place) })
+	return out
+}
+
+// meet implements conditionMeeter.
+func (s *groupSet) meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error {
+	list, err := s.index(ctx)
+	if err != nil {
+		return err
+	}
+	places := placed(list, ids)
+	for len(places) > 0 {
+		n := 1
+		for n < len(places) && places[n].place.group == places[0].place.group {
+			n++
+		}
+		if err := s.meetIn(ctx, places[:n], tests, met); err != nil {
+			return err
+		}
+		places = places[n:]
+	}
+	return nil
+}
+
+// meetIn does it for the traces of one row group.
+func (s *groupSet) meetIn(ctx context.Context, places []placedID, tests []condition, met []uint64) error {
+	g, err := s.open(ctx, places[0].place.group)
+	if err != nil {
+		return err
+	}
+	defer g.release()
+	if err := g.spine(ctx); err != nil {
+		return err
+	}
+	for k := range tests {
+		hits, err := g.condition(ctx, &tests[k])
+		if err != nil {
+			return err
+		}
+		for _, p := range places {
+			if hits[p.place.ordinal] {
+				met[p.i] |= 1 << k
+			}
+		}
+	}
+	return nil
+}
+
+// meet implements conditionMeeter.
+func (h *headSnapshot) meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error {
+	r := h.tables()
+	for j := range h.traces {
+		t := &h.traces[j]
+		i, ok := slices.BinarySearchFunc(ids, t.id, compareIDs)
+		if !ok {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		whole := r.trace(t.id, t.spans)
+		for k := range tests {
+			if tests[k].trace(whole) {
+				met[i] |= 1 << k
+			}
+		}
+		r.reset()
+	}
+	return nil
+}
