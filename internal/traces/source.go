@@ -260,6 +260,9 @@ func (a *answered) take(t *Trace) bool {
 // selectParts answers a select over parts. sharedOf says which traces several of them have, as sharedTraces does.
 func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(context.Context, []Part) ([]joinedPiece, error),
 	a answered, yield func(*Trace, error) bool) {
+	if a.ids != nil {
+		s.Alone = false // of two pieces of a trace the second would be taken for one that was answered
+	}
 	if len(parts) == 1 {
 		for t, err := range parts[0].SelectTraces(ctx, s) {
 			if (err != nil || a.take(t)) && !yield(t, err) || err != nil {

@@ -76,9 +76,17 @@ func TestPiecesAlone(t *testing.T) {
 			for name, part := range parts {
 				require.Equal(t, want, series(t, part, expr), "%s of %s", expr, name)
 				require.Equal(t, want, series(t, part, expr), "%s of %s, asked again", expr, name)
+				require.Equal(t, want, series(t, part, expr, otherProcess()), "%s of %s, beside what another process has", expr, name)
 			}
 		}
 	})
+}
+
+// otherProcess is what another process may have, which is nothing: each trace must be answered once all the same.
+func otherProcess() traces.Part {
+	head := traces.NewHead(traces.HeadOptions{})
+	src := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return []traces.Part{head}, nil })
+	return traces.PartOf(struct{ traces.Source }{src}, "t")
 }
 
 func blockFile(t *rapid.T, h *traces.Head) traces.Part {
@@ -103,8 +111,8 @@ func (o bytesOf) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, e
 }
 
 // series returns the answer to a metrics query, a line for each series.
-func series(t *rapid.T, p traces.Part, expr string) []string {
-	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return []traces.Part{p}, nil })
+func series(t *rapid.T, p traces.Part, expr string, more ...traces.Part) []string {
+	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return append([]traces.Part{p}, more...), nil })
 	q := &traces.Query{Kind: traces.MetricsRange, Expr: expr, Start: pieceEpoch, End: pieceEpoch + 20e9, Step: 5e9}
 	r, err := traceql.NewEngine(traceql.Options{}).Run(context.Background(), "t", q, source)
 	require.NoError(t, err, expr)
