@@ -13,8 +13,32 @@ import (
 
 // conditionMeeter is a part that can say which conditions pieces of traces meet.
 type conditionMeeter interface {
-	// meet sets bit k of met[i] where something of the trace ids[i] may meet tests[k]. There are at most maxSplitTests.
-	meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error
+	// meet sets the bits of conditions that something of a trace may meet.
+	meet(ctx context.Context, q *meetings) error
+}
+
+// meetings is which conditions traces meet.
+type meetings struct {
+	tests  []condition // at most maxSplitTests
+	ids    []ID        // ascending
+	met    []uint64    // by element of ids, bit k for tests[k]
+	hashes []hashedID  // ascending
+}
+
+// hashedID is the hash of element i of a list of IDs.
+type hashedID struct {
+	hash block.IDHash
+	i    int
+}
+
+func newMeetings(tests []condition, shared []joinedPiece) *meetings {
+	q := &meetings{tests: tests, ids: make([]ID, len(shared)), met: make([]uint64, len(shared)), hashes: make([]hashedID, len(shared))}
+	for i := range shared {
+		q.ids[i] = shared[i].ID
+		q.hashes[i] = hashedID{block.HashID(shared[i].ID[:]), i}
+	}
+	slices.SortFunc(q.hashes, func(a, b hashedID) int { return cmp.Compare(a.hash, b.hash) })
+	return q
 }
 
 var _, _ conditionMeeter = (*groupSet)(nil), (*headSnapshot)(nil)
@@ -36,49 +60,36 @@ func mayMatch(ctx context.Context, parts []Part, shared []joinedPiece, tests *co
 	if n := len(tests.tests); n == 0 || n > maxSplitTests || len(shared) == 0 {
 		return shared, nil
 	}
-	ids := make([]ID, len(shared))
-	for i := range shared {
-		ids[i] = shared[i].ID
-	}
-	met := make([]uint64, len(shared))
+	q := newMeetings(tests.tests, shared)
 	for _, p := range parts {
 		m, ok := p.(conditionMeeter)
 		if !ok {
 			return shared, nil // what it holds may be what is asked for
 		}
-		if err := m.meet(ctx, ids, tests.tests, met); err != nil {
+		if err := m.meet(ctx, q); err != nil {
 			return nil, err
 		}
 	}
 	out := make([]joinedPiece, 0, len(shared))
 	for i := range shared {
-		if tests.metBy(met[i]) {
+		if tests.metBy(q.met[i]) {
 			out = append(out, shared[i])
 		}
 	}
 	return out, nil
 }
 
-// placedID is where a trace may be of which the number in a list of IDs is i.
+// placedID is where the trace ids[i] may be.
 type placedID struct {
 	place tracePlace
 	i     int
 }
 
-// placed returns where in a list of places the IDs may be, in order of places.
-func placed(list []idPlace, ids []ID) []placedID {
-	type hashed struct {
-		hash block.IDHash
-		i    int
-	}
-	hashes := make([]hashed, len(ids))
-	for i := range ids {
-		hashes[i] = hashed{block.HashID(ids[i][:]), i}
-	}
-	slices.SortFunc(hashes, func(a, b hashed) int { return cmp.Compare(a.hash, b.hash) })
+// in returns where in a part the traces may be, given the places of all that it has.
+func (q *meetings) in(list []idPlace) []placedID {
 	var out []placedID
 	s := ascendingSearch{list}
-	for _, h := range hashes {
+	for _, h := range q.hashes {
 		if !s.has(h.hash) {
 			continue
 		}
@@ -94,18 +105,18 @@ func placed(list []idPlace, ids []ID) []placedID {
 }
 
 // meet implements conditionMeeter.
-func (s *groupSet) meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error {
+func (s *groupSet) meet(ctx context.Context, q *meetings) error {
 	list, err := s.index(ctx)
 	if err != nil {
 		return err
 	}
-	places := placed(list, ids)
+	places := q.in(list)
 	for len(places) > 0 {
 		n := 1
 		for n < len(places) && places[n].place.group == places[0].place.group {
 			n++
 		}
-		if err := s.meetIn(ctx, places[:n], tests, met); err != nil {
+		if err := s.meetIn(ctx, places[:n], q); err != nil {
 			return err
 		}
 		places = places[n:]
@@ -114,7 +125,7 @@ func (s *groupSet) meet(ctx context.Context, ids []ID, tests []condition, met []
 }
 
 // meetIn does it for the traces of one row group.
-func (s *groupSet) meetIn(ctx context.Context, places []placedID, tests []condition, met []uint64) error {
+func (s *groupSet) meetIn(ctx context.Context, places []placedID, q *meetings) error {
 	g, err := s.open(ctx, places[0].place.group)
 	if err != nil {
 		return err
@@ -123,14 +134,14 @@ func (s *groupSet) meetIn(ctx context.Context, places []placedID, tests []condit
 	if err := g.spine(ctx); err != nil {
 		return err
 	}
-	for k := range tests {
-		hits, err := g.condition(ctx, &tests[k])
+	for k := range q.tests {
+		hits, err := g.condition(ctx, &q.tests[k])
 		if err != nil {
 			return err
 		}
 		for _, p := range places {
 			if hits[p.place.ordinal] {
-				met[p.i] |= 1 << k
+				q.met[p.i] |= 1 << k
 			}
 		}
 	}
@@ -138,11 +149,11 @@ func (s *groupSet) meetIn(ctx context.Context, places []placedID, tests []condit
 }
 
 // meet implements conditionMeeter.
-func (h *headSnapshot) meet(ctx context.Context, ids []ID, tests []condition, met []uint64) error {
+func (h *headSnapshot) meet(ctx context.Context, q *meetings) error {
 	r := h.tables()
 	for j := range h.traces {
 		t := &h.traces[j]
-		i, ok := slices.BinarySearchFunc(ids, t.id, compareIDs)
+		i, ok := slices.BinarySearchFunc(q.ids, t.id, compareIDs)
 		if !ok {
 			continue
 		}
@@ -150,9 +161,9 @@ func (h *headSnapshot) meet(ctx context.Context, ids []ID, tests []condition, me
 			return context.Cause(ctx)
 		}
 		whole := r.trace(t.id, t.spans)
-		for k := range tests {
-			if tests[k].trace(whole) {
-				met[i] |= 1 << k
+		for k := range q.tests {
+			if q.tests[k].trace(whole) {
+				q.met[i] |= 1 << k
 			}
 		}
 		r.reset()

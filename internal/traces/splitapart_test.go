@@ -112,7 +112,9 @@ func (o bytesOf) ReadRange(_ context.Context, _ string, off, n int64) ([]byte, e
 
 // series returns the answer to a metrics query, a line for each series.
 func series(t *rapid.T, p traces.Part, expr string, more ...traces.Part) []string {
-	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) { return append([]traces.Part{p}, more...), nil })
+	source := traces.NewSource(func(context.Context, string, uint64, uint64) ([]traces.Part, error) {
+		return append([]traces.Part{p}, more...), nil
+	})
 	q := &traces.Query{Kind: traces.MetricsRange, Expr: expr, Start: pieceEpoch, End: pieceEpoch + 20e9, Step: 5e9}
 	r, err := traceql.NewEngine(traceql.Options{}).Run(context.Background(), "t", q, source)
 	require.NoError(t, err, expr)
