@@ -338,11 +338,7 @@ func (c *Compactor) tidyRows(ctx context.Context, s shelf) (changed bool, err er
 	if err != nil {
 		err = fmt.Errorf("retention of %s of tenant %s: %w", s.signal, s.tenant, err)
 	}
-	compact := c.compactLogs
-	if s.signal == signal.Traces {
-		compact = c.compactTraces
-	}
-	did, failed := compact(ctx, s.tenant)
+	did, failed := c.compactShelf(ctx, s)
 	if failed != nil {
 		err = errors.Join(err, fmt.Errorf("compaction of %s of tenant %s: %w", s.signal, s.tenant, failed))
 	}

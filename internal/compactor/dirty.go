@@ -20,15 +20,9 @@ import (
 // a process that can't ask the ingesters: much longer than they keep rows.
 const settleAge = 2 * time.Hour
 
-// dirty returns the current blocks that hold rows which must go. A block is looked at once for each
-// request and each retention, and again after a restart; a damaged one counts as dirty, so that a job
-// makes sure of it.
-func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]bool, error) {
-	var active *logs.Deletions
-	if c.opts.Deletes != nil {
-		active = c.opts.Deletes.Active(t.tenant)
-	}
-	retention := c.retention(t.tenant)
+// dirty returns the current blocks that are to be written anew even alone, by what is says of one; a damaged one, and
+// one that a query found damaged, counts as such, so that a job makes sure of it.
+func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks, is func(context.Context, *block.Meta) (bool, error)) (map[ulid.ULID]bool, error) {
 	suspects := c.takeSuspects(t.shelf)
 	out := map[ulid.ULID]bool{}
 	var errs []error
@@ -41,10 +35,10 @@ func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]b
 			out[m.ULID] = true
 			continue
 		}
-		is, err := c.isDirty(ctx, m, active, retention)
+		dirty, err := is(ctx, m)
 		switch {
 		case err == nil:
-			out[m.ULID] = is
+			out[m.ULID] = dirty
 		case block.IsCorruption(err):
 			out[m.ULID] = true
 		case ctx.Err() != nil:
@@ -53,10 +47,21 @@ func (c *Compactor) dirty(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]b
 			c.unusable[m.ULID] = true
 			fallthrough
 		default:
-			errs = append(errs, fmt.Errorf("look for rows to delete in block %s: %w", m.ULID, err))
+			errs = append(errs, fmt.Errorf("look for what must go in block %s of %s: %w", m.ULID, t.signal, err))
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// dirtyLogs returns what tells whether a block holds rows which must go. It looks at a block once for each request
+// and each retention, and again after a restart.
+func (c *Compactor) dirtyLogs(tenant string) func(context.Context, *block.Meta) (bool, error) {
+	var active *logs.Deletions
+	if c.opts.Deletes != nil {
+		active = c.opts.Deletes.Active(tenant)
+	}
+	retention := c.retention(tenant)
+	return func(ctx context.Context, m *block.Meta) (bool, error) { return c.isDirty(ctx, m, active, retention) }
 }
 
 func (c *Compactor) isDirty(ctx context.Context, m *block.Meta, active *logs.Deletions, retention *logs.Retention) (bool, error) {

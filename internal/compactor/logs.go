@@ -36,37 +36,37 @@ type tenantBlocks struct {
 	aside    []ulid.ULID // set aside
 }
 
-// compactLogs brings the logs of a tenant into shape, as far as one round goes: it deletes what was
+// compactShelf brings the blocks of a shelf into shape, as far as one round goes: it deletes what was
 // replaced, merges what is small and writes anew what holds rows that must go. It reports whether
 // anything has changed. A block or job that fails stops no other.
-func (c *Compactor) compactLogs(ctx context.Context, tenant string) (changed bool, err error) {
+func (c *Compactor) compactShelf(ctx context.Context, s shelf) (changed bool, err error) {
+	dirty, finish := c.dirtyLogs, c.finishDeletes
+	if s.signal == signal.Traces {
+		dirty, finish = c.dirtyTraces, c.finishTraceDeletes
+	}
 	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for range maxPasses {
-		t, err := c.list(ctx, shelf{tenant, signal.Logs})
+		t, err := c.list(ctx, s)
 		if err != nil {
 			return changed, errors.Join(append(errs, err)...)
 		}
-		n, err := c.sweep(ctx, t)
-		changed = changed || n > 0
-		if err != nil {
-			errs = append(errs, err)
-		}
-		dirty, err := c.dirty(ctx, t)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		done, err := c.carryOut(ctx, t, plan(c.opts.Now(), c.usable(t.current), dirty))
-		changed = changed || done > 0
-		if err != nil {
-			errs = append(errs, err)
-		}
+		swept, err := c.sweep(ctx, t)
+		note(err)
+		anew, err := c.dirty(ctx, t, dirty(t.tenant))
+		note(err)
+		done, err := c.carryOut(ctx, t, plan(c.opts.Now(), c.usable(t.current), anew))
+		note(err)
+		changed = changed || swept > 0 || done > 0
 		if ctx.Err() != nil {
 			return changed, errors.Join(append(errs, context.Cause(ctx))...)
 		}
 		if done == 0 {
-			if err := c.finishDeletes(ctx, t); err != nil {
-				errs = append(errs, err)
-			}
+			note(finish(ctx, t))
 			break
 		}
 	}

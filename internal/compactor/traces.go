@@ -3,7 +3,6 @@ package compactor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,45 +11,9 @@ import (
 	"github.com/hune-io/hune/internal/block"
 	"github.com/hune-io/hune/internal/bucket"
 	"github.com/hune-io/hune/internal/deletes"
-	"github.com/hune-io/hune/internal/signal"
 	"github.com/hune-io/hune/internal/traces"
 	tracedeletes "github.com/hune-io/hune/internal/traces/deletes"
 )
-
-// compactTraces is compactLogs for traces.
-func (c *Compactor) compactTraces(ctx context.Context, tenant string) (changed bool, err error) {
-	var errs []error
-	for range maxPasses {
-		t, err := c.list(ctx, shelf{tenant, signal.Traces})
-		if err != nil {
-			return changed, errors.Join(append(errs, err)...)
-		}
-		n, err := c.sweep(ctx, t)
-		changed = changed || n > 0
-		if err != nil {
-			errs = append(errs, err)
-		}
-		dirty, err := c.dirtyTraces(ctx, t)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		done, err := c.carryOut(ctx, t, plan(c.opts.Now(), c.usable(t.current), dirty))
-		changed = changed || done > 0
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			return changed, errors.Join(append(errs, context.Cause(ctx))...)
-		}
-		if done == 0 {
-			if err := c.finishTraceDeletes(ctx, t); err != nil {
-				errs = append(errs, err)
-			}
-			break
-		}
-	}
-	return changed, errors.Join(errs...)
-}
 
 // tracesKnown is what was found out about a block of traces.
 type tracesKnown struct {
@@ -62,41 +25,17 @@ type tracesKnown struct {
 	split   bool // it has traces in pieces that a job would join
 }
 
-// dirtyTraces returns the current blocks that are to be written anew even alone: because they hold traces that must
-// go, or traces in pieces, or because a query found them damaged.
-func (c *Compactor) dirtyTraces(ctx context.Context, t *tenantBlocks) (map[ulid.ULID]bool, error) {
+// dirtyTraces returns what tells whether a block is to be written anew even alone: because it holds traces that must
+// go, or traces in pieces.
+func (c *Compactor) dirtyTraces(tenant string) func(context.Context, *block.Meta) (bool, error) {
 	var hidden *tracedeletes.Hidden
 	if c.opts.TraceDeletes != nil {
-		hidden = c.opts.TraceDeletes.Active(t.tenant)
+		hidden = c.opts.TraceDeletes.Active(tenant)
 	}
-	rules, suspects := c.retentionOfTraces(t.tenant), c.takeSuspects(t.shelf)
-	out := map[ulid.ULID]bool{}
-	var errs []error
-	for i := range t.current {
-		m := &t.current[i]
-		if c.unusable[m.ULID] {
-			continue
-		}
-		if suspects[m.DataPath()] {
-			out[m.ULID] = true
-			continue
-		}
-		is, err := c.isDirtyOfTraces(ctx, m, hidden, rules)
-		switch {
-		case err == nil:
-			out[m.ULID] = is
-		case block.IsCorruption(err):
-			out[m.ULID] = true // a job makes sure of it
-		case ctx.Err() != nil:
-			return out, context.Cause(ctx)
-		case errors.Is(err, block.ErrVersion):
-			c.unusable[m.ULID] = true
-			fallthrough
-		default:
-			errs = append(errs, fmt.Errorf("look at the traces of block %s: %w", m.ULID, err))
-		}
+	rules := c.retentionOfTraces(tenant)
+	return func(ctx context.Context, m *block.Meta) (bool, error) {
+		return c.isDirtyOfTraces(ctx, m, hidden, rules)
 	}
-	return out, errors.Join(errs...)
 }
 
 // isDirtyOfTraces looks at a block once for each request, each set of rules, and for its pieces; again after a
