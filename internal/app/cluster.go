@@ -47,6 +47,14 @@ func ringOf(role string) func(a *App, ctx context.Context) (services.Service, er
 	}
 }
 
+// makeElections makes what tells the distributors of a cluster which replica of each pair of Prometheus servers is stored.
+func (a *App) makeElections(context.Context) (services.Service, error) {
+	if a.elections = a.cluster.Elections(); a.elections == nil {
+		return nil, nil
+	}
+	return a.elections, nil
+}
+
 // clusterPages show who shares what, at the paths where users of Loki, Tempo and Mimir look.
 func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.Handle("GET /ring", a.cluster)

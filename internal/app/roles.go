@@ -61,6 +61,7 @@ var roles = []role{
 	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
+	{name: "elections", inner: true, needs: []string{"cluster"}, make: (*App).makeElections},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
@@ -69,7 +70,7 @@ var roles = []role{
 	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
-	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
+	{name: "distributor", needs: []string{"elections", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "endpoints", inner: true, needs: []string{"ring of ingester"}, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
@@ -212,8 +213,13 @@ func (s derivedSink) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics
 }
 
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: written{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
-		OTLPMetrics: a.cfg.Metrics.OTLP})
+	opts := distributor.Options{Limits: a.overrides, Ingester: written{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
+		OTLPMetrics: a.cfg.Metrics.OTLP}
+	if a.elections != nil {
+		opts.Elections = a.elections
+	}
+	a.distributor = distributor.New(opts)
+	a.elections.OnLearn(a.distributor.LearnElections)
 	return nil, nil
 }
 

@@ -77,9 +77,9 @@ func TestShares(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	plain := dskit.GetCodec()
-	one, err := seal(plain, "the first of the secrets")
+	one, err := seal(plain, "the first of the secrets", "test")
 	require.NoError(t, err)
-	two, err := seal(plain, "the second of the secrets")
+	two, err := seal(plain, "the second of the secrets", "test")
 	require.NoError(t, err)
 	desc := dskit.NewDesc()
 	desc.AddIngester("a", "a", "", []uint32{1}, dskit.ACTIVE, time.Unix(5, 0), false, time.Time{}, nil)
@@ -104,7 +104,7 @@ func TestSeal(t *testing.T) {
 }
 
 func FuzzUnseal(f *testing.F) {
-	c, err := seal(dskit.GetCodec(), "the secret of this test")
+	c, err := seal(dskit.GetCodec(), "the secret of this test", "test")
 	if err != nil {
 		f.Fatal(err)
 	}
