@@ -42,6 +42,7 @@ func TestOwnersMoveLittle(t *testing.T) {
 		before, after := all.owners(hash, replication), rest.owners(hash, replication)
 		require.Len(t, before, min(replication, len(all.members)))
 		require.Len(t, after, min(replication, len(rest.members)))
+		require.Equal(t, append(before, "")[0], all.first(hash))
 		kept := before[:0:0]
 		for _, m := range before {
 			if m != gone {
