@@ -16,7 +16,7 @@ func newBucketMark(f *bucketFlags) *cobra.Command {
 	cmd := &cobra.Command{Use: "mark BLOCK...", Short: "Mark blocks of metrics, or take marks away", Args: cobra.MinimumNArgs(1),
 		Long: "Mark blocks of metrics as Thanos does, or take marks away with --remove:\n" +
 			"  deletion        the compactor deletes it after compactor.metrics_delete_delay\n" +
-			"  no-compact      the compactor leaves it alone; it marks damaged blocks so, too\n" +
+			"  no-compact      the compactor merges it with no other; it marks damaged blocks so, too\n" +
 			"  no-downsample   the compactor makes no downsampled block of it",
 		RunE: f.with(func(cmd *cobra.Command, args []string, b objstore.Bucket) error {
 			for _, a := range args {

@@ -87,6 +87,7 @@ type App struct {
 
 	cluster        *ring.Cluster // nil: this process is alone
 	rings          map[string]*ring.Ring
+	elections      *ring.Elections // nil: this process is alone
 	overrides      *limits.Overrides
 	bucket         objstore.Bucket
 	pages          *cache.Pages

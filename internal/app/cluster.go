@@ -11,6 +11,7 @@ import (
 
 	"github.com/grafana/dskit/services"
 
+	"github.com/hune-io/hune/internal/generator"
 	"github.com/hune-io/hune/internal/ring"
 	"github.com/hune-io/hune/internal/ruler"
 	"github.com/hune-io/hune/internal/signal"
@@ -47,6 +48,29 @@ func ringOf(role string) func(a *App, ctx context.Context) (services.Service, er
 	}
 }
 
+// makeElections makes what tells the distributors of a cluster which replica of each pair of Prometheus servers is stored.
+func (a *App) makeElections(context.Context) (services.Service, error) {
+	if a.elections = a.cluster.Elections(); a.elections == nil {
+		return nil, nil
+	}
+	return a.elections, nil
+}
+
+// sharedTraces is what the generator of this process knows of the others; nil if it is alone.
+func (a *App) sharedTraces() *generator.Share {
+	r := a.rings["generator"]
+	if r == nil {
+		return nil
+	}
+	self := a.cluster.Self()
+	return &generator.Share{Instance: self, Client: http.DefaultClient, Owner: func(hash uint32) string {
+		if owner := r.First(hash); owner != self {
+			return owner
+		}
+		return ""
+	}}
+}
+
 // clusterPages show who shares what, at the paths where users of Loki, Tempo and Mimir look.
 func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.Handle("GET /ring", a.cluster)
@@ -55,9 +79,13 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.HandleFunc("/ruler/ring", a.cluster.ServeRing("ruler"))
 	mux.HandleFunc("/compactor/ring", a.cluster.ServeRing("compactor"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))
+	mux.HandleFunc("/metrics-generator/ring", a.cluster.ServeRing("generator"))
 	mux.HandleFunc("GET /memberlist", a.cluster.ServeGossip)
 	if a.rings["ruler"] != nil {
 		mux.HandleFunc("GET "+ruler.StatePath, a.ruler.ServeState)
+	}
+	if a.rings["generator"] != nil {
+		mux.HandleFunc("POST "+generator.SidesPath, a.generator.ServeSides)
 	}
 }
 

@@ -61,6 +61,8 @@ var roles = []role{
 	{name: "ring of ruler", inner: true, needs: []string{"cluster"}, make: ringOf("ruler")},
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
+	{name: "elections", inner: true, needs: []string{"cluster"}, make: (*App).makeElections},
+	{name: "ring of generator", inner: true, needs: []string{"cluster"}, make: ringOf("generator")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
@@ -68,8 +70,8 @@ var roles = []role{
 	{name: "store", needs: []string{"bucket", "peers"}, make: (*App).makeStore},
 	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
-	{name: "generator", needs: []string{"limits", "overrides", "ingester"}, make: (*App).makeGenerator},
-	{name: "distributor", needs: []string{"limits", "ingester", "generator"}, make: (*App).makeDistributor},
+	{name: "generator", needs: []string{"ring of generator", "limits", "overrides", "ingester"}, make: (*App).makeGenerator},
+	{name: "distributor", needs: []string{"elections", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "endpoints", inner: true, needs: []string{"ring of ingester"}, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
@@ -197,7 +199,7 @@ func (a *App) makeOverrides(context.Context) (services.Service, error) {
 // which is made after it and stops being asked before it.
 func (a *App) makeGenerator(context.Context) (services.Service, error) {
 	a.generator = generator.New(generator.Options{Config: a.cfg.Traces.Generator, Limits: a.traceLimits, Pusher: derivedSink{a},
-		Logger: a.logger, Registerer: a.registry, Now: time.Now})
+		Logger: a.logger, Registerer: a.registry, Now: time.Now, Share: a.sharedTraces()})
 	return a.generator, nil
 }
 
@@ -212,8 +214,13 @@ func (s derivedSink) PushMetrics(ctx context.Context, b *metrics.Batch) (metrics
 }
 
 func (a *App) makeDistributor(context.Context) (services.Service, error) {
-	a.distributor = distributor.New(distributor.Options{Limits: a.overrides, Ingester: written{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
-		OTLPMetrics: a.cfg.Metrics.OTLP})
+	opts := distributor.Options{Limits: a.overrides, Ingester: written{a.ingester, a}, Spans: a.generator, Logger: a.logger, Registerer: a.registry,
+		OTLPMetrics: a.cfg.Metrics.OTLP}
+	if a.elections != nil {
+		opts.Elections = a.elections
+	}
+	a.distributor = distributor.New(opts)
+	a.elections.OnLearn(a.distributor.LearnElections)
 	return nil, nil
 }
 

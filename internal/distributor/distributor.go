@@ -44,7 +44,8 @@ type Observer interface {
 type Options struct {
 	Limits     *limits.Overrides
 	Ingester   Ingester
-	Spans      Observer // nil: nobody looks
+	Spans      Observer  // nil: nobody looks
+	Elections  Elections // nil: this process elects replicas alone
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: the metrics are not registered
 	Now        func() time.Time      // nil: time.Now
@@ -95,7 +96,7 @@ func New(o Options) *Distributor {
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),
-		streams:   newActiveStreams(), streamRates: newBuckets(), ha: newHATracker(o.Registerer), deltas: newDeltas(o.Registerer),
+		streams:   newActiveStreams(), streamRates: newBuckets(), ha: newHATracker(o.Registerer, o.Elections), deltas: newDeltas(o.Registerer),
 
 		otlpMetrics: o.OTLPMetrics, otlpLogs: o.OTLPLogs,
 	}

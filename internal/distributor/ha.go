@@ -12,18 +12,21 @@ import (
 
 	"github.com/hune-io/hune/internal/limits"
 	"github.com/hune-io/hune/internal/metrics"
+	"github.com/hune-io/hune/internal/ring"
 )
 
 // haIdle is how long a cluster that sends nothing is remembered.
-const haIdle = 30 * time.Minute
+const haIdle = ring.ElectionIdle
 
 // haTracker elects one replica of each cluster of Prometheus servers that scrape the same targets, as Cortex and
 // Mimir do: the first that is heard. The samples of the others are dropped until the elected one has been
 // silent for the failover timeout.
 //
-// An election is forgotten at a restart and is not shared between processes: for as long as senders of
-// one cluster reach several distributors, each of these elects on its own. Safe for concurrent use.
+// The distributors of a cluster of Hune tell each other whom they have elected, and that it was heard: the latest
+// election holds for all of them. One that is alone forgets its elections at a restart. Safe for concurrent use.
 type haTracker struct {
+	shared Elections // nil: this process is alone
+
 	mu       sync.Mutex
 	clusters map[haKey]*haElection
 	counts   map[string]int // clusters by tenant
@@ -33,13 +36,25 @@ type haTracker struct {
 	plain     prometheus.Counter
 }
 
+// Elections tell the distributors of other processes of an election, or that the elected replica was heard. Tell doesn't
+// wait for that. What they say comes by Distributor.LearnElections.
+type Elections interface {
+	Tell(g ring.Group, e ring.Election)
+}
+
 type haKey struct{ tenant, cluster string }
 
 type haElection struct {
 	replica string
 	since   time.Time // when it was elected
 	heard   time.Time // when it last sent
+	term    uint64    // of the elections of the cluster, this one included
+	told    time.Time // until when the others know that it was heard
 }
+
+// tellsPerFailover is how often within a failover timeout the others are told that the elected replica was heard.
+// They may elect another one earlier by that part of the timeout: what they know is that much older.
+const tellsPerFailover = 6
 
 // haVerdict is what becomes of the series of one replica.
 type haVerdict int
@@ -50,13 +65,13 @@ const (
 	haTooMany // one cluster more than the tenant may have
 )
 
-func newHATracker(reg prometheus.Registerer) *haTracker {
+func newHATracker(reg prometheus.Registerer, shared Elections) *haTracker {
 	byCluster := []string{"tenant", "cluster"}
 	t := &haTracker{
-		clusters: map[haKey]*haElection{}, counts: map[string]int{},
+		shared: shared, clusters: map[haKey]*haElection{}, counts: map[string]int{},
 		elections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hune_ha_elections_total",
-			Help: "How often another replica of a cluster of Prometheus servers was elected, the first time included.",
+			Help: "How often another replica of a cluster of Prometheus servers was elected, here or by another member, the first time included.",
 		}, byCluster),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "hune_ha_deduplicated_samples_total",
@@ -87,20 +102,76 @@ func (t *haTracker) judge(key haKey, replica string, failover time.Duration, lim
 			}
 		}
 		key = haKey{strings.Clone(key.tenant), strings.Clone(key.cluster)} // the request's memory is not ours
-		e = &haElection{}
-		t.clusters[key] = e
-		t.counts[key.tenant]++
+		e = t.add(key)
 	case e.replica == replica:
 		e.heard = latest(e.heard, now)
+		t.tell(key, e, failover)
 		return haElected
 	case now.Sub(e.heard) < failover:
 		return haDropped
 	}
-	e.replica, e.since, e.heard = strings.Clone(replica), now, now
-	t.elections.WithLabelValues(key.tenant, key.cluster).Inc()
-	t.dropped.WithLabelValues(key.tenant, key.cluster).Add(0)
+	t.elect(key, e, &haElection{replica: strings.Clone(replica), since: now, heard: now, term: e.term + 1})
+	t.tell(key, e, failover)
 	return haElected
 }
+
+// add makes room for the election of a cluster. t.mu must be held.
+func (t *haTracker) add(key haKey) *haElection {
+	e := &haElection{}
+	t.clusters[key] = e
+	t.counts[key.tenant]++
+	return e
+}
+
+// elect has another election hold for a cluster. t.mu must be held.
+func (t *haTracker) elect(key haKey, e, next *haElection) {
+	*e = *next
+	t.elections.WithLabelValues(key.tenant, key.cluster).Inc()
+	t.dropped.WithLabelValues(key.tenant, key.cluster).Add(0)
+}
+
+// tell lets the others know of e where what they know is old. t.mu must be held.
+func (t *haTracker) tell(key haKey, e *haElection, failover time.Duration) {
+	if t.shared == nil || e.heard.Sub(e.told) < failover/tellsPerFailover {
+		return
+	}
+	e.told = e.heard
+	t.shared.Tell(ring.Group{Tenant: strings.Clone(key.tenant), Name: strings.Clone(key.cluster)}, e.shared())
+}
+
+// shared is what others are told of e.
+func (e *haElection) shared() ring.Election {
+	return ring.Election{Chosen: e.replica, Term: e.term, Since: e.since.UnixMilli(), Heard: e.heard.UnixMilli()}
+}
+
+// learn takes over the elections of other distributors that are later than those here, apart from those that are about
+// to be forgotten.
+func (t *haTracker) learn(all map[ring.Group]ring.Election, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for g, said := range all {
+		key := haKey{g.Tenant, g.Name}
+		heard := time.UnixMilli(said.Heard)
+		if now.Sub(heard) >= haIdle {
+			continue
+		}
+		e := t.clusters[key]
+		if e == nil {
+			e = t.add(key)
+		}
+		own := e.shared()
+		switch joined := own.Join(said); {
+		case joined == own:
+		case e.term == said.Term && e.replica == said.Chosen && own.Since == said.Since:
+			e.heard, e.told = heard, heard
+		default:
+			t.elect(key, e, &haElection{replica: said.Chosen, since: time.UnixMilli(said.Since), heard: heard, term: said.Term, told: heard})
+		}
+	}
+}
+
+// LearnElections takes over what other distributors have elected.
+func (d *Distributor) LearnElections(all map[ring.Group]ring.Election) { d.ha.learn(all, d.now()) }
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

@@ -66,7 +66,7 @@ func benchState(b *testing.B, change func(*limits.Limits)) (*state, []*batch, in
 		change(&l)
 	}
 	now := time.Now()
-	s := newState("a", &l, now, newMeters(prometheus.NewRegistry(), newQueue(1)))
+	s := newState("a", &l, now, newMeters(prometheus.NewRegistry(), newQueue(1)), nil, newOutbox())
 	r := rand.New(rand.NewPCG(1, 2))
 	var batches []*batch
 	spans := 0

@@ -10,9 +10,9 @@
 // series by limits.traces.generator.max_active_series, sides of requests that wait for the other by
 // service_graphs.max_items.
 //
-// A span is counted where it passes a distributor, once, before it is replicated. Requests are found by trace, so
-// all spans of a trace must come to one generator: where several run, the distributor chooses by the ring of
-// trace IDs. Counters start at zero with the process, each with a sample of zero before the first.
+// A span is counted where it passes a distributor, once, before it is replicated. Requests are found by trace: where
+// several generators run, each has a share of the traces by ring, and is sent the sides of their requests by the others.
+// Counters start at zero with the process, each with a sample of zero before the first.
 package generator
 
 import (
@@ -75,7 +75,7 @@ type Limits interface {
 	For(tenant string) *limits.Limits
 }
 
-// Options are what the program gives a generator; all are required.
+// Options are what the program gives a generator; all but Share are required.
 type Options struct {
 	Config     Config
 	Limits     Limits
@@ -83,6 +83,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+	Share      *Share // nil: there is no other generator
 }
 
 // Generator derives metrics while it runs. Observe is safe for concurrent use.
@@ -92,6 +93,7 @@ type Generator struct {
 	opts   Options
 	queue  *queue
 	meters *meters
+	outbox *outbox // of sides that are for others
 
 	stopped atomic.Bool
 
@@ -103,7 +105,7 @@ type Generator struct {
 // New returns a generator that counts nothing before it is started.
 func New(o Options) *Generator {
 	g := &Generator{opts: o, tenants: make(map[string]*state), warned: make(map[string]time.Time)}
-	g.queue = newQueue(int64(o.Config.QueueBytes))
+	g.queue, g.outbox = newQueue(int64(o.Config.QueueBytes)), newOutbox()
 	g.meters = newMeters(o.Registerer, g.queue)
 	g.Service = services.NewBasicService(nil, g.running, nil)
 	return g
@@ -128,6 +130,9 @@ const stopTimeout = 3 * time.Second
 func (g *Generator) running(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { g.consume(ctx.Done()) })
+	if g.opts.Share != nil {
+		wg.Go(func() { g.sendSides(ctx) })
+	}
 	ticker := time.NewTicker(time.Duration(g.opts.Config.Interval))
 	defer ticker.Stop()
 	for {
@@ -142,6 +147,7 @@ func (g *Generator) running(ctx context.Context) error {
 			// What was counted since the last tick would be lost: counters start at zero again.
 			writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
+			g.flushSides(writing, lastSendTimeout)
 			g.collect(writing, true)
 			return nil
 		}
@@ -169,6 +175,10 @@ func (g *Generator) consume(done <-chan struct{}) {
 
 func (g *Generator) count(b *batch) {
 	defer g.queue.release(b)
+	if b.sides {
+		g.countQueuedSides(b)
+		return
+	}
 	for {
 		if err, ok := g.state(b.tenant, b.received).consume(b); ok {
 			if err != nil {
@@ -186,7 +196,7 @@ func (g *Generator) state(tenant string, now time.Time) *state {
 	defer g.mu.Unlock()
 	s := g.tenants[tenant]
 	if s == nil {
-		s = newState(tenant, g.opts.Limits.For(tenant), now, g.meters)
+		s = newState(tenant, g.opts.Limits.For(tenant), now, g.meters, g.opts.Share, g.outbox)
 		g.tenants[tenant] = s
 	}
 	return s

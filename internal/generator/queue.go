@@ -8,12 +8,13 @@ import (
 	"github.com/hune-io/hune/internal/traces"
 )
 
-// batch is a copy of spans that were stored.
+// batch is a copy of spans that were stored, or of sides that other generators sent.
 type batch struct {
 	tenant   string
 	received time.Time
 	spans    int
 	otlp     []byte
+	sides    bool // otlp is a message of sides, of any tenants
 }
 
 const (
@@ -38,13 +39,23 @@ func newQueue(max int64) *queue {
 
 // put copies b, or returns false when there is no room.
 func (q *queue) put(tenant string, now time.Time, b *traces.Batch) bool {
-	n := int64(len(b.OTLP))
+	return q.add(batch{tenant: tenant, received: now, spans: b.Spans, otlp: b.OTLP})
+}
+
+// putSides is put for sides.
+func (q *queue) putSides(now time.Time, sides []byte) bool {
+	return q.add(batch{received: now, otlp: sides, sides: true})
+}
+
+func (q *queue) add(b batch) bool {
+	n := int64(len(b.otlp))
 	if total := q.bytes.Add(n); total > q.max && total != n {
 		q.bytes.Add(-n)
 		return false
 	}
 	c := q.pool.Get().(*batch)
-	c.tenant, c.received, c.spans, c.otlp = tenant, now, b.Spans, append(c.otlp[:0], b.OTLP...)
+	b.otlp = append(c.otlp[:0], b.otlp...)
+	*c = b
 	select {
 	case q.batches <- c:
 		return true

@@ -69,8 +69,6 @@ const (
 // overflowLabel marks the series that holds what would have made too many.
 const overflowLabel = "metric_overflow"
 
-var overflowLabels = labels.FromStrings(overflowLabel, "true")
-
 // entry is the metrics of a family for one set of labels.
 type entry struct {
 	family  *family
@@ -91,9 +89,10 @@ type entry struct {
 
 // registry is the entries of a tenant.
 type registry struct {
-	limit    int // of active series, 0 for none
-	maxValue int // bytes of a label's value
-	maxNames int // labels of a series
+	limit    int    // of active series, 0 for none
+	maxValue int    // bytes of a label's value
+	maxNames int    // labels of a series
+	instance string // of this generator among several; "": it is alone
 
 	active     int
 	entries    []*entry
@@ -140,7 +139,7 @@ func (r *registry) add(f *family, key string, ls labels.Labels, form form, bound
 		if e = r.byKey[f][overflowLabel]; e != nil || f.gauge {
 			return e, false
 		}
-		key, ls = overflowLabel, overflowLabels
+		key, ls = overflowLabel, r.labelsOf(map[string]string{overflowLabel: "true"})
 	} else {
 		fits = true
 	}
@@ -173,13 +172,16 @@ func (r *registry) sweep() {
 }
 
 // labelsOf makes the labels of an entry: without empty values, values no longer than the tenant may have,
-// and at most as many as fit beside the name and a bucket's bound.
+// and at most as many as fit beside the name, a bucket's bound and the generator's name, which they always have.
 func (r *registry) labelsOf(pairs map[string]string) labels.Labels {
 	room := len(pairs)
 	if r.maxNames > 0 {
 		room = max(0, r.maxNames-2)
+		if r.instance != "" {
+			room = max(0, room-1)
+		}
 	}
-	b := labels.NewScratchBuilder(min(room, len(pairs)))
+	b := labels.NewScratchBuilder(min(room, len(pairs)) + 1)
 	for _, name := range slices.Sorted(maps.Keys(pairs)) {
 		value := pairs[name]
 		if value == "" {
@@ -190,6 +192,10 @@ func (r *registry) labelsOf(pairs map[string]string) labels.Labels {
 		}
 		room--
 		b.Add(strings.Clone(name), strings.Clone(cut(value, r.maxValue)))
+	}
+	if r.instance != "" {
+		b.Add(instanceLabel, r.instance)
+		b.Sort()
 	}
 	return b.Labels()
 }

@@ -44,6 +44,12 @@ func (s *state) countSide(v *traces.SpanView, seconds float64) {
 		s.countAlone(v, client, name, seconds)
 		return
 	}
+	if s.share != nil {
+		if owner := s.share.Owner(traceHash(&v.TraceID)); owner != "" {
+			s.sendSide(owner, &key, v, client, seconds, !counts)
+			return
+		}
+	}
 	hash, at := s.edges.find(&key)
 	if at >= 0 {
 		if other := &s.edges.slots[at].side; client && other.client == "" || !client && other.server == "" {

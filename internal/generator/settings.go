@@ -73,7 +73,7 @@ type multiplier struct {
 // reserved are labels that the metrics have already.
 var reserved = map[string]bool{"service": true, "span_name": true, "span_kind": true, "status_code": true, "status_message": true,
 	"job": true, "instance": true, "le": true, "client": true, "server": true, "connection_type": true, "virtual_node": true,
-	overflowLabel: true}
+	overflowLabel: true, instanceLabel: true}
 
 // labelName makes a label of an attribute's name. One that is taken gets underscores in front.
 func labelName(attribute string) string {

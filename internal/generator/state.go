@@ -13,6 +13,8 @@ import (
 type state struct {
 	tenant string
 	meters *meters
+	share  *Share // nil: there is no other generator
+	outbox *outbox
 
 	mu        sync.Mutex
 	settings  *settings
@@ -38,6 +40,7 @@ type state struct {
 type batchCounts struct {
 	spans, outside, filtered, overflowed         int
 	paired, virtual, database, unpaired, dropped int
+	sent                                         int // sides, to the generators that have their traces
 }
 
 // resource is what is known of a resource: what its spans share.
@@ -81,8 +84,8 @@ func (s *state) recentOf(v *traces.SpanView) *recentSpan {
 // maxResources bounds the resources that are remembered. Above it all are forgotten and read again.
 const maxResources = 4096
 
-func newState(tenant string, l *limits.Limits, now time.Time, m *meters) *state {
-	s := &state{tenant: tenant, meters: m, last: now.UnixMilli() - 1}
+func newState(tenant string, l *limits.Limits, now time.Time, m *meters, share *Share, out *outbox) *state {
+	s := &state{tenant: tenant, meters: m, share: share, outbox: out, last: now.UnixMilli() - 1}
 	s.configure(l)
 	return s
 }
@@ -91,6 +94,9 @@ func newState(tenant string, l *limits.Limits, now time.Time, m *meters) *state 
 func (s *state) configure(l *limits.Limits) {
 	s.settings = compile(l)
 	s.registry = newRegistry(l)
+	if s.share != nil {
+		s.registry.instance = s.share.Instance
+	}
 	s.edges = newEdgeStore(l.Traces.Generator.ServiceGraphs.MaxItems)
 	s.resources = make(map[string]*resource)
 	s.found = make([]traces.RawValue, s.settings.keys.Len())
@@ -156,7 +162,7 @@ func (s *state) report() {
 	for _, n := range []struct {
 		n       int
 		outcome string
-	}{{c.paired, "paired"}, {c.virtual, "virtual_node"}, {c.database, "database"}, {c.unpaired, "unpaired"}, {c.dropped, "dropped"}} {
+	}{{c.paired, "paired"}, {c.virtual, "virtual_node"}, {c.database, "database"}, {c.unpaired, "unpaired"}, {c.dropped, "dropped"}, {c.sent, "sent"}} {
 		if n.n > 0 {
 			m.edges.WithLabelValues(n.outcome).Add(float64(n.n))
 		}

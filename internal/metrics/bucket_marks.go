@@ -16,7 +16,7 @@ import (
 // The marks that a block can have, Thanos's.
 const (
 	MarkDeletion     = "deletion"      // it is deleted after a delay
-	MarkNoCompact    = "no-compact"    // compaction leaves it alone: somebody wants it so, or it is damaged
+	MarkNoCompact    = "no-compact"    // it is not merged with others, nor written anew: somebody wants it so, or it is damaged
 	MarkNoDownsample = "no-downsample" // it is not downsampled
 )
 

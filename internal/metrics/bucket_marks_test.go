@@ -42,7 +42,7 @@ func TestMarksByHand(t *testing.T) {
 		require.ErrorContains(t, MarkBlock(t.Context(), bkt, "a", id, m), "has the mark "+mark+" already")
 		require.Equal(t, []BlockMark{m}, list().Marks)
 		require.Equal(t, "because of "+mark, thanosDetails(t, bkt, path.Join("a/metrics", id.String()), mark))
-		if mark != MarkDeletion {
+		if mark == MarkNoDownsample {
 			require.Equal(t, []string{"0s+48h0m0s@0s"}, round(), mark)
 		}
 		require.NoError(t, UnmarkBlock(t.Context(), bkt, "a", id, mark))

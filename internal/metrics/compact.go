@@ -118,7 +118,7 @@ type tenantMetrics struct {
 	files map[ulid.ULID]map[string]bool
 }
 
-// locked reports whether a block is to be left alone.
+// locked reports whether a block is not to be replaced.
 func (t *tenantMetrics) locked(m *metadata.Meta) bool {
 	return t.has(m.ULID, metadata.NoCompactMarkFilename) || t.has(m.ULID, metadata.DeletionMarkFilename)
 }
@@ -187,13 +187,15 @@ func (c *Compactor) count(tenant string, jobs []compaction) {
 	}
 }
 
-// plan leaves marked blocks out, except that what is downsampled already is known from them, too.
+// plan leaves marked blocks out of what their marks are about, except that what is downsampled already is known from all.
 func (c *Compactor) plan(t *tenantMetrics) []compaction {
-	free := slices.DeleteFunc(current(t.metas), t.locked)
+	marked := func(file string) func(*metadata.Meta) bool {
+		return func(m *metadata.Meta) bool { return t.has(m.ULID, file) }
+	}
 	p := planner{now: c.opts.Now(), replicas: c.opts.ReplicaLabels,
-		whole: func(m *metadata.Meta) bool { return t.has(m.ULID, metadata.NoDownsampleMarkFilename) },
-		keep:  func(resolution int64) time.Duration { return c.opts.Keep(t.id, resolution) }}
-	return p.plan(free, t.metas)
+		apart: marked(metadata.NoCompactMarkFilename), whole: marked(metadata.NoDownsampleMarkFilename),
+		keep: func(resolution int64) time.Duration { return c.opts.Keep(t.id, resolution) }}
+	return p.plan(slices.DeleteFunc(current(t.metas), marked(metadata.DeletionMarkFilename)), t.metas)
 }
 
 // list reads which blocks there are, what files they have, and the meta.json that are new.

@@ -54,6 +54,9 @@ func (c *Compactor) do(ctx context.Context, t *tenantMetrics, j compaction) erro
 	c.metrics.jobs.WithLabelValues(j.kind(), "error").Inc()
 	var damaged *damagedInput
 	if errors.As(err, &damaged) {
+		if t.has(damaged.id, metadata.NoCompactMarkFilename) {
+			return c.keepWhole(ctx, t, damaged.id, damaged.err)
+		}
 		return c.quarantine(ctx, t, damaged.id, damaged.err)
 	}
 	return fmt.Errorf("%s %d metric blocks of tenant %s, the first is %s: %w", j.kind(), len(j.inputs), t.id, j.inputs[0].ULID, err)

@@ -174,6 +174,18 @@ func (c *Compactor) quarantine(ctx context.Context, t *tenantMetrics, id ulid.UL
 	return nil
 }
 
+// keepWhole marks a block that is not compacted as one that isn't downsampled either, because it is damaged.
+func (c *Compactor) keepWhole(ctx context.Context, t *tenantMetrics, id ulid.ULID, cause error) error {
+	err := writeMark(ctx, t.bkt, path.Join(id.String(), metadata.NoDownsampleMarkFilename), metadata.NoDownsampleMark{
+		ID: id, Version: metadata.NoDownsampleMarkVersion1, Details: cause.Error(), NoDownsampleTime: c.opts.Now().Unix(), Reason: metadata.ManualNoDownsampleReason})
+	if err != nil {
+		return fmt.Errorf("mark damaged block %s: %w", id, err)
+	}
+	t.files[id][metadata.NoDownsampleMarkFilename] = true
+	c.opts.Logger.Error("damaged metric block marked, it is not downsampled", "tenant", t.id, "block", id, "err", cause)
+	return nil
+}
+
 func writeMark(ctx context.Context, bkt objstore.Bucket, name string, mark any) error {
 	data, err := json.Marshal(mark)
 	if err != nil {

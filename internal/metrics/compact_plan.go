@@ -49,15 +49,20 @@ type planner struct {
 	now      time.Time
 	keep     func(resolution int64) time.Duration // 0: for ever
 	replicas []string                             // labels of replicas that scrape on their own
+	apart    func(m *metadata.Meta) bool          // not to be merged; nil: none
 	whole    func(m *metadata.Meta) bool          // not to be downsampled; nil: none
 }
 
 // plan returns the compactions that the blocks need, or the downsamplings if there are none. Jobs have no
-// input in common. metas are blocks that may be compacted and are not replaced; all are those that are
-// there, whatever their marks say.
+// input in common. metas are blocks that are neither replaced nor to be deleted; all are those that are there, whatever
+// their marks say.
 func (p planner) plan(metas, all []*metadata.Meta) []compaction {
 	var jobs []compaction
-	for _, group := range p.groups(metas) {
+	merged := metas
+	if p.apart != nil {
+		merged = slices.DeleteFunc(slices.Clone(metas), p.apart)
+	}
+	for _, group := range p.groups(merged) {
 		jobs = append(jobs, p.planGroup(group)...)
 	}
 	if len(jobs) > 0 {

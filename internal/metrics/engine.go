@@ -155,32 +155,37 @@ func (r *querier) exemplars(ctx context.Context, q *Query) (*Result, error) {
 	if len(sets) == 0 {
 		return &Result{}, nil
 	}
-	type group struct {
-		labels    labels.Labels
-		exemplars []exemplar.Exemplar
-	}
-	found := map[string]*group{}
+	var found []ExemplarSeries
 	for _, src := range r.sources {
 		answer, err := src.Exemplars(ctx, r.tenant, q.Start, q.End, sets)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range answer {
-			key := string(a.Labels.Bytes(nil))
-			if found[key] == nil {
-				found[key] = &group{labels: a.Labels}
-			}
-			found[key].exemplars = append(found[key].exemplars, a.Exemplars...)
-		}
+		found = append(found, answer...)
 	}
-	out := make([]ExemplarSeries, 0, len(found))
-	for _, g := range found {
-		slices.SortStableFunc(g.exemplars, exemplar.Compare)
-		g.exemplars = slices.CompactFunc(g.exemplars, func(a, b exemplar.Exemplar) bool { return a.Equals(b) })
-		out = append(out, ExemplarSeries{Labels: g.labels, Exemplars: g.exemplars})
+	return &Result{Exemplars: MergeExemplars(found)}, nil
+}
+
+// MergeExemplars makes one of series with the same labels, each exemplar once and the oldest first, in order of labels.
+func MergeExemplars(list []ExemplarSeries) []ExemplarSeries {
+	found := map[string]int{}
+	out := make([]ExemplarSeries, 0, len(list))
+	for _, s := range list {
+		key := string(s.Labels.Bytes(nil))
+		i, ok := found[key]
+		if !ok {
+			i = len(out)
+			found[key], out = i, append(out, ExemplarSeries{Labels: s.Labels})
+		}
+		out[i].Exemplars = append(out[i].Exemplars, s.Exemplars...)
+	}
+	for i := range out {
+		list := out[i].Exemplars
+		slices.SortStableFunc(list, exemplar.Compare)
+		out[i].Exemplars = slices.CompactFunc(list, func(a, b exemplar.Exemplar) bool { return a.Equals(b) })
 	}
 	slices.SortFunc(out, func(a, b ExemplarSeries) int { return labels.Compare(a.Labels, b.Labels) })
-	return &Result{Exemplars: out}, nil
+	return out
 }
 
 // metadata answers Metadata.

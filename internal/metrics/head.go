@@ -56,6 +56,7 @@ type head struct {
 	pending     int64 // bytes of blocks that are not in the bucket; guarded by maintenance
 
 	hiddenExemplars hiddenExemplars
+	exemplars       keptExemplars
 
 	users      atomic.Int64 // who holds the head open; only rises with Heads.mu held for reading
 	dirty      atomic.Bool  // committed but not synced (interval mode)
@@ -77,9 +78,11 @@ func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 	if t.shipped, err = openShipLog(dir); err != nil {
 		return nil, err
 	}
+	t.exemplars.path, t.exemplars.max, t.exemplars.logger = filepath.Join(dir, exemplarsFile), opts.Config.MaxExemplars, t.logger
 	if err := t.openDB(); err != nil {
 		return nil, err
 	}
+	t.exemplars.db.Store(t.db)
 	t.meta = openMetadataStore(filepath.Join(dir, metadataFile), opts.Config.MaxMetadata, t.logger)
 	t.syncer = newSyncer(filepath.Join(dir, "wal"), filepath.Join(dir, wlog.WblDirName), m.syncSeconds)
 	t.lastAppend.Store(opts.Now().UnixMilli())

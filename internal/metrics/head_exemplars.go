@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Exemplars implements Source. Exemplars are in the head only.
+// Exemplars implements Source. Exemplars are in the head only; those of a tenant whose database is closed are read from its file.
 func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matchers [][]Matcher) ([]ExemplarSeries, error) {
 	t, err := h.head(id, false)
-	if err != nil || t == nil {
+	if err != nil {
 		return nil, err
 	}
 	defer t.release()
@@ -29,6 +29,9 @@ func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matc
 		}
 		sets = append(sets, set)
 	}
+	if t == nil {
+		return h.shutExemplars(id, start, end, sets)
+	}
 	q, err := t.db.ExemplarQuerier(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open exemplars: %w", err)
@@ -37,8 +40,8 @@ func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matc
 	if err != nil {
 		return nil, fmt.Errorf("select exemplars: %w", err)
 	}
-	gone := t.hiddenExemplars.with(h.deleted(id)).Overlapping(start, end)
-	out := make([]ExemplarSeries, 0, len(found))
+	gone := t.goneExemplars().Overlapping(start, end)
+	out := undeleted(t.exemplars.matching(start, end, sets), gone)
 	for _, f := range found {
 		if left := exemplarsLeft(f.Exemplars, gone, f.SeriesLabels); len(left) > 0 {
 			out = append(out, ExemplarSeries{Labels: f.SeriesLabels, Exemplars: left})
@@ -57,8 +60,8 @@ func exemplarsLeft(list []exemplar.Exemplar, gone *Deletions, ls labels.Labels) 
 }
 
 // hiddenExemplars remembers what is deleted of a tenant for its exemplars. These are in memory until newer ones
-// take their place: no compaction removes them, so a request hides them after it is processed, too. A restart drops
-// those that are older than the log.
+// take their place: no compaction removes them, so a request hides them after it is processed, too. Those in the file are
+// removed from it, and a restart drops the others, which are older than the log.
 type hiddenExemplars struct {
 	mu   sync.Mutex
 	byID map[string]Deletion
@@ -84,9 +87,20 @@ func (e *hiddenExemplars) forget(hides func(Deletion) bool) {
 	maps.DeleteFunc(e.byID, func(_ string, d Deletion) bool { return !hides(d) })
 }
 
-// rememberDeletions keeps hiding exemplars when requests are processed.
+// goneExemplars is what is deleted of the tenant's exemplars.
+func (t *head) goneExemplars() *Deletions {
+	var active *Deletions
+	if t.opts.Deleted != nil {
+		active = t.opts.Deleted(t.tenant)
+	}
+	return t.hiddenExemplars.with(active)
+}
+
+// rememberDeletions keeps hiding exemplars when requests are processed, and removes them from the file.
 func (h *Heads) rememberDeletions(ctx context.Context, t *head) error {
-	t.hiddenExemplars.with(h.deleted(t.tenant))
+	if err := t.exemplars.purge(h.deleted(t.tenant), t.goneExemplars()); err != nil {
+		return fmt.Errorf("remove exemplars: %w", err)
+	}
 	q, err := t.db.ExemplarQuerier(ctx)
 	if err != nil {
 		return fmt.Errorf("open exemplars: %w", err)

@@ -137,19 +137,24 @@ func (t *head) shipBlock(ctx context.Context, b *tsdb.Block) error {
 	return nil
 }
 
-// blocksToDelete is called by the TSDB when it reloads its blocks. A block may go when it has been
-// in the bucket for long enough. The newest in-order block stays: on a restart the TSDB takes from it
+// blocksToDelete is called by the TSDB when it reloads its blocks, also between writing one and cutting the log. A block may
+// go when it has been in the bucket for long enough. The newest in-order block stays: on a restart the TSDB takes from it
 // what of the log is in blocks already.
 func (t *head) blocksToDelete(blocks []*tsdb.Block) map[ulid.ULID]struct{} {
-	if t.opts.Bucket == nil {
-		return nil
-	}
 	var newest *tsdb.Block
 	for _, b := range blocks {
 		m := b.Meta()
 		if !m.Compaction.FromOutOfOrder() && (newest == nil || m.MaxTime > newest.Meta().MaxTime) {
 			newest = b
 		}
+	}
+	if newest != nil {
+		if err := t.exemplars.beforeCut(newest.Meta().ULID, t.goneExemplars); err != nil {
+			t.logger.Error("exemplars can't be saved, a restart would lose those that are older than the log", "err", err)
+		}
+	}
+	if t.opts.Bucket == nil {
+		return nil
 	}
 	before := t.opts.Now().Add(-time.Duration(t.opts.Config.KeepLocal))
 	gone := map[ulid.ULID]struct{}{}

@@ -368,6 +368,9 @@ func (h *Heads) maintainAll(ctx context.Context) {
 			h.logger.Error("deleted exemplars are looked for", "tenant", t.tenant, "err", err)
 		}
 	}
+	if err := h.purgeShut(ctx); err != nil && ctx.Err() == nil {
+		h.logger.Error("deleted exemplars can't be removed from files", "err", err)
+	}
 	h.closeIdle(ctx)
 }
 

@@ -16,8 +16,8 @@ import (
 )
 
 // The database of a tenant that has sent nothing for a while holds memory, goroutines and files for nothing: its head
-// has been cut, its blocks are in the bucket. It is closed, and what it has on the disk is removed but for metadata
-// and what was set aside. Queries go on without it, since the stores answer from the bucket; a write opens a new one.
+// has been cut, its blocks are in the bucket. It is closed, and what it has on the disk is removed but for metadata,
+// exemplars and what was set aside. Queries go on without it, since the stores answer from the bucket; a write opens a new one.
 //
 // Nothing waits for those who use a head: one in use isn't idle. They hold it by a count, which rises only under the
 // lock of the map of tenants, so that with the lock held and a count of zero nobody has the head and nobody gets it.
@@ -45,6 +45,10 @@ func (h *Heads) closeIdle(ctx context.Context) {
 		}
 		last := t.lastAppend.Load()
 		if !t.idle() || !t.allShipped() {
+			continue
+		}
+		if err := t.exemplars.save(t.goneExemplars()); err != nil {
+			h.logger.Error("exemplars can't be saved, the idle metrics database stays open", "tenant", t.tenant, "err", err)
 			continue
 		}
 		if err := h.shut(t, last); err != nil {
@@ -80,8 +84,8 @@ func (t *head) allShipped() bool {
 	return true
 }
 
-// shut closes a head and removes its database, unless somebody uses it or has written since last, when it was idle and
-// all blocks in its folder were in the bucket: while nobody writes to an empty head no others appear.
+// shut closes a head and removes its database, unless somebody uses it or has written since last, when it was idle,
+// all blocks in its folder were in the bucket and its exemplars in their file: while nobody writes to an empty head no others appear.
 func (h *Heads) shut(t *head, last int64) error {
 	h.mu.Lock()
 	if h.closed || h.tenants[t.tenant] != t || t.users.Load() > 0 || t.lastAppend.Load() != last || !t.idle() {

@@ -8,7 +8,8 @@
 //	Cluster ──► gossip (memberlist over TCP) ◄──► other processes
 //	   ├──► Ring "ruler"       who evaluates a group of rules
 //	   ├──► Ring "compactor"   who keeps the blocks of a tenant in order
-//	   └──► …
+//	   ├──► …
+//	   └──► Elections          which of several senders of the same is listened to
 //
 // Views of members differ for a moment after each change, and during a partition: work may then be done twice, or for
 // that moment not at all. Users of a ring must bear both.
@@ -61,6 +62,8 @@ type Cluster struct {
 	kv     *memberlist.KVInitService
 	logger gokitlog.Logger
 
+	electionsCodec codec.Codec
+
 	mu    sync.Mutex
 	rings []*Ring // in order of their names
 
@@ -77,10 +80,13 @@ func NewCluster(o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.codec, err = seal(dskit.GetCodec(), o.Config.Secret); err != nil {
+	if c.codec, err = seal(dskit.GetCodec(), o.Config.Secret, "hune ring"); err != nil {
 		return nil, err
 	}
-	cfg.Codecs = []codec.Codec{c.codec}
+	if c.electionsCodec, err = seal(electionsCodec{}, o.Config.Secret, "hune elections"); err != nil {
+		return nil, err
+	}
+	cfg.Codecs = []codec.Codec{c.codec, c.electionsCodec}
 	c.kv = memberlist.NewKVInitService(&cfg, c.logger, dns.NewProvider(c.logger, o.Registerer, dns.GolangResolverType), o.Registerer)
 	c.Service = services.NewBasicService(c.start, c.run, c.stop).WithName("cluster")
 	return c, nil

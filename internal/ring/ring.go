@@ -184,6 +184,15 @@ func (r *Ring) Owners(hash uint32) []string {
 	return r.table.Load().owners(hash, r.replication)
 }
 
+// First is the member that owns what has this hash before all others, "" where there is none at the moment, or this process
+// is alone.
+func (r *Ring) First(hash uint32) string {
+	if r == nil {
+		return ""
+	}
+	return r.table.Load().first(hash)
+}
+
 // Owns reports whether this process is an owner of what has this hash.
 func (r *Ring) Owns(hash uint32) bool {
 	return r == nil || slices.Contains(r.Owners(hash), r.cluster.self)
@@ -257,16 +266,30 @@ func (t *table) equal(o *table) bool {
 	return slices.Equal(t.members, o.members) && slices.Equal(t.tokens, o.tokens)
 }
 
-// owners goes round from a place on until it has met n members, or all.
-func (t *table) owners(hash uint32, n int) []string {
-	n = min(n, len(t.members))
-	out := make([]string, 0, n)
+// after is the number of the first token after a place, that of the end where there is none.
+func (t *table) after(hash uint32) int {
 	at, _ := slices.BinarySearchFunc(t.tokens, hash, func(k token, h uint32) int {
 		if k.place <= h {
 			return -1
 		}
 		return 1
 	})
+	return at
+}
+
+// first is the member that is met first from a place on, "" if there is none.
+func (t *table) first(hash uint32) string {
+	if len(t.tokens) == 0 {
+		return ""
+	}
+	return t.members[t.tokens[t.after(hash)%len(t.tokens)].member]
+}
+
+// owners goes round from a place on until it has met n members, or all.
+func (t *table) owners(hash uint32, n int) []string {
+	n = min(n, len(t.members))
+	out := make([]string, 0, n)
+	at := t.after(hash)
 	for i := 0; i < len(t.tokens) && len(out) < n; i++ {
 		m := t.members[t.tokens[(at+i)%len(t.tokens)].member]
 		if !slices.Contains(out, m) {

@@ -17,18 +17,18 @@ import (
 //
 //	nonce 12 bytes │ sealed │ tag 16 bytes
 //
-// An old message that is sent again does no harm: of two states of a member the newer counts.
+// An old message that is sent again does no harm: of two states of a member, and of two elections, the newer counts.
 type sealed struct {
 	codec.Codec
 	aead cipher.AEAD
 }
 
-// seal returns inner itself where there is no secret.
-func seal(inner codec.Codec, secret string) (codec.Codec, error) {
+// seal returns inner itself where there is no secret. What is sealed for one purpose can't be passed off as of another.
+func seal(inner codec.Codec, secret, purpose string) (codec.Codec, error) {
 	if secret == "" {
 		return inner, nil
 	}
-	b, err := aes.NewCipher(derive(secret, "hune ring"))
+	b, err := aes.NewCipher(derive(secret, purpose))
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,7 @@ func TestOwnersMoveLittle(t *testing.T) {
 		before, after := all.owners(hash, replication), rest.owners(hash, replication)
 		require.Len(t, before, min(replication, len(all.members)))
 		require.Len(t, after, min(replication, len(rest.members)))
+		require.Equal(t, append(before, "")[0], all.first(hash))
 		kept := before[:0:0]
 		for _, m := range before {
 			if m != gone {
@@ -77,9 +78,9 @@ func TestShares(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	plain := dskit.GetCodec()
-	one, err := seal(plain, "the first of the secrets")
+	one, err := seal(plain, "the first of the secrets", "test")
 	require.NoError(t, err)
-	two, err := seal(plain, "the second of the secrets")
+	two, err := seal(plain, "the second of the secrets", "test")
 	require.NoError(t, err)
 	desc := dskit.NewDesc()
 	desc.AddIngester("a", "a", "", []uint32{1}, dskit.ACTIVE, time.Unix(5, 0), false, time.Time{}, nil)
@@ -104,7 +105,7 @@ func TestSeal(t *testing.T) {
 }
 
 func FuzzUnseal(f *testing.F) {
-	c, err := seal(dskit.GetCodec(), "the secret of this test")
+	c, err := seal(dskit.GetCodec(), "the secret of this test", "test")
 	if err != nil {
 		f.Fatal(err)
 	}

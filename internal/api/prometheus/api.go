@@ -137,9 +137,8 @@ func New(opts Options) *API {
 		opts.RuntimeInfo = func() (v1.RuntimeInfo, error) { return v1.RuntimeInfo{StartTime: start, ServerTime: opts.Now()}, nil }
 	}
 	a := &API{opts: opts, labels: newLabelCache(maxCachedLabels)}
-	q := queryable{a}
 	build := opts.Build
-	a.v1 = v1.NewAPI(engine{a}, q, nil, q,
+	a.v1 = v1.NewAPI(engine{a}, queryable{a}, nil, nil,
 		func(context.Context) v1.ScrapePoolsRetriever { return a.scrapePools() },
 		func(context.Context) v1.TargetRetriever { return a.targets() },
 		func(context.Context) v1.AlertmanagerRetriever { return a.alertmanagers() },
@@ -190,7 +189,10 @@ func (a *API) Register(mux *http.ServeMux) {
 	}
 	mux.Handle("GET /api/v1/label/{name}/values", withOptions(router))
 	mux.Handle("OPTIONS /api/v1/label/{name}/values", router)
-	for _, path := range []string{"query_exemplars", "format_query", "parse_query"} {
+	mux.Handle("GET /api/v1/query_exemplars", withOptions(a.whenReady(a.exemplars)))
+	mux.Handle("POST /api/v1/query_exemplars", withOptions(a.whenReady(a.exemplars)))
+	mux.Handle("OPTIONS /api/v1/query_exemplars", router)
+	for _, path := range []string{"format_query", "parse_query"} {
 		mux.Handle("GET /api/v1/"+path, router)
 		mux.Handle("POST /api/v1/"+path, router)
 		mux.Handle("OPTIONS /api/v1/"+path, router)
@@ -207,7 +209,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle("POST /api/v1/read", router)
 	a.registerAdmin(mux, router)
 	mux.HandleFunc("GET /api/v1/stores", a.whenReady(a.stores))
-	mux.HandleFunc("GET /api/v1/metadata", a.whenReady(a.metadata))
+	mux.Handle("GET /api/v1/metadata", withOptions(a.whenReady(a.metadata)))
 	mux.HandleFunc("GET /api/v1/status/config", a.whenReady(a.statusConfig))
 	mux.HandleFunc("GET /api/v1/status/tsdb", a.whenReady(a.statusTSDB))
 	mux.HandleFunc("GET /api/v1/status/tsdb/blocks", a.whenReady(a.statusBlocks))

@@ -3,7 +3,6 @@ package prometheus
 import (
 	"context"
 
-	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
@@ -15,10 +14,7 @@ import (
 // chunks are jobs.
 type queryable struct{ api *API }
 
-var (
-	_ storage.SampleAndChunkQueryable = queryable{}
-	_ storage.ExemplarQueryable       = queryable{}
-)
+var _ storage.SampleAndChunkQueryable = queryable{}
 
 func (q queryable) Querier(mint, maxt int64) (storage.Querier, error) {
 	return querier{labelQuerier{q.api, mint, maxt}}, nil
@@ -26,10 +22,6 @@ func (q queryable) Querier(mint, maxt int64) (storage.Querier, error) {
 
 func (q queryable) ChunkQuerier(mint, maxt int64) (storage.ChunkQuerier, error) {
 	return chunkQuerier{labelQuerier{q.api, mint, maxt}}, nil
-}
-
-func (q queryable) ExemplarQuerier(ctx context.Context) (storage.ExemplarQuerier, error) {
-	return exemplarQuerier{q.api, ctx}, nil
 }
 
 type labelQuerier struct {
@@ -105,25 +97,4 @@ func (q chunkQuerier) Select(ctx context.Context, _ bool, hints *storage.SelectH
 		return storage.ErrChunkSeriesSet(err)
 	}
 	return metrics.NewChunkSeriesSet(res.Raw, mq.Start, mq.End, res.Warnings)
-}
-
-type exemplarQuerier struct {
-	api *API
-	ctx context.Context //nolint:containedctx // the interface passes it to the constructor
-}
-
-func (q exemplarQuerier) Select(start, end int64, sets ...[]*labels.Matcher) ([]exemplar.QueryResult, error) {
-	mq := &metrics.Query{Kind: metrics.Exemplars, Start: start, End: end}
-	for _, ms := range sets {
-		mq.Matchers = append(mq.Matchers, metrics.FromMatchers(ms))
-	}
-	res, err := q.api.run(q.ctx, mq)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]exemplar.QueryResult, len(res.Exemplars))
-	for i, s := range res.Exemplars {
-		out[i] = exemplar.QueryResult{SeriesLabels: s.Labels, Exemplars: s.Exemplars}
-	}
-	return out, nil
 }

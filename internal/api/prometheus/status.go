@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/index"
+	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/httputil"
 	v1 "github.com/prometheus/prometheus/web/api/v1"
 
@@ -18,10 +19,13 @@ import (
 )
 
 // respond answers in Prometheus's envelope.
-func (a *API) respond(w http.ResponseWriter, r *http.Request, data any, err error) {
+func (a *API) respond(w http.ResponseWriter, r *http.Request, data any, err error, warnings ...string) {
 	httputil.SetCORS(w, a.opts.CORSOrigin, r)
 	w.Header().Set("Content-Type", "application/json")
-	var resp any = map[string]any{"status": "success", "data": data}
+	resp := map[string]any{"status": "success", "data": data}
+	if len(warnings) > 0 {
+		resp["warnings"] = warnings
+	}
 	if err != nil {
 		w.WriteHeader(fault.Status(err))
 		resp = map[string]any{"status": "error", "errorType": errorType(err), "error": err.Error()}
@@ -64,30 +68,36 @@ func limitParam(r *http.Request, name string) (int, error) {
 }
 
 func (a *API) metadata(w http.ResponseWriter, r *http.Request) {
-	answer, err := a.findMetadata(r)
-	a.respond(w, r, answer, err)
+	answer, warnings, err := a.findMetadata(r)
+	a.respond(w, r, answer, err, warnings...)
 }
 
-func (a *API) findMetadata(r *http.Request) (map[string][]metadata.Metadata, error) {
+func (a *API) findMetadata(r *http.Request) (map[string][]metadata.Metadata, []string, error) {
 	limit, err := limitParam(r, "limit")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	perMetric, err := limitParam(r, "limit_per_metric")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s := r.FormValue("limit"); s == "0" {
-		return map[string][]metadata.Metadata{}, nil
+		return map[string][]metadata.Metadata{}, nil, nil
 	}
 	res, err := a.run(r.Context(), &metrics.Query{Kind: metrics.Metadata, Metric: r.FormValue("metric"), Limit: limit, LimitPerMetric: perMetric})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if res.Metadata == nil {
-		return map[string][]metadata.Metadata{}, nil
+		res.Metadata = map[string][]metadata.Metadata{}
 	}
-	return res.Metadata, nil
+	return res.Metadata, texts(res.Warnings), nil
+}
+
+// texts are warnings as text.
+func texts(all annotations.Annotations) []string {
+	warnings, _ := all.AsStrings("", 0, 0)
+	return warnings
 }
 
 func (a *API) statusConfig(w http.ResponseWriter, r *http.Request) {

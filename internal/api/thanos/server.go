@@ -1,5 +1,5 @@
-// Package thanos is the edge for Thanos's StoreAPI: a Thanos Querier, or another Hune, can use this process
-// as one of its stores. It answers from the heads and blocks of the process, with the external labels of the
+// Package thanos is the edge for Thanos's StoreAPI and its kin for exemplars and metadata: a Thanos Querier, or another Hune,
+// can use this process as one of its stores. It answers from the heads and blocks of the process, with the external labels of the
 // blocks that Hune ships (tenant, replica and those of the configuration) on every series that has no such
 // label of its own.
 //
@@ -17,7 +17,9 @@ import (
 	"sync"
 
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/thanos-io/thanos/pkg/exemplars/exemplarspb"
 	"github.com/thanos-io/thanos/pkg/info/infopb"
+	"github.com/thanos-io/thanos/pkg/metadata/metadatapb"
 	"github.com/thanos-io/thanos/pkg/store/labelpb"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"google.golang.org/grpc"
@@ -48,12 +50,14 @@ type Options struct {
 	MaxBytes int64
 }
 
-// Server implements the services thanos.Store and thanos.info.Info.
+// Server implements the services thanos.Store, thanos.Exemplars, thanos.Metadata and thanos.info.Info.
 type Server struct{ opts Options }
 
 var (
-	_ storepb.StoreServer = (*Server)(nil)
-	_ infopb.InfoServer   = (*Server)(nil)
+	_ storepb.StoreServer         = (*Server)(nil)
+	_ infopb.InfoServer           = (*Server)(nil)
+	_ exemplarspb.ExemplarsServer = (*Server)(nil)
+	_ metadatapb.MetadataServer   = (*Server)(nil)
 )
 
 // New returns a server.
@@ -63,6 +67,8 @@ func New(opts Options) *Server { return &Server{opts} }
 func (s *Server) Register(g *grpc.Server) {
 	storepb.RegisterStoreServer(g, s)
 	infopb.RegisterInfoServer(g, s)
+	exemplarspb.RegisterExemplarsServer(g, s)
+	metadatapb.RegisterMetadataServer(g, s)
 }
 
 // Info implements infopb.InfoServer.
@@ -79,7 +85,7 @@ func (s *Server) Info(_ context.Context, _ *infopb.InfoRequest) (*infopb.InfoRes
 	return &infopb.InfoResponse{LabelSets: sets, ComponentType: "store", Store: &infopb.StoreInfo{
 		MinTime: mint, MaxTime: math.MaxInt64, SupportsSharding: true, SupportsWithoutReplicaLabels: true,
 		TsdbInfos: []infopb.TSDBInfo{{Labels: sets[0], MinTime: mint, MaxTime: math.MaxInt64}},
-	}}, nil
+	}, Exemplars: &infopb.ExemplarsInfo{MinTime: math.MinInt64, MaxTime: math.MaxInt64}, MetricMetadata: &infopb.MetricMetadataInfo{}}, nil
 }
 
 // selection is a request on its way to the sources.
@@ -101,28 +107,35 @@ func (s *Server) selection(ctx context.Context, ms []storepb.LabelMatcher, start
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	out := &selection{tenant: id, sources: s.opts.Sources, external: s.opts.External(id), Select: metrics.Select{Start: start, End: end}}
-	if len(metadata.ValueFromIncomingContext(ctx, storeapi.HeadsHeader)) > 0 {
-		out.sources, out.external = s.opts.Heads, labels.EmptyLabels()
-	}
-	if limit > 0 {
-		out.Limit = int(min(limit, math.MaxInt32))
-	}
 	compiled, err := metrics.ToMatchers(matchers)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	for i, m := range compiled {
+	out := s.among(ctx, id, compiled)
+	out.Start, out.End = start, end
+	if limit > 0 {
+		out.Limit = int(min(limit, math.MaxInt32))
+	}
+	return out, nil
+}
+
+// among says where to look for series of a tenant that pass the matchers, and by which of these.
+func (s *Server) among(ctx context.Context, id string, ms []*labels.Matcher) *selection {
+	out := &selection{tenant: id, sources: s.opts.Sources, external: s.opts.External(id)}
+	if len(metadata.ValueFromIncomingContext(ctx, storeapi.HeadsHeader)) > 0 {
+		out.sources, out.external = s.opts.Heads, labels.EmptyLabels()
+	}
+	for _, m := range ms {
 		v := out.external.Get(m.Name)
 		if v != "" {
 			out.after = append(out.after, m)
 		}
 		// What series without the label have passes: those with one of their own are asked afterwards.
 		if v == "" || !m.Matches(v) {
-			out.Matchers = append(out.Matchers, matchers[i])
+			out.Matchers = append(out.Matchers, metrics.FromMatchers([]*labels.Matcher{m})...)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // extend adds external labels and takes replica labels away; false says that the series is not wanted.
@@ -173,7 +186,7 @@ func (s *Server) Series(r *storepb.SeriesRequest, stream storepb.Store_SeriesSer
 	wanted := found[:0]
 	for _, f := range found {
 		var ok bool
-		if f.Labels, ok = sel.extend(f.Labels, b, r.WithoutReplicaLabels); ok && shard.MatchesZLabels(zLabels(f.Labels)) {
+		if f.Labels, ok = sel.extend(f.Labels, b, r.WithoutReplicaLabels); ok && shard.MatchesZLabels(storeapi.FromLabels(f.Labels)) {
 			wanted = append(wanted, f)
 		}
 	}
@@ -191,7 +204,7 @@ func send(stream storepb.Store_SeriesServer, list []metrics.ChunkSeries, r *stor
 	for part := range slices.Chunk(list, size) {
 		batch := make([]*storepb.Series, len(part))
 		for i, s := range part {
-			m := &storepb.Series{Labels: zLabels(s.Labels)}
+			m := &storepb.Series{Labels: storeapi.FromLabels(s.Labels)}
 			for _, c := range s.Chunks {
 				chunk, err := storeapi.FromChunk(c, r.Aggregates)
 				if err != nil {
@@ -214,13 +227,6 @@ func send(stream storepb.Store_SeriesServer, list []metrics.ChunkSeries, r *stor
 
 // maxBatch bounds the series of one message, whatever a client asks for.
 const maxBatch = 1024
-
-// zLabels copies labels: Thanos's own conversion takes another layout of them in memory for granted.
-func zLabels(ls labels.Labels) []labelpb.ZLabel {
-	out := make([]labelpb.ZLabel, 0, ls.Len())
-	ls.Range(func(l labels.Label) { out = append(out, labelpb.ZLabel{Name: l.Name, Value: l.Value}) })
-	return out
-}
 
 func aborts(s storepb.PartialResponseStrategy, disabled bool) bool {
 	return disabled || s == storepb.PartialResponseStrategy_ABORT

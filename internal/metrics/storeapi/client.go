@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"golang.org/x/sync/errgroup"
 	grpcmetadata "google.golang.org/grpc/metadata"
@@ -179,6 +178,11 @@ func ask[A any](ctx context.Context, c *Client, method, tenantID string, s metri
 	if err != nil {
 		return nil, err
 	}
+	return askEach(ctx, c, method, tenantID, wanted, f)
+}
+
+// askEach lets f ask the wanted servers, as ask does.
+func askEach[A any](ctx context.Context, c *Client, method, tenantID string, wanted []*endpoint, f func(context.Context, *endpoint) (A, error)) ([]A, error) {
 	answers := make([]A, len(wanted))
 	out := grpcmetadata.AppendToOutgoingContext(ctx, thanosTenant, tenantID, tenant.Header, tenantID)
 	var g errgroup.Group
@@ -298,14 +302,4 @@ func (c *Client) labels(ctx context.Context, method, id string, s metrics.Select
 		all = all[:s.Limit]
 	}
 	return all, nil
-}
-
-// Exemplars implements metrics.Source: the StoreAPI has none.
-func (c *Client) Exemplars(context.Context, string, int64, int64, [][]metrics.Matcher) ([]metrics.ExemplarSeries, error) {
-	return nil, nil
-}
-
-// Metadata implements metrics.Source: the StoreAPI has none.
-func (c *Client) Metadata(context.Context, string, string, int) (map[string][]metadata.Metadata, error) {
-	return nil, nil
 }

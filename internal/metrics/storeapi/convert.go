@@ -137,12 +137,7 @@ func whole(c *storepb.Chunk) bool { return len(c.Data) >= 2 }
 
 // ToSeries converts a series of an answer. Labels are copied, chunks point into the message.
 func ToSeries(s *storepb.Series) (metrics.ChunkSeries, error) {
-	b := labels.NewScratchBuilder(len(s.Labels))
-	for _, l := range s.Labels {
-		b.Add(string([]byte(l.Name)), string([]byte(l.Value)))
-	}
-	b.Sort()
-	out := metrics.ChunkSeries{Labels: b.Labels()}
+	out := metrics.ChunkSeries{Labels: ToLabels(s.Labels)}
 	for i := range s.Chunks {
 		c, ok, err := ToChunk(&s.Chunks[i])
 		if err != nil {

@@ -12,7 +12,9 @@ import (
 
 	"github.com/gogo/protobuf/types"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/thanos-io/thanos/pkg/exemplars/exemplarspb"
 	"github.com/thanos-io/thanos/pkg/info/infopb"
+	"github.com/thanos-io/thanos/pkg/metadata/metadatapb"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
 	"google.golang.org/grpc"
 
@@ -28,18 +30,25 @@ type endpoint struct {
 	store  storepb.StoreClient
 	info   infopb.InfoClient
 
+	exemplarsClient exemplarspb.ExemplarsClient
+	metadataClient  metadatapb.MetadataClient
+
 	mu         sync.RWMutex
 	err        error // of the last question what it has; errUnknown before the first
 	component  string
 	labelSets  []labels.Labels
 	mint, maxt int64
 	checked    time.Time
+
+	exemplars, metadata      bool // that it has
+	exemplarMin, exemplarMax int64
 }
 
 var errUnknown = errors.New("it has not answered yet")
 
 func newEndpoint(addr string, strict bool, conn *grpc.ClientConn) *endpoint {
 	return &endpoint{addr: addr, strict: strict, conn: conn, store: storepb.NewStoreClient(conn), info: infopb.NewInfoClient(conn),
+		exemplarsClient: exemplarspb.NewExemplarsClient(conn), metadataClient: metadatapb.NewMetadataClient(conn),
 		err: errUnknown, mint: math.MinInt64, maxt: math.MaxInt64}
 }
 
@@ -82,12 +91,11 @@ func (e *endpoint) refresh(ctx context.Context) error {
 	}
 	e.component, e.mint, e.maxt, e.labelSets = info.ComponentType, info.Store.MinTime, info.Store.MaxTime, nil
 	for _, set := range info.LabelSets {
-		b := labels.NewScratchBuilder(len(set.Labels))
-		for _, l := range set.Labels {
-			b.Add(l.Name, l.Value)
-		}
-		b.Sort()
-		e.labelSets = append(e.labelSets, b.Labels())
+		e.labelSets = append(e.labelSets, ToLabels(set.Labels))
+	}
+	e.exemplars, e.metadata = info.Exemplars != nil, info.MetricMetadata != nil
+	if e.exemplars {
+		e.exemplarMin, e.exemplarMax = info.Exemplars.MinTime, info.Exemplars.MaxTime
 	}
 	return nil
 }
@@ -106,9 +114,11 @@ func (e *endpoint) matches(start, end int64, ms []*labels.Matcher) bool {
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if e.mint > end || e.maxt < start {
-		return false
-	}
+	return e.mint <= end && e.maxt >= start && e.labelsMatch(ms)
+}
+
+// labelsMatch reports whether external labels of a server may be those of a selection. e.mu must be held.
+func (e *endpoint) labelsMatch(ms []*labels.Matcher) bool {
 	return len(e.labelSets) == 0 || slices.ContainsFunc(e.labelSets, func(set labels.Labels) bool {
 		return !slices.ContainsFunc(ms, func(m *labels.Matcher) bool {
 			v := set.Get(m.Name)
