@@ -103,7 +103,7 @@ func (r *Redis) connect(ctx context.Context) (*redisClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openRedis(ctx, r.cfg.Addresses, r.cfg.dialer(tlsConfig))
+	c, err := r.cfg.open(ctx, tlsConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +131,15 @@ func (r *Redis) fail(ctx context.Context, c *redisClient, operation string, err 
 	if errors.Is(err, errBusy) || errors.Is(err, errClosed) {
 		return // those that were busy know more
 	}
-	if c.failures.Add(1) >= maxFailures && r.client.CompareAndSwap(c, nil) {
-		r.failed <- fmt.Errorf("%s pages: %w", operation, err) // has room: one for each connection
+	if c.failures.Add(1) >= maxFailures {
+		r.giveUp(c, operation, err)
+	}
+}
+
+// giveUp has another client made in the place of c.
+func (r *Redis) giveUp(c *redisClient, operation string, err error) {
+	if r.client.CompareAndSwap(c, nil) {
+		r.failed <- fmt.Errorf("%s: %w", operation, err) // has room: one for each connection
 	}
 }
 

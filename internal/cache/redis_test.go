@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	crand "crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -36,6 +37,7 @@ type redisServer struct {
 	t    testing.TB
 	addr string
 	args []string
+	tls  *tls.Config // nil: not spoken
 	cmd  *exec.Cmd
 }
 
@@ -64,7 +66,13 @@ func (s *redisServer) start() {
 	}
 	_, port, err := net.SplitHostPort(s.addr)
 	require.NoError(s.t, err)
-	s.cmd = exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", s.t.TempDir()}, s.args...)...)
+	args := []string{"--bind", "127.0.0.1", "--save", "", "--dir", s.t.TempDir()}
+	if s.tls != nil {
+		args = append(args, "--port", "0", "--tls-port", port)
+	} else {
+		args = append(args, "--port", port)
+	}
+	s.cmd = exec.Command(path, append(args, s.args...)...)
 	require.NoError(s.t, s.cmd.Start())
 	await(s.t, "redis-server listens", func() bool {
 		c, err := net.Dial("tcp", s.addr)
@@ -100,7 +108,7 @@ func (s *redisServer) do(args ...string) redisReply {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c, err := RedisConfig{}.dialer(nil)(ctx, s.addr)
+	c, err := dialer(login{}, s.tls)(ctx, s.addr)
 	require.NoError(s.t, err)
 	defer func() { _ = c.Close() }()
 	replies, err := c.do(ctx, command(args...), 1)
@@ -295,14 +303,10 @@ func TestRedisTLS(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	writeCertificates(t, file("cert.pem"), file("key.pem"))
-	server := &redisServer{t: t, addr: freeAddr(t)}
-	_, port, err := net.SplitHostPort(server.addr)
-	require.NoError(t, err)
-	server.args = []string{"--port", "0", "--tls-port", port, "--tls-cert-file", file("cert.pem"), "--tls-key-file", file("key.pem"), "--tls-ca-cert-file", file("cert.pem")}
-	server.start()
-	t.Cleanup(server.kill)
+	trust := RedisTLS{CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem")}
+	server := startRedisTLS(t, trust)
 	with := func(c *RedisTLS) *Redis { return redisAt(t, func(cfg *RedisConfig) { cfg.TLS = c }, server.addr) }
-	r := with(&RedisTLS{CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem")})
+	r := with(&trust)
 	inUse(t, r)
 	s := newSource(10 * PageSize)
 	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
@@ -316,6 +320,18 @@ func TestRedisTLS(t *testing.T) {
 		_, err := with(c).connect(ctx)
 		require.Error(t, err, name)
 	}
+}
+
+// startRedisTLS starts a server that is known by the same certificates as its clients.
+func startRedisTLS(t testing.TB, trust RedisTLS, args ...string) *redisServer {
+	t.Helper()
+	config, err := RedisConfig{TLS: &trust}.tlsConfig()
+	require.NoError(t, err)
+	s := &redisServer{t: t, addr: freeAddr(t), tls: config,
+		args: append(args, "--tls-cert-file", trust.CertFile, "--tls-key-file", trust.KeyFile, "--tls-ca-cert-file", trust.CAFile)}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
 }
 
 // writeCertificates writes a certificate of 127.0.0.1 that is its own authority.
@@ -339,6 +355,8 @@ func TestRedisConfig(t *testing.T) {
 		`redis.addresses[1]: "b" is not host:port`:       func(c *RedisConfig) { c.Addresses = []string{"a:1", "b"} },
 		`redis.db: -1 is negative`:                       func(c *RedisConfig) { c.DB = -1 },
 		`redis.db: several addresses are those of`:       func(c *RedisConfig) { c.Addresses, c.DB = []string{"a:1", "b:1"}, 1 },
+		`redis.sentinel.username: goes with a password`:  func(c *RedisConfig) { c.Sentinel = RedisSentinel{Master: "m", Username: "me"} },
+		`redis.sentinel.password: goes with a master`:    func(c *RedisConfig) { c.Sentinel.Password = "x" },
 		`redis.username: goes with a password`:           func(c *RedisConfig) { c.Username = "me" },
 		`redis.tls_config: cert_file and key_file go`:    func(c *RedisConfig) { c.TLS = &RedisTLS{CertFile: "x"} },
 		`redis.timeout: must be positive`:                func(c *RedisConfig) { c.Timeout = 0 },
