@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/cache/redistest"
 )
 
 // startCluster starts two servers that are a cluster, with half of the slots each.
@@ -20,7 +22,7 @@ func startClusterOf(t *testing.T, start func(args ...string) *redisServer) []*re
 	t.Helper()
 	nodes, firstBus := make([]*redisServer, 2), ""
 	for i := range nodes {
-		_, bus, err := net.SplitHostPort(freeAddr(t))
+		_, bus, err := net.SplitHostPort(redistest.FreeAddr(t))
 		require.NoError(t, err)
 		nodes[i] = start("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-require-full-coverage", "yes")
 		nodes[i].must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*8192), fmt.Sprint(i*8192+8191))
@@ -28,7 +30,7 @@ func startClusterOf(t *testing.T, start func(args ...string) *redisServer) []*re
 			firstBus = bus
 			continue
 		}
-		host, port, err := net.SplitHostPort(nodes[0].addr)
+		host, port, err := net.SplitHostPort(nodes[0].Addr)
 		require.NoError(t, err)
 		nodes[i].must("CLUSTER", "MEET", host, port, firstBus)
 	}
@@ -42,7 +44,7 @@ func startClusterOf(t *testing.T, start func(args ...string) *redisServer) []*re
 func TestRedisCluster(t *testing.T) {
 	nodes := startCluster(t)
 	s := newSource(150 * PageSize)
-	r := redisAt(t, nil, nodes[0].addr)
+	r := redisAt(t, nil, nodes[0].Addr)
 	stop := inUse(t, r)
 	require.Len(t, r.client.Load().nodes, 2)
 	requirePages(t, sharedPages(t, s, r), s, 0, 150, "0+150")
@@ -52,11 +54,11 @@ func TestRedisCluster(t *testing.T) {
 	for _, n := range nodes {
 		require.Positive(t, n.number("DBSIZE"))
 	}
-	r = redisAt(t, nil, nodes[1].addr, nodes[0].addr)
+	r = redisAt(t, nil, nodes[1].Addr, nodes[0].Addr)
 	inUse(t, r)
 	p := sharedPages(t, s, r)
 	requirePages(t, p, s, 0, 100)
-	nodes[0].kill()
+	nodes[0].Kill()
 	for i := int64(100); i < 150; i++ {
 		_, err := p.ReadRange(ctx, "o", i*PageSize, PageSize)
 		require.NoError(t, err)
@@ -73,7 +75,7 @@ func TestRedisClusterTLS(t *testing.T) {
 		return startRedisTLS(t, trust, append(args, "--tls-cluster", "yes")...)
 	})
 	s := newSource(40 * PageSize)
-	r := redisAt(t, func(c *RedisConfig) { c.TLS = &trust }, nodes[0].addr)
+	r := redisAt(t, func(c *RedisConfig) { c.TLS = &trust }, nodes[0].Addr)
 	inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 40, "0+40")
 	awaitWritten(t, r, 40)
@@ -86,7 +88,7 @@ func TestRedisClusterTLS(t *testing.T) {
 // After slots have moved to another member pages are found again, as soon as it is known where.
 func TestSlotsMove(t *testing.T) {
 	nodes := startCluster(t)
-	r := redisAt(t, nil, nodes[0].addr)
+	r := redisAt(t, nil, nodes[0].Addr)
 	inUse(t, r)
 	key := Key{Object: "o"}
 	for slotOf(r.key(key)) >= redisSlots/2 {

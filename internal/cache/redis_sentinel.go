@@ -12,7 +12,19 @@ import (
 // open returns a client of the server, of the cluster, or of the server that the Sentinels name now. When they name
 // another one operations fail, and the next client knows it.
 func (c RedisConfig) open(ctx context.Context, tlsConfig *tls.Config) (*redisClient, error) {
-	dial := dialer(login{c.Username, c.Password, c.DB}, tlsConfig)
+	l := login{username: c.Username, password: c.Password, db: c.DB}
+	client, err := c.openWith(ctx, dialer(l, tlsConfig), tlsConfig)
+	if err != nil {
+		return nil, err
+	}
+	l.run = true
+	if n := client.node(c.resultsPrefix()); n != nil {
+		client.results = newRedisNode(n.addr, dialer(l, tlsConfig))
+	}
+	return client, nil
+}
+
+func (c RedisConfig) openWith(ctx context.Context, dial func(context.Context, string) (*redisConn, error), tlsConfig *tls.Config) (*redisClient, error) {
 	if c.Sentinel.Master == "" {
 		return openRedis(ctx, c.Addresses, dial)
 	}
