@@ -47,6 +47,11 @@ func TestRedisSentinel(t *testing.T) {
 	awaitWritten(t, r, 8)
 	await(t, "the replica has the pages", func() bool { return replica.number("DBSIZE") == 8 })
 
+	results := newResults(t, r, quickLease, "a", "a")
+	results.o.Others = func() []string { return []string{"a"} } // another one of the same lease
+	stop := runResults(t, results)
+	old := results.keep(t, "t", "q", "forty-two")
+	stop()
 	asks := int64(0)
 	await(t, "pages go to the new master", func() bool {
 		if string(replica.must("ROLE").items[0].text) != "master" {
@@ -54,9 +59,15 @@ func TestRedisSentinel(t *testing.T) {
 		}
 		asks++
 		requirePagesOf(t, sharedPages(t, s, r), s, 8+asks%90)
-		return string(replica.must("ROLE").items[0].text) == "master" && replica.number("DBSIZE") > 8 && r.up()
+		c := r.client.Load()
+		return c != nil && c.nodes[0].addr == replica.Addr && replica.number("DBSIZE") > 11
 	})
 	requirePages(t, sharedPages(t, s, r), s, 0, 8)
+	results.lease = lease{}
+	runResults(t, results)
+	v, value := results.sure(t, "t", "q", true)
+	require.NotEqual(t, old.Stamp, v.Stamp, "the new master need not have all that the old one was told")
+	require.Nil(t, value)
 	require.Zero(t, testutil.ToFloat64(r.metrics.damaged))
 }
 

@@ -31,6 +31,8 @@ import (
 // that can write, and which run of the server said so. A server that lost what it held, by eviction, a restart or a
 // fail-over to one that had not got all of it, therefore costs answers and nothing else: each run has its own stamps, and
 // a member that meets another run does not rely on what it told the one before until its lease there must have ended.
+// When members come or go the others choose other numbers for their leases: who was away can have brought to the bucket
+// what answers from before lack.
 //
 // The lease that a renewal asks for ends at a time, not after one, so that a request which lay about in a buffer while the
 // server stood still can't bring it back. Two things are relied on: clocks of members and server run equally fast (to a
@@ -43,6 +45,9 @@ type Results struct {
 	metrics *resultsMetrics
 	times   leaseTimes
 	lease   lease
+
+	inCompany atomic.Bool
+	meetings  atomic.Uint64 // how often others came to this member, when it was alone
 
 	queue  chan queuedResult
 	queued atomic.Int64 // bytes in queue
@@ -69,7 +74,7 @@ type ViewState int
 const (
 	// Unsure: none, and none can be kept. It isn't known whether they still hold.
 	Unsure ViewState = iota
-	// Alone: there is no other member. What this one keeps in its memory holds until it writes itself.
+	// Alone: those with the same stamp that this member has in its memory, until it writes itself. There is no other.
 	Alone
 	// Sure: those with the same stamp.
 	Sure
@@ -78,7 +83,7 @@ const (
 // View is what there was to be known about answers of a tenant at a moment.
 type View struct {
 	State ViewState
-	// Stamp is what answers bear that are computed now; 0 unless State is Sure.
+	// Stamp is what answers bear that are computed now.
 	Stamp   uint64
 	members []string
 }
@@ -117,7 +122,7 @@ func (s *Results) Run(ctx context.Context) error {
 func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (View, []byte) {
 	members := s.members()
 	if members == nil {
-		return View{State: Alone}, nil
+		return View{State: Alone, Stamp: s.meetings.Load()}, nil
 	}
 	l := look{s: s, tenant: tenant, members: members}
 	if wanted {
@@ -147,7 +152,11 @@ func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (Vi
 func (s *Results) members() []string {
 	others := s.o.Others()
 	if len(others) == 0 {
+		s.inCompany.Store(false)
 		return nil
+	}
+	if !s.inCompany.Swap(true) {
+		s.meetings.Add(1)
 	}
 	all := append(others[:len(others):len(others)], s.o.Self())
 	slices.Sort(all)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +25,9 @@ type lease struct {
 	mu    sync.Mutex
 	value string // what it says; "" before the first one
 	run   string // of the server that has it
+	// members are those that this one knew of when it chose the value. When others come and go answers from before must
+	// not come back: who was away can have brought to the bucket what they lack.
+	members []string
 	// until is when the last lease that was asked for has ended on whatever server there is, by this member's clock.
 	until time.Time
 	// spoilt says that something was acknowledged, or will be once until is over, that was not taken back: the next
@@ -33,7 +37,7 @@ type lease struct {
 
 // claim returns what a lease on a server of this run must say, before it is asked for; false while an earlier one has to
 // end first. From then on TakeBack counts with it.
-func (l *lease) claim(run string, t leaseTimes, now time.Time) (string, bool) {
+func (l *lease) claim(run string, members []string, t leaseTimes, now time.Time) (string, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if run != l.run {
@@ -44,6 +48,9 @@ func (l *lease) claim(run string, t leaseTimes, now time.Time) (string, bool) {
 			return "", false
 		}
 		l.value, l.run, l.spoilt = number(), run, false
+	}
+	if !slices.Equal(members, l.members) {
+		l.value, l.members = number(), members
 	}
 	l.until = now.Add(t.valid + t.slack)
 	return l.value, true
@@ -115,7 +122,7 @@ func (s *Results) renew(ctx context.Context) error {
 			return nil
 		}
 		now := time.Now()
-		value, ok := s.lease.claim(c.run, s.times, now)
+		value, ok := s.lease.claim(c.run, s.members(), s.times, now)
 		if !ok {
 			refusal = errLeaseEnds
 			return nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,6 +142,71 @@ func TestAllLeasesMustBeThere(t *testing.T) {
 		v, _ = all["a"].Look(ctx, "t", "q", true)
 		return v.State == Unsure
 	})
+}
+
+// Answers of before do not come back with the members of before: who was away meanwhile can have brought something.
+func TestMembersComeAndGo(t *testing.T) {
+	server := startRedis(t)
+	members(t, quickLease, nil, server.Addr, "b", "a")
+	r := redisAt(t, nil, server.Addr)
+	inUse(t, r)
+	a := newResults(t, r, quickLease, "a")
+	var others atomic.Value
+	others.Store([]string{"b"})
+	a.o.Others = func() []string { return others.Load().([]string) }
+	runResults(t, a)
+	old := a.keep(t, "t", "q", "forty-two")
+	others.Store([]string{"b", "c"})
+	await(t, "it is noticed", func() bool {
+		a.lease.mu.Lock()
+		defer a.lease.mu.Unlock()
+		return len(a.lease.members) == 3
+	})
+	others.Store([]string{"b"})
+	v, value := a.sure(t, "t", "q", true)
+	require.NotEqual(t, old.Stamp, v.Stamp)
+	require.Nil(t, value)
+
+	others.Store([]string(nil))
+	alone, _ := a.Look(ctx, "t", "q", true)
+	require.Equal(t, Alone, alone.State)
+	v, _ = a.Look(ctx, "t", "q", true)
+	require.Equal(t, alone, v)
+	others.Store([]string{"b"})
+	a.sure(t, "t", "q", true)
+	others.Store([]string(nil))
+	v, _ = a.Look(ctx, "t", "q", true)
+	require.Equal(t, Alone, v.State)
+	require.NotEqual(t, alone.Stamp, v.Stamp)
+}
+
+// A user who may use pages, but not what results need, is no reason to leave the server out.
+func TestResultsNeedMore(t *testing.T) {
+	server := startRedis(t, "--user", "default", "on", "nopass", "~*", "+@all", "--user", "pages", "on", ">x", "~*", "+get", "+set", "+cluster|slots")
+	r := redisAt(t, func(c *RedisConfig) { c.Username, c.Password = "pages", "x" }, server.Addr)
+	inUse(t, r)
+	s := newResults(t, r, quickLease, "a", "a", "b")
+	require.ErrorIs(t, s.renew(ctx), errNoRun)
+	for range 2 * maxFailures {
+		v, _ := s.Look(ctx, "t", "q", true)
+		require.Equal(t, Unsure, v.State)
+	}
+	require.NoError(t, s.TakeBack(ctx, "t"))
+	require.True(t, r.up())
+}
+
+// Of a cluster one member has all that belongs to results, and no question is sent on from another.
+func TestResultsInCluster(t *testing.T) {
+	nodes := startCluster(t)
+	all := members(t, defaultLeaseTimes, nil, nodes[0].Addr, "a", "b")
+	old := all["a"].keep(t, "t", "q", "forty-two")
+	_, value := all["b"].sure(t, "t", "q", true)
+	require.Equal(t, "forty-two", string(value))
+	require.NoError(t, all["b"].TakeBack(ctx, "t"))
+	v, _ := all["a"].sure(t, "t", "q", true)
+	require.NotEqual(t, old.Stamp, v.Stamp)
+	has := nodes[slotOf(all["a"].redis.cfg.resultsPrefix())/(redisSlots/2)]
+	require.EqualValues(t, 4, has.number("DBSIZE"))
 }
 
 // Who can't reach the server waits until nobody relies on it any more; and what was asked of a server that stood still
