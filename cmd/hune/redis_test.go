@@ -2,41 +2,33 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
+	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/cache/redistest"
 )
 
 // Two processes read one bucket and share a Redis: what the first has read, the second needs not ask the bucket for. A
 // third one starts when the Redis is gone, and answers the same.
 func TestProcessesSharePages(t *testing.T) {
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		require.NotEqual(t, "true", os.Getenv("CI"), "nothing may be left out: there is no redis-server")
-		t.Skip("redis-server is not installed: scripts/test.sh installs it where it may")
-	}
-	redis := freeAddr(t)
-	_, port, err := net.SplitHostPort(redis)
-	require.NoError(t, err)
-	server := exec.Command(path, "--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", t.TempDir())
-	require.NoError(t, server.Start())
-	kill := func() { _ = server.Process.Kill(); _ = server.Wait() }
-	t.Cleanup(kill)
+	redis := redistest.New(t)
+	redis.Start()
 
 	config := filepath.Join(t.TempDir(), "hune.yaml")
 	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
 storage: {provider: filesystem, filesystem: {directory: %q}}
 cache: {redis: {addresses: [%q], timeout: 10s}}
 compactor: {interval: 24h}
-`, t.TempDir(), redis), 0o600))
+`, t.TempDir(), redis.Addr), 0o600))
 	now := time.Now()
 	lines, want := make([][2]string, 5000), map[string]int{}
 	for i := range lines {
@@ -81,9 +73,106 @@ compactor: {interval: 24h}
 	require.Zero(t, second.metric("hune_cache_redis_misses_total"))
 	require.Less(t, after, before)
 	second.stop()
-	kill()
+	redis.Kill()
 	third := start(t, t.TempDir(), quiet, "--config", config)
 	require.Equal(t, before, read(third))
 	require.Zero(t, third.metric("hune_cache_redis_up"))
 	third.stop()
+}
+
+// Members of a cluster find what another has answered in Redis. Nobody shows an answer that is older than a late write or
+// a delete that any of them acknowledged, also when Redis is killed before it.
+func TestMembersShareResults(t *testing.T) {
+	redis := redistest.New(t)
+	redis.Start()
+	bucket, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
+	member := func(i int) *process {
+		config := filepath.Join(t.TempDir(), "hune.yaml")
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+storage: {provider: filesystem, filesystem: {directory: %q}}
+cluster: {listen: %q, join: [%q], heartbeat_period: 1s}
+cache: {redis: {addresses: [%q]}}
+metrics: {admin_api: true}
+store: {poll_interval: 1s}
+`, bucket, gossip[i], gossip[0], redis.Addr), 0o600))
+		return start(t, t.TempDir(), quiet, "--config", config)
+	}
+	members := []*process{member(0), member(1)}
+	await := func(what string, f func() bool) {
+		t.Helper()
+		require.Eventually(t, f, 90*time.Second, 50*time.Millisecond, what)
+	}
+	for _, p := range members {
+		await("two ingesters", func() bool { return len(p.ringOf("ingester")) == 2 })
+	}
+	old := time.Now().Add(-40 * time.Hour).Truncate(time.Minute)
+	write := func(p *process, id string, minute int) {
+		t.Helper()
+		code, body := p.post("/api/v1/write", "application/x-protobuf", remoteWrite("late", old.Add(time.Duration(minute)*time.Minute), map[string]float64{id: 1}),
+			map[string]string{"Content-Encoding": "snappy"})
+		require.Equal(t, http.StatusNoContent, code, body)
+	}
+	// counted is how many series of late there are at the minutes, of which each counts for five.
+	counted := func(p *process) (values []string) {
+		t.Helper()
+		var a struct {
+			Data struct{ Result []struct{ Values [][2]any } }
+		}
+		p.getJSON("/api/v1/query_range", url.Values{"query": {"count(late)"}, "start": {fmt.Sprint(old.Unix())}, "end": {fmt.Sprint(old.Add(30 * time.Minute).Unix())}, "step": {"600"}}, &a)
+		require.Len(t, a.Data.Result, 1)
+		for _, v := range a.Data.Result[0].Values {
+			values = append(values, v[1].(string))
+		}
+		return values
+	}
+	shares := func() {
+		t.Helper()
+		for i, p := range members {
+			found := `hune_result_cache_shared_looks_total{found="found"}`
+			await("an answer of the other is found", func() bool {
+				before := p.metric(found)
+				// Another query than any before: its answer is not in the memory of p.
+				query := url.Values{"query": {fmt.Sprintf("count(late) + 0 * %d", time.Now().UnixNano())}, "start": {fmt.Sprint(old.Unix())}, "end": {fmt.Sprint(old.Add(30 * time.Minute).Unix())}, "step": {"600"}}
+				other := members[1-i]
+				written := other.metric("hune_result_cache_shared_written_total")
+				var a, b any
+				other.getJSON("/api/v1/query_range", query, &a)
+				if other.metric("hune_result_cache_shared_written_total") == written {
+					return false
+				}
+				p.getJSON("/api/v1/query_range", query, &b)
+				require.Equal(t, a, b)
+				return p.metric(found) > before
+			})
+		}
+	}
+	for _, minute := range []int{0, 10, 20, 30} {
+		write(members[0], "a", minute)
+	}
+	for _, p := range members {
+		require.Equal(t, []string{"1", "1", "1", "1"}, counted(p))
+	}
+	shares()
+	write(members[1], "b", 10)
+	for _, p := range members {
+		require.Equal(t, []string{"1", "2", "1", "1"}, counted(p), "b is there for all at once")
+	}
+	shares()
+	redis.Kill()
+	write(members[0], "c", 20)
+	for _, p := range members {
+		require.Equal(t, []string{"1", "2", "2", "1"}, counted(p), "it was acknowledged")
+	}
+	require.EqualValues(t, 1, members[0].metric(`hune_result_cache_shared_taken_back_total{how="waited"}`))
+	redis.Start()
+	for _, p := range members {
+		require.Equal(t, []string{"1", "2", "2", "1"}, counted(p))
+	}
+	shares()
+	code, body := members[0].post("/api/v1/admin/tsdb/delete_series?"+url.Values{"match[]": {`late{id="b"}`}}.Encode(), "", nil, nil)
+	require.Equal(t, http.StatusNoContent, code, body)
+	await("all know of the deletion", func() bool {
+		return slices.Equal(counted(members[0]), []string{"1", "1", "2", "1"}) && slices.Equal(counted(members[1]), []string{"1", "1", "2", "1"})
+	})
+	shares()
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/metrics"
 )
 
@@ -30,6 +31,9 @@ func (m metricsAdmin) DeleteSeries(ctx context.Context, tenant string, selectors
 	}
 	if m.a.frontend != nil {
 		m.a.frontend.MetricsChanged(tenant, start)
+	}
+	if err := m.a.takeBack(ctx, tenant); err != nil {
+		return fault.Errorf(fault.Unavailable, "the samples are hidden, but members may still show answers from before: %w. Ask again", err)
 	}
 	m.a.logger.Info("metrics deleted", "tenant", tenant, "selectors", selectors, "start", start, "end", end)
 	return nil

@@ -91,6 +91,8 @@ type App struct {
 	overrides      *limits.Overrides
 	bucket         objstore.Bucket
 	pages          *cache.Pages
+	redis          *cache.Redis   // nil: none is configured
+	results        *cache.Results // nil: answers are not shared
 	ingester       *ingester.Ingester
 	heads          *metrics.Heads
 	blocks         *metrics.BlockStore

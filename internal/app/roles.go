@@ -66,17 +66,18 @@ var roles = []role{
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
+	{name: "results", inner: true, needs: []string{"cluster", "bucket"}, make: (*App).makeResults},
 	{name: "peers", inner: true, needs: []string{"ring of store"}, make: (*App).makePeers},
 	{name: "store", needs: []string{"bucket", "peers"}, make: (*App).makeStore},
-	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket"}, make: (*App).makeIngester},
+	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket", "results"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"ring of generator", "limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"elections", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
-	{name: "endpoints", inner: true, needs: []string{"ring of ingester"}, make: (*App).makeEndpoints},
+	{name: "endpoints", inner: true, needs: []string{"ring of ingester", "results"}, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
 	{name: "frontend", needs: []string{"limits", "overrides", "scheduler", "querier"}, make: (*App).makeFrontend},
-	{name: "compactor", needs: []string{"limits", "bucket", "ring of compactor"}, make: (*App).makeCompactor},
+	{name: "compactor", needs: []string{"limits", "bucket", "ring of compactor", "results"}, make: (*App).makeCompactor},
 	{name: "history", inner: true, needs: []string{"distributor"}, make: (*App).makeHistory},
 	{name: "alertmanager", needs: []string{"bucket", "history"}, make: (*App).makeAlertmanager},
 	{name: "notifier", inner: true, make: (*App).makeNotifier},
@@ -143,9 +144,9 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 	if a.pages, err = cache.NewPages(bucket.Ranger{Bucket: a.bucket}, memory, a.registry); err != nil || !a.cfg.Cache.Redis.Enabled() {
 		return nil, err
 	}
-	redis, err := cache.NewRedis(a.cfg.Cache.Redis, a.logger, a.registry)
-	a.pages.Share(redis)
-	return services.NewBasicService(nil, redis.Run, nil), err
+	a.redis, err = cache.NewRedis(a.cfg.Cache.Redis, a.logger, a.registry)
+	a.pages.Share(a.redis)
+	return services.NewBasicService(nil, a.redis.Run, nil), err
 }
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
@@ -247,7 +248,7 @@ func (a *App) makeQuerier(context.Context) (services.Service, error) {
 func (a *App) makeFrontend(context.Context) (services.Service, error) {
 	a.frontend = frontend.New(frontend.Options{Config: a.cfg.Frontend, Next: a.scheduler,
 		Logs: logql.NewEngine(logql.Options{Limits: a.logLimits, Memory: a.logMemory}), Traces: traceql.NewEngine(traceql.Options{}), Limits: a.overrides, Logger: a.logger, Registerer: a.registry, Now: time.Now,
-		Deleted: a.deletes.Changes, MetricsWindow: a.metricsWindow()})
+		Deleted: a.deletes.Changes, MetricsWindow: a.metricsWindow(), MetricsResults: a.results, MetricsDeleted: a.metricsDeleted()})
 	return nil, nil
 }
 

@@ -103,7 +103,7 @@ func (r *Redis) connect(ctx context.Context) (*redisClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := openRedis(ctx, r.cfg.Addresses, r.cfg.dialer(tlsConfig))
+	c, err := r.cfg.open(ctx, tlsConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +131,15 @@ func (r *Redis) fail(ctx context.Context, c *redisClient, operation string, err 
 	if errors.Is(err, errBusy) || errors.Is(err, errClosed) {
 		return // those that were busy know more
 	}
-	if c.failures.Add(1) >= maxFailures && r.client.CompareAndSwap(c, nil) {
-		r.failed <- fmt.Errorf("%s pages: %w", operation, err) // has room: one for each connection
+	if c.failures.Add(1) >= maxFailures {
+		r.giveUp(c, operation, err)
+	}
+}
+
+// giveUp has another client made in the place of c.
+func (r *Redis) giveUp(c *redisClient, operation string, err error) {
+	if r.client.CompareAndSwap(c, nil) {
+		r.failed <- fmt.Errorf("%s: %w", operation, err) // has room: one for each connection
 	}
 }
 
@@ -153,7 +160,7 @@ func newRedisMetrics(r *Redis) *redisMetrics {
 		damaged: prometheus.NewCounter(counter("damaged_total", "Values in Redis that are not the page that their key names.")),
 		written: prometheus.NewCounter(counter("written_total", "Pages written to Redis.")),
 		dropped: prometheus.NewCounter(counter("dropped_total", "Pages that were not written to Redis: it was left out or refused them, or too many waited.")),
-		errors:  prometheus.NewCounterVec(counter("errors_total", "Operations on Redis that failed: connect, read or write."), []string{"operation"}),
+		errors:  prometheus.NewCounterVec(counter("errors_total", "Operations on Redis that failed: connect, read or write pages, or results."), []string{"operation"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "hune_cache_redis_duration_seconds", Help: "Time that reads and writes of pages took, of several at once.",
 			NativeHistogramBucketFactor: 1.1, Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"}),
 		up: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_cache_redis_up", Help: "1 if Redis is in use, 0 if it is left out."}, func() float64 {
@@ -169,7 +176,7 @@ func (m *redisMetrics) register(reg prometheus.Registerer) error {
 	if reg == nil {
 		return nil
 	}
-	for _, operation := range []string{"connect", "read", "write"} {
+	for _, operation := range []string{"connect", "read", "write", "results"} {
 		m.errors.WithLabelValues(operation)
 	}
 	for _, c := range []prometheus.Collector{m.hits, m.misses, m.damaged, m.written, m.dropped, m.errors, m.duration, m.up} {

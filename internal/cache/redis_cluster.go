@@ -19,6 +19,7 @@ const redisSlots = 16384
 type redisClient struct {
 	nodes    []*redisNode
 	slots    []*redisNode // of a cluster: which node has a slot; nil for slots that no node has
+	results  *redisNode   // the node that has the results, by connections of their own; nil if no node has them
 	failures atomic.Int32 // since the last read that was answered
 }
 
@@ -97,6 +98,9 @@ func (c *redisClient) learn(seed *redisNode, ranges redisReply, dial func(contex
 func (c *redisClient) close() {
 	for _, n := range c.nodes {
 		n.close()
+	}
+	if c.results != nil {
+		c.results.close()
 	}
 }
 

@@ -3,27 +3,36 @@ package cache
 import (
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/cache/redistest"
 )
 
 // startCluster starts two servers that are a cluster, with half of the slots each.
 func startCluster(t *testing.T) []*redisServer {
+	return startClusterOf(t, func(args ...string) *redisServer { return startRedis(t, args...) })
+}
+
+func startClusterOf(t *testing.T, start func(args ...string) *redisServer) []*redisServer {
 	t.Helper()
-	nodes := make([]*redisServer, 2)
+	nodes, firstBus := make([]*redisServer, 2), ""
 	for i := range nodes {
-		_, bus, err := net.SplitHostPort(freeAddr(t))
+		_, bus, err := net.SplitHostPort(redistest.FreeAddr(t))
 		require.NoError(t, err)
-		nodes[i] = startRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-require-full-coverage", "yes")
+		nodes[i] = start("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-require-full-coverage", "yes")
 		nodes[i].must("CLUSTER", "ADDSLOTSRANGE", fmt.Sprint(i*8192), fmt.Sprint(i*8192+8191))
-		if i > 0 {
-			host, port, err := net.SplitHostPort(nodes[0].addr)
-			require.NoError(t, err)
-			nodes[i].must("CLUSTER", "MEET", host, port, nodes[0].args[3])
+		if i == 0 {
+			firstBus = bus
+			continue
 		}
+		host, port, err := net.SplitHostPort(nodes[0].Addr)
+		require.NoError(t, err)
+		nodes[i].must("CLUSTER", "MEET", host, port, firstBus)
 	}
 	for _, n := range nodes {
 		await(t, "the nodes know each other", func() bool { return strings.Contains(string(n.must("CLUSTER", "INFO").text), "cluster_state:ok") })
@@ -35,7 +44,7 @@ func startCluster(t *testing.T) []*redisServer {
 func TestRedisCluster(t *testing.T) {
 	nodes := startCluster(t)
 	s := newSource(150 * PageSize)
-	r := redisAt(t, nil, nodes[0].addr)
+	r := redisAt(t, nil, nodes[0].Addr)
 	stop := inUse(t, r)
 	require.Len(t, r.client.Load().nodes, 2)
 	requirePages(t, sharedPages(t, s, r), s, 0, 150, "0+150")
@@ -45,21 +54,41 @@ func TestRedisCluster(t *testing.T) {
 	for _, n := range nodes {
 		require.Positive(t, n.number("DBSIZE"))
 	}
-	r = redisAt(t, nil, nodes[1].addr, nodes[0].addr)
+	r = redisAt(t, nil, nodes[1].Addr, nodes[0].Addr)
 	inUse(t, r)
 	p := sharedPages(t, s, r)
 	requirePages(t, p, s, 0, 100)
-	nodes[0].kill()
+	nodes[0].Kill()
 	for i := int64(100); i < 150; i++ {
 		_, err := p.ReadRange(ctx, "o", i*PageSize, PageSize)
 		require.NoError(t, err)
 	}
 }
 
+// Members of a cluster are spoken with over TLS, also those that the first one names.
+func TestRedisClusterTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificates(t, cert, key)
+	trust := RedisTLS{CAFile: cert, CertFile: cert, KeyFile: key}
+	nodes := startClusterOf(t, func(args ...string) *redisServer {
+		return startRedisTLS(t, trust, append(args, "--tls-cluster", "yes")...)
+	})
+	s := newSource(40 * PageSize)
+	r := redisAt(t, func(c *RedisConfig) { c.TLS = &trust }, nodes[0].Addr)
+	inUse(t, r)
+	requirePages(t, sharedPages(t, s, r), s, 0, 40, "0+40")
+	awaitWritten(t, r, 40)
+	for _, n := range nodes {
+		require.Positive(t, n.number("DBSIZE"))
+	}
+	requirePages(t, sharedPages(t, s, r), s, 0, 40)
+}
+
 // After slots have moved to another member pages are found again, as soon as it is known where.
 func TestSlotsMove(t *testing.T) {
 	nodes := startCluster(t)
-	r := redisAt(t, nil, nodes[0].addr)
+	r := redisAt(t, nil, nodes[0].Addr)
 	inUse(t, r)
 	key := Key{Object: "o"}
 	for slotOf(r.key(key)) >= redisSlots/2 {

@@ -14,8 +14,10 @@ import (
 // RedisConfig says where the Redis is that several processes share pages in. What it holds is as good as the bucket:
 // who can write to it decides what queries answer.
 type RedisConfig struct {
-	// Addresses, host:port, of one server or of some members of a cluster. Default none: no Redis is used.
+	// Addresses, host:port, of one server, of some members of a cluster, or of Sentinels. Default none: no Redis is used.
 	Addresses []string `yaml:"addresses"`
+	// Sentinel is for a server that Sentinels watch over, whose addresses are given then.
+	Sentinel RedisSentinel `yaml:"sentinel"`
 	// Username to log in with; default that of the server's default user.
 	Username string `yaml:"username"`
 	// Password to log in with. Default none.
@@ -31,6 +33,16 @@ type RedisConfig struct {
 	TTL model.Duration `yaml:"ttl"`
 	// Prefix starts every key. Those who use different buckets need different ones. Default "hune:".
 	Prefix string `yaml:"prefix"`
+}
+
+// RedisSentinel says which server to ask Sentinels for.
+type RedisSentinel struct {
+	// Master is the name that the Sentinels know the server by. Default none: addresses are not those of Sentinels.
+	Master string `yaml:"master"`
+	// Username to log in to the Sentinels with; default that of their default user.
+	Username string `yaml:"username"`
+	// Password to log in to the Sentinels with, which is not that of the server. Default none.
+	Password string `yaml:"password"`
 }
 
 // RedisTLS says how a Redis is trusted. The files are read when a connection to a server that was out of use is made.
@@ -65,11 +77,17 @@ func (c RedisConfig) validate() error {
 	if c.DB < 0 {
 		errs = append(errs, fmt.Errorf("redis.db: %d is negative", c.DB))
 	}
-	if c.DB > 0 && len(c.Addresses) > 1 {
+	if c.DB > 0 && len(c.Addresses) > 1 && c.Sentinel.Master == "" {
 		errs = append(errs, errors.New("redis.db: several addresses are those of a cluster, which has only database 0"))
 	}
 	if c.Username != "" && c.Password == "" {
 		errs = append(errs, errors.New("redis.username: goes with a password"))
+	}
+	if c.Sentinel.Username != "" && c.Sentinel.Password == "" {
+		errs = append(errs, errors.New("redis.sentinel.username: goes with a password"))
+	}
+	if c.Sentinel.Password != "" && c.Sentinel.Master == "" {
+		errs = append(errs, errors.New("redis.sentinel.password: goes with a master"))
 	}
 	if t := c.TLS; t != nil && (t.CertFile == "") != (t.KeyFile == "") {
 		errs = append(errs, errors.New("redis.tls_config: cert_file and key_file go together"))

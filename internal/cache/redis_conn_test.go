@@ -23,13 +23,13 @@ func TestReadReply(t *testing.T) {
 		// Longer than any page: not kept.
 		"$20000\r\n" + strings.Repeat("x", 20000) + "\r\n": {kind: '$'},
 	} {
-		got, err := readReply(bufio.NewReader(strings.NewReader(in)), 0)
+		got, err := readReply(bufio.NewReader(strings.NewReader(in)), 0, maxReply)
 		require.NoError(t, err, in)
 		require.Equal(t, want, got, in)
 	}
 	for _, in := range []string{"", "\r\n", "x", "+OK\n", "?1\r\n", "$x\r\n", "$-2\r\n", "$3\r\nabcd\r\n", "$5\r\nab", "$600000000\r\n", "$99999999999999999999\r\n", "*-2\r\n", "*100000\r\n", "*2\r\n:1\r\n",
 		strings.Repeat("*1\r\n", 10) + ":1\r\n", "+" + strings.Repeat("x", 100_000)} {
-		_, err := readReply(bufio.NewReader(strings.NewReader(in)), 0)
+		_, err := readReply(bufio.NewReader(strings.NewReader(in)), 0, maxReply)
 		require.Error(t, err, in)
 	}
 }
@@ -47,7 +47,7 @@ func FuzzReadReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := bufio.NewReader(bytes.NewReader(in))
 		for {
-			reply, err := readReply(r, 0)
+			reply, err := readReply(r, 0, maxReply)
 			if err != nil {
 				return
 			}

@@ -15,16 +15,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/cache/redistest"
 )
 
 // A server that doesn't answer is waited for three times, and then not at all until it answers again.
 func TestSlowServerIsLeftOut(t *testing.T) {
 	server := startRedis(t)
 	s := newSource(100 * PageSize)
-	r := redisAt(t, func(c *RedisConfig) { c.Timeout = model.Duration(50 * time.Millisecond) }, server.addr)
+	r := redisAt(t, func(c *RedisConfig) { c.Timeout = model.Duration(50 * time.Millisecond) }, server.Addr)
 	inUse(t, r)
 	p := sharedPages(t, s, r)
-	server.pause()
+	server.Pause()
 	page := int64(0)
 	for r.up() {
 		requirePages(t, p, s, page, 1, fmt.Sprintf("%d+1", page))
@@ -37,7 +39,7 @@ func TestSlowServerIsLeftOut(t *testing.T) {
 	require.Equal(t, asked, testutil.ToFloat64(r.metrics.misses), "it is not asked")
 	await(t, "it is tried again", func() bool { return testutil.ToFloat64(r.metrics.errors.WithLabelValues("connect")) > 0 })
 	require.False(t, r.up())
-	server.resume()
+	server.Resume()
 	await(t, "redis is in use again", r.up)
 }
 
@@ -45,7 +47,7 @@ func TestSlowServerIsLeftOut(t *testing.T) {
 func TestWritesDontHideSlowReads(t *testing.T) {
 	server := startRedis(t)
 	slow := new(atomic.Bool)
-	addr := delayed(t, server.addr, slow, 200*time.Millisecond)
+	addr := delayed(t, server.Addr, slow, 200*time.Millisecond)
 	s := newSource(100 * PageSize)
 	r := redisAt(t, func(c *RedisConfig) { c.Timeout = model.Duration(50 * time.Millisecond) }, addr)
 	inUse(t, r)
@@ -109,7 +111,7 @@ func delayed(t *testing.T, addr string, slow *atomic.Bool, delay time.Duration) 
 func TestKilledInBetween(t *testing.T) {
 	server := startRedis(t)
 	s := newSource(300*PageSize + 7)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	inUse(t, r)
 	var readers sync.WaitGroup
 	quit := make(chan struct{})
@@ -137,9 +139,9 @@ func TestKilledInBetween(t *testing.T) {
 	for range 3 {
 		hits := testutil.ToFloat64(r.metrics.hits)
 		await(t, "pages are found", func() bool { return testutil.ToFloat64(r.metrics.hits) > hits })
-		server.kill()
+		server.Kill()
 		await(t, "redis is left out", func() bool { return !r.up() })
-		server.start()
+		server.Start()
 		await(t, "redis is in use", r.up)
 	}
 }
@@ -148,14 +150,14 @@ func TestKilledInBetween(t *testing.T) {
 func TestFullServer(t *testing.T) {
 	server := startRedis(t, "--maxmemory-policy", "noeviction")
 	s := newSource(300 * PageSize)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	stop := inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
 	awaitWritten(t, r, 10)
 	stop()
 	server.must("CONFIG", "SET", "maxmemory", "1")
 
-	r = redisAt(t, nil, server.addr)
+	r = redisAt(t, nil, server.Addr)
 	r.pause = time.Hour
 	stop = inUse(t, r)
 	p := sharedPages(t, s, r)
@@ -170,7 +172,7 @@ func TestFullServer(t *testing.T) {
 // What waits to be written is bounded, also at the end.
 func TestQueueIsBounded(t *testing.T) {
 	server := startRedis(t)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	r.put(Key{"o", 0}, nil)
 	require.Empty(t, r.queue, "nobody will write it")
 	require.EqualValues(t, 1, testutil.ToFloat64(r.metrics.dropped))
@@ -183,7 +185,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	require.Len(t, r.queue, queuedPages)
 	require.EqualValues(t, 11, testutil.ToFloat64(r.metrics.dropped))
-	server.kill()
+	server.Kill()
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	r.write(ended)
@@ -194,15 +196,15 @@ func TestQueueIsBounded(t *testing.T) {
 // Nothing needs a server: not the start, not queries; and it is used once it is there.
 func TestServerComesLater(t *testing.T) {
 	s := newSource(10 * PageSize)
-	addr := freeAddr(t)
+	addr := redistest.FreeAddr(t)
 	r := redisAt(t, nil, addr)
 	run(t, r)
 	await(t, "it has been tried", func() bool { return testutil.ToFloat64(r.metrics.errors.WithLabelValues("connect")) > 1 })
 	p := sharedPages(t, s, r)
 	requirePages(t, p, s, 0, 4, "0+4")
-	server := &redisServer{t: t, addr: addr}
-	server.start()
-	t.Cleanup(server.kill)
+	server := redistest.New(t)
+	server.Addr = addr
+	server.Start()
 	await(t, "redis is in use", r.up)
 	requirePages(t, p, s, 4, 4, "4+4")
 }
@@ -251,10 +253,10 @@ func TestOtherServers(t *testing.T) {
 func TestCallerGivesUpOnRedis(t *testing.T) {
 	server := startRedis(t)
 	s := newSource(100 * PageSize)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	inUse(t, r)
 	p := sharedPages(t, s, r)
-	server.pause()
+	server.Pause()
 	s.delay = time.Minute
 	for i := range int64(2 * maxFailures) {
 		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)

@@ -203,6 +203,9 @@ func (w *redisWriter) send(ctx context.Context, c *redisClient) (written int) {
 	for _, reply := range replies {
 		if err := reply.err(); err != nil {
 			refusal = err
+			if reply.demoted() && w.r.cfg.Sentinel.Master != "" {
+				w.r.giveUp(c, "write", err) // there is another one
+			}
 		} else if reply.kind == '+' {
 			written++
 		}

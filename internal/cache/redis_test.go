@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	crand "crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -15,11 +16,9 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,71 +27,21 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
-	"github.com/hune-io/hune/internal/freeport"
+	"github.com/hune-io/hune/internal/cache/redistest"
 )
 
-// redisServer is a redis-server of a test.
+// redisServer is a server of a test that can be asked.
 type redisServer struct {
-	t    testing.TB
-	addr string
-	args []string
-	cmd  *exec.Cmd
+	*redistest.Server
+	t   testing.TB
+	tls *tls.Config // nil: not spoken
 }
 
-// startRedis starts a server. Where there is none to start the test is skipped; with CI=true it fails.
 func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
-	s := &redisServer{t: t, addr: freeAddr(t), args: args}
-	s.start()
-	t.Cleanup(s.kill)
+	s := &redisServer{redistest.New(t, args...), t, nil}
+	s.Start()
 	return s
-}
-
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	addr, err := freeport.Take()
-	require.NoError(t, err)
-	return addr
-}
-
-func (s *redisServer) start() {
-	s.t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		require.NotEqual(s.t, "true", os.Getenv("CI"), "nothing may be left out: there is no redis-server")
-		s.t.Skip("redis-server is not installed: scripts/test.sh installs it where it may")
-	}
-	_, port, err := net.SplitHostPort(s.addr)
-	require.NoError(s.t, err)
-	s.cmd = exec.Command(path, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--dir", s.t.TempDir()}, s.args...)...)
-	require.NoError(s.t, s.cmd.Start())
-	await(s.t, "redis-server listens", func() bool {
-		c, err := net.Dial("tcp", s.addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
-}
-
-func (s *redisServer) kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-// pause stops the server where it is, until it is killed or resumed.
-func (s *redisServer) pause() {
-	s.t.Helper()
-	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGSTOP))
-	var status syscall.WaitStatus
-	_, err := syscall.Wait4(s.cmd.Process.Pid, &status, syscall.WUNTRACED, nil)
-	require.NoError(s.t, err)
-	require.True(s.t, status.Stopped())
-}
-
-func (s *redisServer) resume() {
-	s.t.Helper()
-	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGCONT))
 }
 
 // do runs a command on the server, as an administrator would.
@@ -100,7 +49,7 @@ func (s *redisServer) do(args ...string) redisReply {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	c, err := RedisConfig{}.dialer(nil)(ctx, s.addr)
+	c, err := dialer(login{}, s.tls)(ctx, s.Addr)
 	require.NoError(s.t, err)
 	defer func() { _ = c.Close() }()
 	replies, err := c.do(ctx, command(args...), 1)
@@ -194,7 +143,7 @@ func awaitWritten(t testing.TB, r *Redis, n float64) {
 // What is queued when it ends is still written.
 func TestQueueIsWrittenAtTheEnd(t *testing.T) {
 	server := startRedis(t)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	c, err := r.connect(ctx)
 	require.NoError(t, err)
 	defer c.close()
@@ -213,7 +162,7 @@ func TestQueueIsWrittenAtTheEnd(t *testing.T) {
 func TestRedisIsShared(t *testing.T) {
 	server := startRedis(t)
 	s := newSource(200*PageSize + 123)
-	first := redisAt(t, nil, server.addr)
+	first := redisAt(t, nil, server.Addr)
 	stop := inUse(t, first)
 	requirePages(t, sharedPages(t, s, first), s, 0, 210, "0+210")
 	awaitWritten(t, first, 210)
@@ -221,7 +170,7 @@ func TestRedisIsShared(t *testing.T) {
 	require.EqualValues(t, 210, testutil.ToFloat64(first.metrics.misses))
 	require.Zero(t, testutil.ToFloat64(first.metrics.dropped))
 
-	second := redisAt(t, nil, server.addr)
+	second := redisAt(t, nil, server.Addr)
 	inUse(t, second)
 	p := sharedPages(t, s, second)
 	requirePages(t, p, s, 0, 210)
@@ -234,7 +183,7 @@ func TestRedisIsShared(t *testing.T) {
 	}
 	requirePages(t, sharedPages(t, s, second), s, 0, 210, "7+3", "100+1")
 	for _, change := range []func(*RedisConfig){func(c *RedisConfig) { c.Prefix = "other:" }, func(c *RedisConfig) { c.DB = 3 }} {
-		other := redisAt(t, change, server.addr)
+		other := redisAt(t, change, server.Addr)
 		inUse(t, other)
 		requirePages(t, sharedPages(t, s, other), s, 0, 4, "0+4")
 	}
@@ -247,7 +196,7 @@ func TestRedisIsShared(t *testing.T) {
 func TestNonsenseIsAMiss(t *testing.T) {
 	server := startRedis(t)
 	s := newSource(10 * PageSize)
-	r := redisAt(t, nil, server.addr)
+	r := redisAt(t, nil, server.Addr)
 	stop := inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
 	awaitWritten(t, r, 8)
@@ -263,14 +212,14 @@ func TestNonsenseIsAMiss(t *testing.T) {
 	server.must("DEL", r.key(Key{"o", 7}))
 	server.must("RPUSH", r.key(Key{"o", 7}), "a list")
 
-	r = redisAt(t, nil, server.addr)
+	r = redisAt(t, nil, server.Addr)
 	stop = inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 8, "0+8")
 	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.damaged))
 	require.EqualValues(t, 8, testutil.ToFloat64(r.metrics.misses))
 	awaitWritten(t, r, 8)
 	stop()
-	r = redisAt(t, nil, server.addr)
+	r = redisAt(t, nil, server.Addr)
 	inUse(t, r)
 	requirePages(t, sharedPages(t, s, r), s, 0, 8)
 }
@@ -279,7 +228,7 @@ func TestNonsenseIsAMiss(t *testing.T) {
 func TestRedisLogin(t *testing.T) {
 	server := startRedis(t, "--user", "default", "on", "nopass", "~*", "+@all", "--user", "hune", "on", ">right horse", "~hune:*", "+@all", "--user", "blind", "on", ">b", "resetkeys", "+@all")
 	login := func(user, password string) *Redis {
-		return redisAt(t, func(c *RedisConfig) { c.Username, c.Password = user, password }, server.addr)
+		return redisAt(t, func(c *RedisConfig) { c.Username, c.Password = user, password }, server.Addr)
 	}
 	inUse(t, login("hune", "right horse"))
 	for user, password := range map[string]string{"hune": "wrong horse", "blind": "b", "nobody": "x"} {
@@ -295,14 +244,10 @@ func TestRedisTLS(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	writeCertificates(t, file("cert.pem"), file("key.pem"))
-	server := &redisServer{t: t, addr: freeAddr(t)}
-	_, port, err := net.SplitHostPort(server.addr)
-	require.NoError(t, err)
-	server.args = []string{"--port", "0", "--tls-port", port, "--tls-cert-file", file("cert.pem"), "--tls-key-file", file("key.pem"), "--tls-ca-cert-file", file("cert.pem")}
-	server.start()
-	t.Cleanup(server.kill)
-	with := func(c *RedisTLS) *Redis { return redisAt(t, func(cfg *RedisConfig) { cfg.TLS = c }, server.addr) }
-	r := with(&RedisTLS{CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem")})
+	trust := RedisTLS{CAFile: file("cert.pem"), CertFile: file("cert.pem"), KeyFile: file("key.pem")}
+	server := startRedisTLS(t, trust)
+	with := func(c *RedisTLS) *Redis { return redisAt(t, func(cfg *RedisConfig) { cfg.TLS = c }, server.Addr) }
+	r := with(&trust)
 	inUse(t, r)
 	s := newSource(10 * PageSize)
 	requirePages(t, sharedPages(t, s, r), s, 0, 10, "0+10")
@@ -316,6 +261,17 @@ func TestRedisTLS(t *testing.T) {
 		_, err := with(c).connect(ctx)
 		require.Error(t, err, name)
 	}
+}
+
+// startRedisTLS starts a server that is known by the same certificates as its clients.
+func startRedisTLS(t testing.TB, trust RedisTLS, args ...string) *redisServer {
+	t.Helper()
+	config, err := RedisConfig{TLS: &trust}.tlsConfig()
+	require.NoError(t, err)
+	s := &redisServer{redistest.New(t, append(args, "--tls-cert-file", trust.CertFile, "--tls-key-file", trust.KeyFile, "--tls-ca-cert-file", trust.CAFile)...), t, config}
+	s.TLS = true
+	s.Start()
+	return s
 }
 
 // writeCertificates writes a certificate of 127.0.0.1 that is its own authority.
@@ -339,6 +295,8 @@ func TestRedisConfig(t *testing.T) {
 		`redis.addresses[1]: "b" is not host:port`:       func(c *RedisConfig) { c.Addresses = []string{"a:1", "b"} },
 		`redis.db: -1 is negative`:                       func(c *RedisConfig) { c.DB = -1 },
 		`redis.db: several addresses are those of`:       func(c *RedisConfig) { c.Addresses, c.DB = []string{"a:1", "b:1"}, 1 },
+		`redis.sentinel.username: goes with a password`:  func(c *RedisConfig) { c.Sentinel = RedisSentinel{Master: "m", Username: "me"} },
+		`redis.sentinel.password: goes with a master`:    func(c *RedisConfig) { c.Sentinel.Password = "x" },
 		`redis.username: goes with a password`:           func(c *RedisConfig) { c.Username = "me" },
 		`redis.tls_config: cert_file and key_file go`:    func(c *RedisConfig) { c.TLS = &RedisTLS{CertFile: "x"} },
 		`redis.timeout: must be positive`:                func(c *RedisConfig) { c.Timeout = 0 },
@@ -360,7 +318,7 @@ func TestRedisConfig(t *testing.T) {
 func BenchmarkRedisHit(b *testing.B) {
 	server := startRedis(b)
 	s := newSource(64 * PageSize)
-	r := redisAt(b, nil, server.addr)
+	r := redisAt(b, nil, server.Addr)
 	inUse(b, r)
 	_, err := sharedPages(b, s, r).ReadRange(ctx, "o", 0, 64*PageSize)
 	require.NoError(b, err)

@@ -16,11 +16,13 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/thanos-io/objstore"
@@ -83,8 +85,9 @@ type Book[H Hidden] struct {
 
 // known is a tenant's page with its requests that hide rows, compiled. It never changes.
 type known[H Hidden] struct {
-	page   *page
-	active H // zero: none
+	page    *page
+	active  H // zero: none
+	version uint64
 }
 
 // New returns a book that knows nothing yet.
@@ -127,6 +130,17 @@ func (b *Book[H]) Changes(tenant string) uint64 {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.changes[tenant]
+}
+
+// Version returns a number that stands for a tenant's requests and which of them are processed: in every process that
+// knows the same ones the same. 0 if there are none, or none is known.
+func (b *Book[H]) Version(tenant string) uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if k := b.tenants[tenant]; k != nil {
+		return k.version
+	}
+	return 0
 }
 
 // Add accepts a request, to which it gives an ID and a time. What it is about is hidden when it returns nil.
@@ -349,7 +363,7 @@ func (b *Book[H]) learn(ctx context.Context, tenant string, p *page) {
 	if old != nil && slices.Equal(old.page.Requests, p.Requests) {
 		return
 	}
-	k := &known[H]{page: p}
+	k := &known[H]{page: p, version: p.version()}
 	if pending := p.pending(); len(pending) > 0 {
 		compiled, err := b.opts.Compile(ctx, tenant, pending, func(r Request, err error) {
 			// Another version took a query that this one doesn't understand: the others still hide.
@@ -377,6 +391,18 @@ func (b *Book[H]) learn(ctx context.Context, tenant string, p *page) {
 // pending returns the requests that are not processed.
 func (p *page) pending() []Request {
 	return slices.DeleteFunc(slices.Clone(p.Requests), func(r Request) bool { return !r.Processed.IsZero() })
+}
+
+// version is Book.Version of a tenant with this page.
+func (p *page) version() uint64 {
+	if len(p.Requests) == 0 {
+		return 0
+	}
+	d := xxhash.New()
+	for _, r := range p.Requests {
+		_, _ = fmt.Fprintf(d, "%s %d,", r.ID, r.Processed.UnixMilli())
+	}
+	return d.Sum64()
 }
 
 func (p *page) active() (n int) {

@@ -323,3 +323,24 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// Processes that know the same requests agree on the version; whatever changes what is hidden changes it, and it doesn't
+// come back when a request is processed.
+func TestVersion(t *testing.T) {
+	bkt := objstore.NewInMemBucket()
+	b, other := newFixture(bkt), newFixture(bkt)
+	require.Zero(t, b.Version("a"))
+	r := b.add(t, "a", `{app="x"}`)
+	added := b.Version("a")
+	require.NotZero(t, added)
+	require.Zero(t, other.Version("a"), "not heard of yet")
+	require.NoError(t, other.Refresh(t.Context(), []string{"a"}))
+	require.Equal(t, added, other.Version("a"))
+	require.NoError(t, b.Begin(t.Context(), "a", []string{r.ID}))
+	require.Equal(t, added, b.Version("a"), "it hides the same")
+	require.NoError(t, b.Finish(t.Context(), "a", []string{r.ID}))
+	require.NotZero(t, b.Version("a"))
+	require.NotEqual(t, added, b.Version("a"))
+	require.NoError(t, other.Refresh(t.Context(), []string{"a"}))
+	require.Equal(t, b.Version("a"), other.Version("a"))
+}

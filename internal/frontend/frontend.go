@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/common/model"
 
+	"github.com/hune-io/hune/internal/cache"
 	"github.com/hune-io/hune/internal/fault"
 	"github.com/hune-io/hune/internal/job"
 	"github.com/hune-io/hune/internal/limits"
@@ -121,6 +122,11 @@ type Options struct {
 	// MetricsWindow is how far behind the newest sample another one may come. Answers that are younger are not
 	// kept.
 	MetricsWindow time.Duration
+	// MetricsResults is where the members of a cluster leave answers for each other. Nil: they don't.
+	MetricsResults *cache.Results
+	// MetricsDeleted returns a number that is the same in all processes that know the same requests to delete metrics of
+	// a tenant. Required with MetricsResults.
+	MetricsDeleted func(tenant string) uint64
 }
 
 // New returns a frontend.

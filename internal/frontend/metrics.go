@@ -57,6 +57,7 @@ type metricsFrontend struct {
 	f       *Frontend
 	cfg     MetricsConfig
 	fresh   time.Duration                       // how old what is kept is at least
+	deleted func(tenant string) uint64          // nil: answers are not shared
 	cache   *resultcache.Cache[*metrics.Result] // nil: none
 	changes resultcache.Changes
 	flights resultcache.Flights[*metrics.Result]
@@ -66,16 +67,21 @@ type metricsFrontend struct {
 
 func newMetricsFrontend(f *Frontend, o Options) *metricsFrontend {
 	factory := promauto.With(o.Registerer)
-	m := &metricsFrontend{f: f, cfg: o.Config.Metrics, fresh: max(time.Duration(o.Config.Metrics.CacheFreshness), o.MetricsWindow),
+	m := &metricsFrontend{f: f, cfg: o.Config.Metrics, fresh: o.Config.Metrics.Settled(o.MetricsWindow), deleted: o.MetricsDeleted,
 		jobs: factory.NewCounterVec(prometheus.CounterOpts{Name: "hune_frontend_metrics_jobs_total",
 			Help: "Jobs that metrics queries became, by how they were cut: whole, time or series."}, []string{"cut"}),
 		joined: factory.NewCounter(prometheus.CounterOpts{Name: "hune_frontend_metrics_joined_total",
 			Help: "Metrics queries that waited for the answer to an equal one that was under way."})}
 	if m.cfg.CacheSize > 0 {
 		m.cache = resultcache.New(resultcache.Options[*metrics.Result]{Size: int64(m.cfg.CacheSize), Changes: &m.changes, Name: "metrics", Registerer: o.Registerer,
-			Codec: resultcache.Codec[*metrics.Result]{Cut: split.Cut, Join: split.Join, Size: split.Size}})
+			Shared: o.MetricsResults, Codec: resultcache.Codec[*metrics.Result]{Cut: split.Cut, Join: split.Join, Size: split.Size, Append: split.Append, Decode: split.Decode}})
 	}
 	return m
+}
+
+// Settled is how old an answer is at least to be kept, where samples may come so long after later ones as window says.
+func (c MetricsConfig) Settled(window time.Duration) time.Duration {
+	return max(time.Duration(c.CacheFreshness), window)
 }
 
 // settled is the last time, in milliseconds, whose answers are kept.
@@ -144,6 +150,10 @@ func (m *metricsFrontend) answer(ctx context.Context, j job.Job) (*metrics.Resul
 	ahead := plan.Ahead.Milliseconds()
 	r := resultcache.Request{Tenant: j.Tenant, Key: plan.Key(), Start: q.Start, End: q.Start + (q.End-q.Start)/q.Step*q.Step, Step: q.Step,
 		Fresh: m.settled() - ahead, Ahead: ahead}
+	if m.deleted != nil {
+		// Other members hear of a request to delete when they next look, and may keep what they answered until then.
+		r.Token = m.deleted(j.Tenant)
+	}
 	res, _, err := m.cache.Get(ctx, r, func(ctx context.Context, start, end int64) (*metrics.Result, error) {
 		res, err := m.parts(ctx, j.Tenant, plan, start, end)
 		if err == nil && res.Partial {

@@ -9,8 +9,11 @@
 //
 //   - Times later than Request.Fresh are never kept: writes to them are still expected.
 //   - Writes to earlier times, which are rare, are noted with Changes, by who acknowledges them. What they can have
-//     changed is forgotten. Where writes are acknowledged in another process nobody notes them, and the cache should
-//     keep nothing younger than they may be.
+//     changed is forgotten. Where writes are acknowledged in another process nobody notes them, and without Shared the
+//     cache should keep nothing younger than they may be.
+//   - With Shared, in company, nothing is used before it is known that no process has taken it back, and what is missing
+//     here is looked for where the others leave theirs. Where that can't be known, the question is answered without
+//     the cache.
 //   - Request.Token stands for everything else that an answer depends on, such as which rows are deleted. Another
 //     token forgets the extents.
 //
@@ -26,6 +29,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/hune-io/hune/internal/cache"
 )
 
 // Codec says what can be done with answers of type T. An answer never changes once it is made: cutting and joining
@@ -37,6 +42,10 @@ type Codec[T any] struct {
 	Join func(parts []T) T
 	// Size is what an answer takes in memory, in bytes.
 	Size func(v T) int64
+	// Append appends the encoded answer to dst, if it can be encoded, and Decode decodes it and keeps nothing of b.
+	// Both are required with Options.Shared.
+	Append func(dst []byte, v T) (_ []byte, ok bool, err error)
+	Decode func(b []byte) (T, error)
 }
 
 // Request is a question over a range of time.
@@ -50,7 +59,7 @@ type Request struct {
 	Fresh int64
 	// Ahead is how far behind an evaluation time rows can be that its value depends on.
 	Ahead int64
-	// Token is compared with ==.
+	// Token is compared with ==, and where answers are shared by how it is printed.
 	Token any
 }
 
@@ -59,12 +68,14 @@ type Stats struct {
 	Requested, Found, Stored int64
 }
 
-// Options are what a cache is made of; all but Changes and Registerer are required.
+// Options are what a cache is made of; all but Changes, Registerer and Shared are required.
 type Options[T any] struct {
 	// Size bounds the memory of the answers, in bytes.
 	Size    int64
 	Codec   Codec[T]
 	Changes *Changes
+	// Shared is where the processes of a cluster leave answers for each other. Nil: they don't.
+	Shared *cache.Results
 	// Registerer takes the metrics, told apart by Name.
 	Registerer prometheus.Registerer
 	Name       string
@@ -75,6 +86,8 @@ type Cache[T any] struct {
 	o        Options[T]
 	requests *prometheus.CounterVec
 	evicted  prometheus.Counter
+	damaged  prometheus.Counter
+	unshared prometheus.Counter
 
 	mu      sync.Mutex
 	entries map[string]*entry[T]
@@ -90,12 +103,14 @@ type entry[T any] struct {
 	prev, next *entry[T]
 }
 
-// kept is extents, ascending and apart, as of a count of Changes and a token.
+// kept is extents, ascending and apart, as of a count of Changes, a token and a stamp.
 type kept[T any] struct {
 	extents []extent[T]
 	size    int64
 	seq     uint64
 	token   any
+	stamp   uint64 // of cache.View
+	own     int64  // evaluation times that others were not left yet
 }
 
 // extent is the answer for the evaluation times from..to.
@@ -126,6 +141,8 @@ func New[T any](o Options[T]) *Cache[T] {
 	c.requests = f.NewCounterVec(prometheus.CounterOpts{Name: "hune_result_cache_requests_total",
 		Help: "Queries that could be answered from the cache of results, by what was found: all, some or none.", ConstLabels: labels}, []string{"found"})
 	c.evicted = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_evictions_total", Help: "Cached results dropped to make room.", ConstLabels: labels})
+	c.damaged = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_shared_damaged_total", Help: "Results of other members that could not be read.", ConstLabels: labels})
+	c.unshared = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_unshared_total", Help: "Results that other members don't get: with warnings, or too large.", ConstLabels: labels})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_result_cache_bytes", Help: "Memory that cached results take.", ConstLabels: labels},
 		func() float64 { return float64(c.Bytes()) })
 	return c
@@ -144,7 +161,12 @@ func (c *Cache[T]) Get(ctx context.Context, r Request, ask func(ctx context.Cont
 	// Before anything is asked: what changes meanwhile is found out by the next request.
 	seq := c.o.Changes.now(r.Tenant)
 	key := r.Tenant + "\x00" + r.Key
-	old := c.lookup(key, &r)
+	old, view := c.look(ctx, key, &r, seq)
+	if view.State == cache.Unsure {
+		c.requests.WithLabelValues("none").Inc()
+		v, err := ask(ctx, r.Start, r.End)
+		return v, stats, err
+	}
 	found := old.within(&r, c.o.Codec.Cut)
 	parts, err := c.fill(ctx, &r, found, ask)
 	if err != nil {
@@ -159,13 +181,15 @@ func (c *Cache[T]) Get(ctx context.Context, r Request, ask func(ctx context.Cont
 	if len(parts) > 1 {
 		v = c.join(parts)
 	}
-	if end := r.last(min(r.End, r.Fresh)); end >= r.Start && stats.Found < r.count(r.Start, end) {
+	if end := r.last(min(r.End, r.Fresh)); end >= r.Start && stats.Found < r.count(r.Start, end) && c.holds(view) {
 		stats.Stored = r.count(r.Start, end) - min(stats.Found, r.count(r.Start, end))
 		whole := extent[T]{r.Start, end, v}
 		if end < r.End {
 			whole.v = c.o.Codec.Cut(v, r.Start, end)
 		}
-		c.store(key, c.merge(&r, old, whole), seq, r.Token)
+		k := kept[T]{extents: c.merge(&r, old, whole), seq: seq, token: r.Token, stamp: view.Stamp, own: old.own + stats.Stored}
+		c.share(&r, view, &k)
+		c.store(key, k)
 	}
 	return v, stats, nil
 }
@@ -328,10 +352,10 @@ func (c *Cache[T]) merge(r *Request, old kept[T], x extent[T]) []extent[T] {
 	return out
 }
 
-// store keeps extents, unless they are too large.
-func (c *Cache[T]) store(key string, extents []extent[T], seq uint64, token any) {
-	k := kept[T]{extents: extents, seq: seq, token: token, size: entryOverhead + int64(len(key))}
-	for _, x := range extents {
+// store keeps k, unless it is too large.
+func (c *Cache[T]) store(key string, k kept[T]) {
+	k.size = entryOverhead + int64(len(key))
+	for _, x := range k.extents {
 		k.size += c.o.Codec.Size(x.v)
 	}
 	c.mu.Lock()
