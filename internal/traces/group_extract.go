@@ -222,8 +222,8 @@ func compareShown(a, b shownSpan) int {
 // root returns name and service of the root that arrived last: roots stand in the order in which they arrived.
 func (x *extractor) root(t int) (name, service string) {
 	for row := x.first[t] + x.placed(t) - 1; row >= x.first[t]; row-- {
-		if x.depths[row] == 0 {
-			return x.nameOf(row), x.dir.services[x.dir.classes[x.class[row]].service]
+		if x.depths.At(row) == 0 {
+			return x.nameOf(row), x.dir.services[x.dir.classes[x.class.At(row)].service]
 		}
 	}
 	return "", ""
@@ -231,8 +231,8 @@ func (x *extractor) root(t int) (name, service string) {
 
 // count counts the spans of each service.
 func (x *extractor) count(lo, hi int) []ServiceStats {
-	for _, c := range x.class[lo:hi] {
-		class := &x.classes[c]
+	for row := lo; row < hi; row++ {
+		class := &x.classes[x.class.At(row)]
 		stats := &x.services[class.service]
 		if stats.Spans == 0 {
 			x.seen = append(x.seen, class.service)
@@ -280,7 +280,7 @@ func (x *extractor) choose(t int) error {
 		if err := x.turn(row); err != nil {
 			return err
 		}
-		depth := x.depths[row]
+		depth := x.depths.At(row)
 		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
 		x.up = append(x.up[:depth+1], start)
 		if x.chosen.Matched.Get(row) {
@@ -300,7 +300,7 @@ func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	if err := x.describe(at.row, s); err != nil {
 		return err
 	}
-	class := &x.classes[x.class[at.row]]
+	class := &x.classes[x.class.At(at.row)]
 	if s.Attributes = class.attributes; s.Attributes == nil {
 		x.advance(onSpan, at.row)
 		s.Attributes = x.take(onSpan, trace, x.slab.alloc)

@@ -314,7 +314,7 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 	}
 	at := row % chunkSpans
 	copy(s.ID[:], r.ids[8*at:])
-	depth := int(r.depths[row])
+	depth := int(r.depths.At(row))
 	up := &r.parents[depth]
 	s.Start = up.start + uint64(r.start.At(at))
 	s.End = s.Start + uint64(r.duration.At(at))
@@ -332,14 +332,14 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 // nameOf returns the name of a span.
 func (r *spanReader) nameOf(row int) string {
 	if r.dir.classNames {
-		return r.dir.names[r.dir.classes[r.class[row]].name]
+		return r.dir.names[r.dir.classes[r.class.At(row)].name]
 	}
 	return r.name.at(row)
 }
 
 // describe sets what doesn't depend on other spans.
 func (r *spanReader) describe(row int, s *Span) error {
-	c := &r.dir.classes[r.class[row]]
+	c := &r.dir.classes[r.class.At(row)]
 	s.Kind, s.Status, s.Name = c.kind, c.status, r.nameOf(row)
 	scope := c.scope
 	if !r.dir.classScopes {

@@ -45,15 +45,15 @@ func countTrue(list []bool) int {
 // Members tells which rows are in a set.
 type Members struct {
 	set   RowSet
-	class []uint32
+	class *Codes
 }
 
 // any reports whether one of the rows from lo up to before hi is in the set.
 func (m *Members) any(lo, hi int) bool {
 	switch {
 	case m.set.classes != nil:
-		for _, c := range m.class[lo:hi] {
-			if m.set.classes[c] {
+		for row := lo; row < hi; row++ {
+			if m.set.classes[m.class.At(row)] {
 				return true
 			}
 		}
@@ -69,8 +69,8 @@ func (m *Members) any(lo, hi int) bool {
 func (m *Members) Mark(dst []bool, lo int) {
 	switch {
 	case m.set.classes != nil:
-		for i, c := range m.class[lo : lo+len(dst)] {
-			dst[i] = m.set.classes[c]
+		for i := range dst {
+			dst[i] = m.set.classes[m.class.At(lo+i)]
 		}
 	case m.set.bits != nil:
 		for i := range dst {
@@ -112,7 +112,11 @@ func (g *group) rows(s RowSet) *block.Bitmap {
 	case s.all:
 		b.SetAll()
 	case s.classes != nil:
-		for row, c := range g.class {
+		if few := g.fewOf(s.classes); few != nil {
+			few.addTo(b, s.classes)
+			return b
+		}
+		for row, c := range g.classList() {
 			if s.classes[c] {
 				b.Set(row)
 			}
@@ -150,7 +154,7 @@ func (g *group) and(a, b RowSet) RowSet {
 func (g *group) keepClasses(b *block.Bitmap, classes []bool) *block.Bitmap {
 	out := block.NewBitmap(b.Len())
 	for row := b.Next(0); row >= 0; row = b.Next(row + 1) {
-		if classes[g.class[row]] {
+		if classes[g.class.At(row)] {
 			out.Set(row)
 		}
 	}
@@ -185,8 +189,13 @@ func (g *group) tracesOf(s RowSet) []bool {
 			out[t] = true
 		}
 	case s.classes != nil:
+		if few := g.fewOf(s.classes); few != nil {
+			few.mark(out, s.classes, g.first)
+			break
+		}
+		classes := g.classList()
 		for t := range out {
-			for _, c := range g.class[g.first[t]:g.first[t+1]] {
+			for _, c := range classes[g.first[t]:g.first[t+1]] {
 				if s.classes[c] {
 					out[t] = true
 					break

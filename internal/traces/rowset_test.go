@@ -16,7 +16,7 @@ func TestMembers(t *testing.T) {
 		class := rapid.SliceOfN(rapid.Uint32Range(0, classes-1), 1, 200).Draw(t, "class")
 		n := len(class)
 		want := make([]bool, n)
-		m := Members{class: class}
+		m := Members{class: narrowed(class)}
 		switch rapid.SampledFrom([]string{"none", "all", "classes", "bits"}).Draw(t, "kind") {
 		case "all":
 			m.set = AllRows

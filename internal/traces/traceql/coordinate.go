@@ -202,8 +202,11 @@ type searchMerge struct {
 	found map[traces.ID]bool
 }
 
-// atOnce begins with the newest piece alone, which often has enough.
-func (m *searchMerge) atOnce(done int) int { return 1 << min(done, 8) }
+// atOnce begins with the newest piece alone, which often has enough, unless very many traces are wanted.
+func (m *searchMerge) atOnce(done int) int { return max(1<<min(done, 8), m.limit/manyTraces) }
+
+// manyTraces is how many traces a search is expected to find in a piece, at least where it wants so many.
+const manyTraces = 1000
 
 func (m *searchMerge) add(_ int, r *traces.Result) (bool, error) {
 	for i := range r.Found {

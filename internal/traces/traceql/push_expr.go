@@ -111,7 +111,7 @@ func (p *pusher) test(n evalNode, among traces.RowSet) (bound, error) {
 			pass: func(v Value) bool { return n.testAny(&v) },
 			text: n.v.Kind == KindString,
 			ints: n.ints && n.v.isNumber(), floats: n.floats && n.v.isNumber(),
-			bools: n.v.Kind == KindBool, equal: n.equal(),
+			bools: n.v.Kind == KindBool, equal: n.equal(), monotonic: n.op == "<" || n.op == "<=" || n.op == ">" || n.op == ">=",
 		})
 	case *regexNode:
 		return p.compared(n.x, among, valueTest{text: true, pass: func(v Value) bool {
@@ -142,6 +142,7 @@ type valueTest struct {
 	pass                      func(Value) bool
 	text, ints, floats, bools bool
 	equal                     *string
+	monotonic                 bool // all numbers beyond some pass, or all up to some
 }
 
 // stored is the test for attributes in columns.
@@ -278,7 +279,7 @@ func (p *pusher) intrinsic(n Intrinsic, among traces.RowSet, v valueTest) (bound
 	case IntrinsicKind:
 		return p.classes(func(c traces.Class) bool { return v.pass(spanKindValue(c.Kind)) }), nil
 	case IntrinsicDuration:
-		rows, err = p.g.MatchDurations(p.ctx, among, func(ns int64) bool { return v.pass(durationValue(ns)) })
+		rows, err = p.g.MatchDurations(p.ctx, among, v.monotonic, func(ns int64) bool { return v.pass(durationValue(ns)) })
 	case IntrinsicStatusMessage:
 		rows, err = p.g.MatchMessages(p.ctx, text)
 	case IntrinsicTraceDuration:
