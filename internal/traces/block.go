@@ -46,7 +46,7 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *GroupCache) (*Bl
 		return nil, fmt.Errorf("open traces block %s: %w: traces in pieces in the form of section 213 can't be read", r.Name(), block.ErrVersion)
 	}
 	b := &Block{r: r, cache: cache, number: opened.Add(1)}
-	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
+	b.groupSet = groupSet{store: b, lookup: b.findAtHand, index: b.idPlaces}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open traces block: %w", err)
 	}
@@ -165,6 +165,11 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	}
 	b.cache.addDirectory(key, d)
 	return d, nil
+}
+
+// views implements groupStore.
+func (b *Block) views(ctx context.Context, i int, off, n int) (*block.Views, error) {
+	return b.r.Views(ctx, b.index.places[i].chunks+uint64(off), n)
 }
 
 // kept implements groupStore.

@@ -1,7 +1,6 @@
 package traces
 
 import (
-	"sort"
 	"unsafe"
 
 	"github.com/hune-io/hune/internal/block"
@@ -90,7 +89,7 @@ func (c *classRows) mark(traces []bool, in []bool, first []int) {
 			continue
 		}
 		for t, rest := 0, c.of(class); len(rest) > 0; {
-			t += sort.SearchInts(first[t:], int(rest[0])+1) - 1
+			t = traceFrom(first, t, int(rest[0]))
 			traces[t] = true
 			for len(rest) > 0 && int(rest[0]) < first[t+1] {
 				rest = rest[1:]

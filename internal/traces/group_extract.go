@@ -76,7 +76,7 @@ type extractor struct {
 	*spanReader
 	chosen *Chosen
 
-	up       []uint64       // starts of the spans on the way from the root
+	up       []upSpan       // the spans on the way from the root
 	shown    []shownSpan    // of the trace at hand
 	ordered  bool           // the order of arrival has been read
 	services []ServiceStats // of the trace at hand, by name
@@ -275,19 +275,34 @@ func placesByName(list []string) []int {
 // choose sets shown to the spans of a trace that matched.
 func (x *extractor) choose(t int) error {
 	x.shown = x.shown[:0]
-	x.up = append(x.up[:0], x.starts[t])
+	x.up = x.up[:0]
+	timed := 0 // of how many of up the start is known
 	for row := x.first[t]; row < x.first[t+1]; row++ {
-		if err := x.turn(row); err != nil {
-			return err
+		depth := int(x.depths.At(row))
+		x.up = append(x.up[:depth], upSpan{row: row})
+		timed = min(timed, depth)
+		if !x.chosen.Matched.Get(row) {
+			continue
 		}
-		depth := x.depths.At(row)
-		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
-		x.up = append(x.up[:depth+1], start)
-		if x.chosen.Matched.Get(row) {
-			x.shown = append(x.shown, shownSpan{row: row, start: start})
+		for ; timed <= depth; timed++ {
+			at := &x.up[timed]
+			if err := x.turn(at.row); err != nil {
+				return err
+			}
+			if at.start = x.starts[t]; timed > 0 {
+				at.start = x.up[timed-1].start
+			}
+			at.start += uint64(x.start.At(at.row % chunkSpans))
 		}
+		x.shown = append(x.shown, shownSpan{row: row, start: x.up[depth].start})
 	}
 	return nil
+}
+
+// upSpan is a span on the way from the root, and when it starts.
+type upSpan struct {
+	row   int
+	start uint64
 }
 
 // show builds a span, of rows that ascend.
@@ -295,7 +310,7 @@ func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	if err := x.turn(at.row); err != nil {
 		return err
 	}
-	copy(s.ID[:], x.ids[8*(at.row%chunkSpans):])
+	copy(s.ID[:], x.spanID(at.row))
 	s.Start, s.End = at.start, at.start+uint64(x.duration.At(at.row%chunkSpans))
 	if err := x.describe(at.row, s); err != nil {
 		return err

@@ -185,46 +185,8 @@ func (g *group) matchDurations(ctx context.Context, among RowSet, monotonic bool
 			rows, among = unknown, RowSet{bits: unknown}
 		}
 	}
-	err := g.addDurations(ctx, out, rows, among.all, test)
+	err := g.addDurations(ctx, out, rows, test)
 	return bitSet(out), err
-}
-
-// addDurations adds to out those of the rows whose durations pass.
-func (g *group) addDurations(ctx context.Context, out, rows *block.Bitmap, most bool, test func(int64) bool) error {
-	var own []int // in one request
-	for row := rows.Next(0); row >= 0; row = rows.Next((row/chunkSpans + 1) * chunkSpans) {
-		own = append(own, g.dir.chunkBlob(row/chunkSpans)+1)
-	}
-	if err := g.load(ctx, nil, own...); err != nil {
-		return err
-	}
-	var view block.IntsView
-	var all []int64
-	chunk := -1
-	for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
-		if c := row / chunkSpans; c != chunk {
-			var err error
-			if most {
-				all, err = g.chunkInts(all, c, 1)
-			} else {
-				view, err = g.viewChunk(&view, c, 1)
-			}
-			if err != nil {
-				return err
-			}
-			chunk = c
-		}
-		ns := int64(0)
-		if most {
-			ns = all[row%chunkSpans]
-		} else {
-			ns = view.At(row % chunkSpans)
-		}
-		if test(max(ns, 0)) {
-			out.Set(row)
-		}
-	}
-	return nil
 }
 
 // addValues adds the values of an attribute in one scope, or of an intrinsic.

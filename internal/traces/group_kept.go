@@ -9,10 +9,11 @@ type keptColumns struct {
 	starts, ends []uint64 // of traces
 	class        *Codes
 	depths       *Codes
-	loose        []int64    // of the tree: known where depths are
-	rows         *classRows // known where class is, unless there are too many
-	lengths      []uint8    // of spans, see lengthCode
-	full         bool       // there was no room for more
+	loose        []int64        // of the tree: known where depths are
+	rows         *classRows     // known where class is, unless there are too many
+	lengths      []uint8        // of spans, see lengthCode
+	chunks       []*chunkPieces // nil: none
+	full         bool           // there was no room for more
 }
 
 // noColumns is what is known of a row group that no question was about.
@@ -35,7 +36,19 @@ func (g *group) remember() {
 	}
 	g.learned = false
 	k := *g.known()
-	size := 1<<10 + 3*8*len(g.first) + 3*g.class.len() + g.depths.len() + 8*len(g.loose) + len(g.lengths)
+	size := k.memory() + piecesMemory(g.chunks)
+	if k.first == nil {
+		size += 3 * 8 * len(g.first)
+	}
+	if k.class == nil {
+		size += 3 * g.class.len()
+	}
+	if k.depths == nil {
+		size += g.depths.len() + 8*len(g.loose)
+	}
+	if k.lengths == nil {
+		size += len(g.lengths)
+	}
 	g.store.keep(g.i, size, func() *keptColumns {
 		if k.first == nil {
 			k.first, k.starts, k.ends = slices.Clone(g.first), slices.Clone(g.starts), slices.Clone(g.ends)
@@ -50,11 +63,19 @@ func (g *group) remember() {
 		if k.lengths == nil {
 			k.lengths = g.lengths
 		}
+		k.chunks = mergeChunks(k.chunks, g.chunks)
 		return &k
 	})
 }
 
 // memory is what the columns hold, in bytes.
 func (k *keptColumns) memory() int {
-	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths)
+	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths) + piecesMemory(k.chunks)
+}
+
+func piecesMemory(chunks []*chunkPieces) (n int) {
+	for _, c := range chunks {
+		n += 8 + c.memory()
+	}
+	return n
 }

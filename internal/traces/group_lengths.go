@@ -4,6 +4,9 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"sort"
+
+	"github.com/hune-io/hune/internal/block"
 )
 
 // lengthCode says about how long a span is: in which quarter of which power of two of nanoseconds, less one, its duration
@@ -46,13 +49,23 @@ const (
 // lengthVerdicts returns what codes say about a test that all durations beyond some pass, or all up to some.
 func lengthVerdicts(test func(int64) bool) *[256]lengthVerdict {
 	var out [256]lengthVerdict
+	short := test(0)
+	before, after := lengthPasses, lengthFails
+	if !short {
+		before, after = after, before
+	}
+	turn := sort.Search(len(out), func(code int) bool { // the code within which it becomes another one
+		_, most := lengthRange(uint8(code))
+		return test(most) != short
+	})
 	for code := range out {
-		least, most := lengthRange(uint8(code))
-		switch a, b := test(least), test(most); {
-		case a != b:
-			out[code] = lengthUnknown
-		case a:
-			out[code] = lengthPasses
+		if out[code] = before; code >= turn {
+			out[code] = after
+		}
+	}
+	if turn < len(out) {
+		if least, _ := lengthRange(uint8(turn)); test(least) == short {
+			out[turn] = lengthUnknown
 		}
 	}
 	return &out
@@ -96,4 +109,59 @@ func (g *group) lengthsAtHand(ctx context.Context) ([]uint8, error) {
 		return nil, nil
 	}
 	return g.readLengths(ctx)
+}
+
+// addDurations adds to out those of the rows whose durations pass, zero for spans that end before they start.
+func (g *group) addDurations(ctx context.Context, out, rows *block.Bitmap, test func(int64) bool) error {
+	perChunk := make([]int, chunkCount(g.entry.spans))
+	for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
+		perChunk[row/chunkSpans]++
+	}
+	views, err := g.viewChunks(ctx, perChunk)
+	if err != nil {
+		return err
+	}
+	var own []int // in one request
+	for c, n := range perChunk {
+		if n > 0 && (views == nil || views[c] == nil) {
+			own = append(own, g.dir.chunkBlob(c)+1)
+		}
+	}
+	if err := g.load(ctx, nil, own...); err != nil {
+		return err
+	}
+	var pieces block.PieceReader
+	var all []int64
+	var few block.IntsView
+	for c, n := range perChunk {
+		first, most := c*chunkSpans, 2*n > chunkSpans
+		switch {
+		case n == 0:
+			continue
+		case views != nil && views[c] != nil:
+			few = views[c].viewDurations(g, c, &pieces)
+		case most:
+			all, err = g.chunkInts(all, c, 1)
+		default:
+			few, err = g.viewChunk(&few, c, 1)
+		}
+		if err != nil {
+			return err
+		}
+		for row := rows.Next(first); row >= 0 && row < first+chunkSpans; row = rows.Next(row + 1) {
+			ns := int64(0)
+			if most {
+				ns = all[row-first]
+			} else {
+				ns = few.At(row - first)
+			}
+			if test(max(ns, 0)) {
+				out.Set(row)
+			}
+		}
+	}
+	if err := pieces.Err(); err != nil {
+		return g.corrupt("times", err)
+	}
+	return nil
 }

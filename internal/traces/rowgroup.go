@@ -369,7 +369,7 @@ func listed(marked []bool) []int {
 
 // TracesOfBoth returns the traces that have spans of each of two sets, ascending.
 func (r *RowGroup) TracesOfBoth(ctx context.Context, a, b RowSet) ([]int, error) {
-	if b.rarer(a) {
+	if r.g.about(b) < r.g.about(a) {
 		a, b = b, a
 	}
 	marked, err := r.markTraces(ctx, a)

@@ -61,3 +61,18 @@ func TestDeepens(t *testing.T) {
 	require.True(t, deepens(nil, []int{0}))
 	require.False(t, deepens([]uint32{0, 1<<31 - 1}, []int{0, 2}))
 }
+
+func TestTraceFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		first := []int{0}
+		for range rapid.IntRange(1, 50).Draw(t, "traces") {
+			first = append(first, first[len(first)-1]+rapid.IntRange(1, 5).Draw(t, "spans"))
+		}
+		row := rapid.IntRange(0, first[len(first)-1]-1).Draw(t, "row")
+		want := 0
+		for first[want+1] <= row {
+			want++
+		}
+		require.Equal(t, want, traceFrom(first, rapid.IntRange(0, want).Draw(t, "from"), row))
+	})
+}

@@ -18,11 +18,25 @@ func (p *pusher) expr(n evalNode, among traces.RowSet) (bound, error) {
 		return p.any(l, among)
 	}
 	b, err := p.test(n, among)
-	if err == nil {
+	if err == nil && !ofDuration(n) {
 		b.rows, err = p.g.And(p.ctx, b.rows, among)
 	}
 	b.exact = b.exact || b.rows.IsNone()
 	return b, err
+}
+
+// ofDuration reports whether a condition is tested only for the spans that it is asked for: durations are.
+func ofDuration(n evalNode) bool {
+	var x evalNode
+	switch n := n.(type) {
+	case *literalNode:
+		x = n.x
+	case *regexNode:
+		x = n.x
+	case *noneNode:
+		x = n.x
+	}
+	return x == evalNode(intrinsicNode(IntrinsicDuration))
 }
 
 // all evaluates conditions that must all be true, the cheap ones first.
