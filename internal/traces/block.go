@@ -145,6 +145,10 @@ func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
 	return places, nil
 }
 
+// directoryResources are resources of directories that were read lately: those of one block are mostly the same, and most
+// of what reading one takes.
+var directoryResources = sync.Pool{New: func() any { return new(resourceCache) }}
+
 // directory implements groupStore.
 func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	key := cacheKey{b.number, i}
@@ -159,7 +163,9 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	if p.directory.off+p.directory.len > len(data) {
 		return nil, b.corrupt(i, "directory", fmt.Errorf("%d+%d of %d bytes", p.directory.off, p.directory.len, len(data)))
 	}
-	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i], nil)
+	known := directoryResources.Get().(*resourceCache)
+	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i], known)
+	directoryResources.Put(known)
 	if err != nil {
 		return nil, b.corrupt(i, "directory", err)
 	}

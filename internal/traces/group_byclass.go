@@ -13,11 +13,11 @@ type classRows struct {
 	rows []uint16 // those of a class ascend
 }
 
-// rowsByClass returns the rows in order of their classes, nil if there are more than two bytes can number.
+// maxClassRows is how many rows two bytes can number.
+const maxClassRows = 1 << 16
+
+// rowsByClass returns the rows, at most maxClassRows, in order of their classes.
 func rowsByClass(class []uint32, classes int) *classRows {
-	if len(class) > 1<<16 {
-		return nil
-	}
 	c := &classRows{ends: make([]uint32, classes), rows: make([]uint16, len(class))}
 	for _, n := range class {
 		c.ends[n]++

@@ -10,7 +10,7 @@ type keptColumns struct {
 	class        *Codes
 	depths       *Codes
 	loose        []int64        // of the tree: known where depths are
-	rows         *classRows     // known where class is, unless there are too many
+	rows         *classRows     // nil: see ordersRows
 	lengths      []uint8        // of spans, see lengthCode
 	chunks       []*chunkPieces // nil: none
 	full         bool           // there was no room for more
@@ -31,7 +31,8 @@ func (g *group) known() *keptColumns {
 
 // remember keeps what was read of the spine beside what is kept already.
 func (g *group) remember() {
-	if !g.learned {
+	ordered := g.ordersRows()
+	if !g.learned && !ordered {
 		return
 	}
 	g.learned = false
@@ -41,7 +42,10 @@ func (g *group) remember() {
 		size += 3 * 8 * len(g.first)
 	}
 	if k.class == nil {
-		size += 3 * g.class.len()
+		size += g.class.len()
+	}
+	if ordered {
+		size += 2 * g.entry.spans
 	}
 	if k.depths == nil {
 		size += g.depths.len() + 8*len(g.loose)
@@ -55,7 +59,9 @@ func (g *group) remember() {
 		}
 		if k.class == nil && g.class != nil {
 			k.class = narrowed(g.class.all)
-			k.rows = rowsByClass(g.class.all, len(g.dir.classes))
+		}
+		if ordered {
+			k.rows = rowsByClass(g.classList(), len(g.dir.classes))
 		}
 		if k.depths == nil && g.depths != nil {
 			k.depths, k.loose = narrowed(g.depths.all), slices.Clone(g.loose)
@@ -66,6 +72,13 @@ func (g *group) remember() {
 		k.chunks = mergeChunks(k.chunks, g.chunks)
 		return &k
 	})
+}
+
+// ordersRows reports whether this question is the second one that asks for classes, which then makes the rows by class: one
+// that is asked first after a start has enough to do.
+func (g *group) ordersRows() bool {
+	k := g.known()
+	return g.class != nil && k.class != nil && k.rows == nil && !k.full && g.entry.spans <= maxClassRows
 }
 
 // memory is what the columns hold, in bytes.

@@ -79,10 +79,10 @@ func (g *group) viewChunks(ctx context.Context, wanted []int) ([]*chunkView, err
 	return out, nil
 }
 
-// learnChunks remembers pieces of chunks that were read whole.
+// learnChunks remembers pieces of chunks that were read whole, unless this is the first question about the row group.
 func (g *group) learnChunks() {
 	known := g.known()
-	if known.full {
+	if known.full || known.class == nil {
 		return
 	}
 	for c := range chunkCount(g.entry.spans) {
