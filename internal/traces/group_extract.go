@@ -81,6 +81,7 @@ type extractor struct {
 	ordered  bool           // the order of arrival has been read
 	services []ServiceStats // of the trace at hand, by name
 	seen     []int          // those that have spans
+	last     []ServiceStats // of the trace before: traces of one kind have the same
 	classes  []extractClass
 	byClass  bool // attributes follow from the class
 	slab     slab[Attribute]
@@ -229,7 +230,7 @@ func (x *extractor) root(t int) (name, service string) {
 	return "", ""
 }
 
-// count counts the spans of each service.
+// count counts the spans of each service. Traces may share what it returns.
 func (x *extractor) count(lo, hi int) []ServiceStats {
 	for row := lo; row < hi; row++ {
 		class := &x.classes[x.class.At(row)]
@@ -241,18 +242,37 @@ func (x *extractor) count(lo, hi int) []ServiceStats {
 		stats.Errors += class.errors
 	}
 	slices.Sort(x.seen)
-	n := len(x.seen)
-	if n > len(x.counts) {
-		x.counts = make([]ServiceStats, max(n, countsAtOnce))
+	out := x.last
+	if !x.countedAs(out) {
+		n := len(x.seen)
+		if n > len(x.counts) {
+			x.counts = make([]ServiceStats, max(n, countsAtOnce))
+		}
+		out = x.counts[:n:n]
+		x.counts = x.counts[n:]
+		for i, s := range x.seen {
+			out[i] = x.services[s]
+		}
+		x.last = out
 	}
-	out := x.counts[:n:n]
-	x.counts = x.counts[n:]
-	for i, s := range x.seen {
-		out[i] = x.services[s]
+	for _, s := range x.seen {
 		x.services[s].Spans, x.services[s].Errors = 0, 0
 	}
 	x.seen = x.seen[:0]
 	return out
+}
+
+// countedAs reports whether what was counted is list.
+func (x *extractor) countedAs(list []ServiceStats) bool {
+	if len(list) != len(x.seen) {
+		return false
+	}
+	for i, s := range x.seen {
+		if list[i] != x.services[s] {
+			return false
+		}
+	}
+	return true
 }
 
 // countsAtOnce is for how many services of traces an extractor gets memory at once.

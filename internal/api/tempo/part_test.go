@@ -162,16 +162,20 @@ func TestTraceDiff(t *testing.T) {
 
 // A large answer is written in pieces, which make what one piece would be.
 func TestFoundInPieces(t *testing.T) {
+	services := []traces.ServiceStats{{Service: "db", Spans: 2, Errors: 1}, {Service: "web", Spans: 1}}
 	for _, n := range []int{0, 1, foundAtOnce, foundAtOnce + 1, 5 * foundAtOnce} {
 		res := &traces.Result{Inspected: traces.Inspected{Traces: 7, Spans: 9}}
 		want := `{"traces":[`
 		for i := range n {
 			f := traces.FoundTrace{ID: traces.ID{1, byte(i >> 8), byte(i)}, Start: uint64(i), SpanSets: []traces.SpanSet{{Matched: 1, Spans: []traces.FoundSpan{{Name: "n"}}}}}
+			if f.Services = services; i%5 < 2 {
+				f.Services = []traces.ServiceStats{{Service: "web", Spans: uint32(i)}}
+			}
 			res.Found = append(res.Found, f)
 			if i > 0 {
 				want += ","
 			}
-			want += string(appendFound(nil, &f, true))
+			want += string(appendFound(nil, &f, true, new(servicesText)))
 		}
 		o := object{b: []byte(want + "]")}
 		appendSearchMetrics(&o, &res.Inspected)

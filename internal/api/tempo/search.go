@@ -45,6 +45,7 @@ func writeFound(ctx context.Context, w http.ResponseWriter, res *traces.Result, 
 	encode := func(_ context.Context, i int) (*[]byte, error) {
 		buf := answers.Get().(*[]byte)
 		b := (*buf)[:0]
+		var services servicesText
 		if i == 0 {
 			b = append(b, `{"traces":[`...)
 		}
@@ -52,7 +53,7 @@ func writeFound(ctx context.Context, w http.ResponseWriter, res *traces.Result, 
 			if k > 0 {
 				b = append(b, ',')
 			}
-			b = appendFound(b, &res.Found[k], spanSets)
+			b = appendFound(b, &res.Found[k], spanSets, &services)
 		}
 		if i == pieces-1 {
 			o := object{b: append(b, ']')}
@@ -162,7 +163,7 @@ func (a *API) searchLimits(v url.Values, q *traces.Query) error {
 }
 
 // appendFound appends one trace of a search answer.
-func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
+func appendFound(b []byte, f *traces.FoundTrace, spanSets bool, services *servicesText) []byte {
 	o := open(b)
 	o.field("traceID")
 	o.b = appendShortID(o.b, f.ID)
@@ -182,7 +183,7 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 		}
 		o.b = append(o.b, ']')
 		o.field("serviceStats")
-		o.b = appendServices(o.b, f.Services)
+		o.b = services.append(o.b, f.Services)
 	}
 	return o.close()
 }
@@ -192,6 +193,19 @@ func appendShortID(b []byte, id traces.ID) []byte {
 	var digits [2 * len(id)]byte
 	hex.Encode(digits[:], id[:])
 	return append(append(append(b, '"'), bytes.TrimLeft(digits[:], "0")...), '"')
+}
+
+// servicesText remembers what was appended last: traces of one kind share what is said of their services.
+type servicesText struct {
+	of   []traces.ServiceStats
+	text []byte
+}
+
+func (s *servicesText) append(b []byte, services []traces.ServiceStats) []byte {
+	if len(services) == 0 || len(services) != len(s.of) || &services[0] != &s.of[0] {
+		s.of, s.text = services, appendServices(s.text[:0], services)
+	}
+	return append(b, s.text...)
 }
 
 func appendServices(b []byte, services []traces.ServiceStats) []byte {
