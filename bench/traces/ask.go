@@ -108,6 +108,7 @@ func (b *bench) questions(s *process.Server, g *generator) ([]demand, error) {
 		{"values of db.system", []string{"/api/v2/search/tag/span.db.system/values"}, 20, nil},
 		{"values of thread.name", []string{"/api/v2/search/tag/span.thread.name/values"}, 20, some},
 	}
+	list = slices.DeleteFunc(list, func(q question) bool { return !b.ask.MatchString(q.what) })
 	b.asked = list
 	var out []demand
 	for _, q := range list {
@@ -184,13 +185,14 @@ func askFirst(start func() (*process.Server, error), q *question) (took, cpu tim
 // the system counts by ten milliseconds.
 func ask(s *process.Server, q *question) (median float64, n int, err error) {
 	var times []time.Duration
+	var buf bytes.Buffer
 	began := time.Now()
 	for i := 0; i < max(11, min(len(q.paths), 100)) || i < 500 && time.Since(began) < time.Second; i++ {
 		began := time.Now()
-		answer, err := s.Get(q.paths[i%len(q.paths)])
-		if err != nil {
+		if err := s.Read(&buf, q.paths[i%len(q.paths)]); err != nil {
 			return 0, 0, err
 		}
+		answer := buf.Bytes()
 		times = append(times, time.Since(began))
 		if q.want != nil {
 			if err := q.want(answer); err != nil {

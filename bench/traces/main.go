@@ -3,6 +3,8 @@
 // for docs/benchmarks.md.
 //
 //	go build -o bin/hune ./cmd/hune && go run ./bench/traces [-spans 1000000] [-late 0]
+//	go run ./bench/traces -keep -spans 5000000        # prints the folder with the data, and leaves it
+//	go run ./bench/traces -reuse FOLDER -ask 'by service|, all'
 //
 // Processor time is that of the server process, from /proc. Load and server share the machine: throughput is
 // per second of processor time of the server. Latencies are of HTTP requests, the median of several; other work on
@@ -17,6 +19,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -34,6 +37,9 @@ type bench struct {
 	seed   uint64
 	// profiles is where profiles of the server are saved, one for the load and for each question; empty: nowhere.
 	profiles string
+	keep     bool           // the folder with the data
+	reuse    string         // a folder that was kept: nothing is sent
+	ask      *regexp.Regexp // which questions are asked
 
 	asked []question // once they were
 }
@@ -46,7 +52,15 @@ func main() {
 	flag.Uint64Var(&b.seed, "seed", 1, "of the generator")
 	flag.StringVar(&b.profiles, "profiles", "", "folder for profiles of the server during the load and each question")
 	flag.StringVar(&b.dir, "dir", os.TempDir(), "folder for the data")
+	flag.BoolVar(&b.keep, "keep", false, "leave the data, for -reuse")
+	flag.StringVar(&b.reuse, "reuse", "", "folder that -keep left: only ask questions")
+	ask := flag.String("ask", "", "ask only the questions whose names match this regular expression")
 	flag.Parse()
+	var err error
+	if b.ask, err = regexp.Compile(*ask); err != nil {
+		fmt.Fprintln(os.Stderr, "bench/traces: -ask:", err)
+		os.Exit(2)
+	}
 	if err := b.run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/traces:", err)
 		os.Exit(1)
@@ -74,11 +88,11 @@ func (d demand) print() {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	dir, err := os.MkdirTemp(b.dir, "hune-bench-")
+	dir, forget, err := b.folder()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer forget()
 	binary, err := install(b.binary, dir)
 	if err != nil {
 		return err
@@ -88,7 +102,7 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := b.measure(ctx, s, filepath.Join(dir, "data", "bucket"))
+	list, err := b.measure(ctx, s, dir)
 	if err != nil {
 		return errors.Join(err, s.Kill())
 	}
@@ -126,8 +140,29 @@ func install(binary, dir string) (string, error) {
 // settleFor is how long the compactor is waited for.
 const settleFor = 5 * time.Minute
 
-func (b *bench) measure(ctx context.Context, s *process.Server, bucket string) ([]demand, error) {
+// measure sends the set, unless the folder has one, and asks questions.
+func (b *bench) measure(ctx context.Context, s *process.Server, dir string) ([]demand, error) {
+	if b.reuse != "" {
+		g, err := loadSet(dir)
+		if err != nil {
+			return nil, err
+		}
+		return b.questions(s, g)
+	}
 	g := newGenerator(b.seed, b.spans, b.late)
+	list, err := b.load(ctx, s, g, filepath.Join(dir, "data", "bucket"))
+	if err == nil && b.keep {
+		err = g.save(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	asked, err := b.questions(s, g)
+	return append(list, asked...), err
+}
+
+// load sends the set and measures what that takes.
+func (b *bench) load(ctx context.Context, s *process.Server, g *generator, bucket string) ([]demand, error) {
 	began := time.Now()
 	cpu0, err := s.CPU()
 	if err != nil {
@@ -180,8 +215,7 @@ func (b *bench) measure(ctx context.Context, s *process.Server, bucket string) (
 	if err != nil {
 		return nil, err
 	}
-	asked, err := b.questions(s, g)
-	return append(append(list, asked...), cold...), err
+	return append(list, cold...), nil
 }
 
 func perSpan(blocks []blockFile, spans int) float64 {

@@ -7,6 +7,9 @@ import "encoding/binary"
 type IntsView struct {
 	h   intHeader
 	all []int64 // differences and magnitudes only
+
+	pieces *PieceReader // of a PackedPieces: where values are read
+	at     int          // where they begin
 }
 
 // ViewInts reads a column of exactly n values, as DecodeInts does. The memory of d, and of dst where it has
@@ -33,6 +36,8 @@ func (v *IntsView) Scratch() []int64 { return v.all }
 // At returns value i, which must be among those of the column.
 func (v *IntsView) At(i int) int64 {
 	switch {
+	case v.pieces != nil:
+		return v.pieceAt(i)
 	case v.all != nil:
 		return v.all[i]
 	case v.h.width == 0:

@@ -293,14 +293,17 @@ func (b *FS) GetRange(ctx context.Context, name string, off, length int64) (io.R
 	if off < 0 || length < -1 {
 		return nil, fmt.Errorf("get %q: range %d+%d is not valid", name, off, length)
 	}
-	if _, err := b.stat(name); err != nil { // before Open, which would wait for the writer of a pipe
-		return nil, fmt.Errorf("get %q: %w", name, err)
+	f, err := b.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // doesn't wait for the writer of a pipe
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENXIO) {
+		err = notExist("open", name) // "a/b" where "a" is an object, or a socket
 	}
-	f, err := b.root.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("get %q: %w", name, err)
 	}
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = notExist("open", name)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("get %q: %w", name, err), f.Close())
 	}

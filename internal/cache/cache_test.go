@@ -177,6 +177,9 @@ func TestPagesEqualSource(t *testing.T) {
 			want, err := s.ReadRange(ctx, "o", off, n)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(want, got), "%d+%d: %d bytes, want %d", off, n, len(got), len(want))
+			parts, err := p.Views(ctx, "o", off, n)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, bytes.Join(parts, nil)), "%d+%d in %d parts", off, n, len(parts))
 		}
 	})
 }

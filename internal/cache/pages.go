@@ -96,6 +96,27 @@ func (p *Pages) AppendRange(ctx context.Context, dst []byte, name string, off, n
 	return r.append(dst, off-r.first*PageSize, n), nil
 }
 
+// Views returns the parts of pages that make up a range: together the n bytes of object name from off on, fewer only if the
+// object ends there. Nothing is copied: nobody may write to them.
+func (p *Pages) Views(ctx context.Context, name string, off, n int64) ([][]byte, error) {
+	r, err := p.read(ctx, name, off, n)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	at, out := off-r.first*PageSize, r.pages[:0]
+	for _, page := range r.pages {
+		k := min(at, int64(len(page)))
+		part := page[k:min(int64(len(page)), k+n)]
+		out = append(out, part[:len(part):len(part)])
+		n -= int64(len(part))
+		if len(page) < PageSize {
+			break // the object ends here
+		}
+		at = 0
+	}
+	return out, nil
+}
+
 // read gets the pages of a range.
 func (p *Pages) read(ctx context.Context, name string, off, n int64) (*pageRead, error) {
 	if off < 0 || n < 0 || n > maxRange {

@@ -164,7 +164,7 @@ func lazyLogs(blocks *parts[*logs.Block], m *block.Meta) logs.Part {
 }
 
 // groupCacheBytes is what all open blocks of traces together keep decoded of their row groups, of 32,000 spans each:
-// the directories, and of some 15 million spans where they are in their traces.
+// the directories, and of some nine million spans where they are in their traces, their classes, and about how long they are.
 const groupCacheBytes = 128 << 20
 
 func (q *Querier) tracesSource() traces.Source {

@@ -46,7 +46,7 @@ func OpenBlockWith(ctx context.Context, r *block.Reader, cache *GroupCache) (*Bl
 		return nil, fmt.Errorf("open traces block %s: %w: traces in pieces in the form of section 213 can't be read", r.Name(), block.ErrVersion)
 	}
 	b := &Block{r: r, cache: cache, number: opened.Add(1)}
-	b.groupSet = groupSet{store: b, lookup: b.find, index: b.idPlaces}
+	b.groupSet = groupSet{store: b, lookup: b.findAtHand, index: b.idPlaces}
 	if err := b.openSections(ctx); err != nil {
 		return nil, fmt.Errorf("open traces block: %w", err)
 	}
@@ -168,6 +168,10 @@ func (b *Block) idPlaces(ctx context.Context) ([]idPlace, error) {
 	return places, nil
 }
 
+// directoryResources are resources of directories that were read lately: those of one block are mostly the same, and most
+// of what reading one takes.
+var directoryResources = sync.Pool{New: func() any { return new(resourceCache) }}
+
 // directory implements groupStore.
 func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	key := cacheKey{b.number, i}
@@ -182,12 +186,19 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 	if p.directory.off+p.directory.len > len(data) {
 		return nil, b.corrupt(i, "directory", fmt.Errorf("%d+%d of %d bytes", p.directory.off, p.directory.len, len(data)))
 	}
-	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i], nil)
+	known := directoryResources.Get().(*resourceCache)
+	d, err := decodeGroupDirectory(data[p.directory.off:][:p.directory.len], &b.entries[i], known)
+	directoryResources.Put(known)
 	if err != nil {
 		return nil, b.corrupt(i, "directory", err)
 	}
 	b.cache.addDirectory(key, d)
 	return d, nil
+}
+
+// views implements groupStore.
+func (b *Block) views(ctx context.Context, i int, off, n int) (*block.Views, error) {
+	return b.r.Views(ctx, b.index.places[i].chunks+uint64(off), n)
 }
 
 // kept implements groupStore.

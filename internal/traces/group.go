@@ -18,6 +18,9 @@ type groupStore interface {
 	directory(ctx context.Context, i int) (*groupDirectory, error)
 	// blobs returns the decoded blobs ids, ascending, of row group i, in memory of mem or in the store's own.
 	blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error)
+	// views shows n bytes of row group i from off on, counted from where its chunks begin, nil where it can't: see
+	// block.Views.
+	views(ctx context.Context, i int, off, n int) (*block.Views, error)
 	// kept returns the columns of row group i that an earlier question left with keep, nil for none: see GroupCache.
 	kept(i int) *keptColumns
 	// keep takes columns of row group i, of about size bytes, for later questions. They are made if there is room.
@@ -41,9 +44,14 @@ type group struct {
 	first  []int    // first row of each trace, and the end
 	starts []uint64 // of traces
 	ends   []uint64
-	class  []uint32
-	depths []uint32
-	loose  []int64 // rows
+	class  *Codes
+	depths *Codes
+	loose  []int64  // rows
+	wide   []uint32 // of class, see classList
+
+	lengths []uint8        // of all spans, where they were read
+	chunks  []*chunkPieces // of chunks that were read, nil: none
+	viewed  []*chunkView   // chunks that are read in pieces, nil: none
 
 	memory *spineMemory // of the spine, where it was read
 
@@ -76,7 +84,7 @@ func (g *group) release() {
 		spines.Put(g.memory)
 		g.memory = nil
 	}
-	g.first, g.starts, g.ends, g.class, g.depths = nil, nil, nil, nil, nil
+	g.first, g.starts, g.ends, g.class, g.depths, g.wide, g.lengths, g.chunks, g.viewed = nil, nil, nil, nil, nil, nil, nil, nil, nil
 	g.mem.Release()
 }
 
@@ -267,7 +275,7 @@ func (g *group) classes(ctx context.Context) error {
 		return nil
 	}
 	if k := g.known(); k.class != nil {
-		g.class = k.class.widen(g.r.Scratch(g.entry.spans))
+		g.class = k.class
 		return nil
 	}
 	if err := g.load(ctx, g.fixed(fixClass)); err != nil {
@@ -277,8 +285,20 @@ func (g *group) classes(ctx context.Context) error {
 	if err := g.r.Err(); err != nil {
 		return g.corrupt("classes", err)
 	}
-	g.class, g.learned = class, true
+	g.class, g.learned = &Codes{all: class}, true
 	return nil
+}
+
+// classList returns the class of each span, which have been read, for who looks at all of them one by one.
+func (g *group) classList() []uint32 {
+	switch {
+	case g.wide != nil:
+	case g.class.all != nil:
+		g.wide = g.class.all
+	default:
+		g.wide = g.class.Copy(g.r.Scratch(g.entry.spans), 0)
+	}
+	return g.wide
 }
 
 // tree reads the depths, and which spans of depth 0 are no roots.
@@ -290,7 +310,7 @@ func (g *group) tree(ctx context.Context) error {
 		return err
 	}
 	if k := g.known(); k.depths != nil {
-		g.depths, g.loose = k.depths.widen(g.r.Scratch(g.entry.spans)), k.loose
+		g.depths, g.loose = k.depths, k.loose
 		return nil
 	}
 	if err := g.load(ctx, g.fixed(fixDepth, fixLoose)); err != nil {
@@ -313,7 +333,7 @@ func (g *group) tree(ctx context.Context) error {
 	if !deepens(depths, g.first) {
 		return g.corrupt("tree", g.tooDeep(depths))
 	}
-	g.depths, g.loose, g.learned = depths, loose, true
+	g.depths, g.loose, g.learned = &Codes{all: depths}, loose, true
 	return nil
 }
 

@@ -9,7 +9,8 @@ import (
 // GroupCache keeps what was decoded of row groups for the next questions, of all blocks that share it: directories,
 // the most recently used ones, since every question begins with one, and to decode one costs more than most questions
 // do otherwise; and in the room that these leave, at most half of all, the columns that say which spans a trace has, of
-// which class each is, and where in the tree it stands, since most questions are about them. Safe for concurrent use.
+// which class each is, where in the tree it stands, and about how long it is, since most questions are about them. Safe
+// for concurrent use.
 type GroupCache struct {
 	limit int
 
@@ -97,6 +98,9 @@ const patience = 8
 func (c *GroupCache) addColumns(key cacheKey, size int, make func() *keptColumns) {
 	c.mu.Lock()
 	room := c.makeRoom(key, size)
+	if !room {
+		c.noRoom(key)
+	}
 	c.mu.Unlock()
 	if !room {
 		return
@@ -106,6 +110,18 @@ func (c *GroupCache) addColumns(key cacheKey, size int, make func() *keptColumns
 	defer c.mu.Unlock()
 	if c.makeRoom(key, k.memory()) {
 		c.columns.add(key, &columnsEntry{k, c.asked})
+	} else {
+		c.noRoom(key)
+	}
+}
+
+// noRoom notes that there is no room for more columns of a row group than are kept, so that nobody goes to the trouble of
+// reading more than a question needs. mu must be held.
+func (c *GroupCache) noRoom(key cacheKey) {
+	if e, ok := c.columns.lru.Peek(key); ok && !e.full {
+		k := *e.keptColumns
+		k.full = true
+		e.keptColumns = &k
 	}
 }
 

@@ -15,12 +15,17 @@ import (
 	"github.com/hune-io/hune/internal/column"
 )
 
-func TestNarrow(t *testing.T) {
+func TestCodes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.SampledFrom([]uint32{0, 1, 255, 256, 65535, 65536, 1<<32 - 1}).Draw(t, "most")
 		list := rapid.SliceOf(rapid.Uint32Range(0, most)).Draw(t, "list")
 		n := narrowed(list)
-		require.Equal(t, list, n.widen(make([]uint32, len(list))))
+		require.Equal(t, len(list), n.len())
+		require.Equal(t, list, n.Copy(make([]uint32, len(list)), 0))
+		for i, x := range list {
+			require.Equal(t, x, n.At(i))
+			require.Equal(t, list[i:], n.Copy(make([]uint32, len(list)-i), i))
+		}
 		require.LessOrEqual(t, n.memory(), 80+4*len(list))
 		if most < 256 {
 			require.Len(t, n.bytes, len(list))
@@ -163,7 +168,7 @@ func (spineFilter) Group(ctx context.Context, g *RowGroup) (c Chosen, err error)
 	}
 	depths, _, err := g.Depths(ctx)
 	for t := range g.Traces() {
-		if err == nil && slices.Contains(depths[first[t]:first[t+1]], 9) {
+		if err == nil && slices.Contains(depths.Copy(make([]uint32, first[t+1]-first[t]), first[t]), 9) {
 			c.Traces = append(c.Traces, t)
 		}
 	}

@@ -76,11 +76,12 @@ type extractor struct {
 	*spanReader
 	chosen *Chosen
 
-	up       []uint64       // starts of the spans on the way from the root
+	up       []upSpan       // the spans on the way from the root
 	shown    []shownSpan    // of the trace at hand
 	ordered  bool           // the order of arrival has been read
 	services []ServiceStats // of the trace at hand, by name
 	seen     []int          // those that have spans
+	last     []ServiceStats // of the trace before: traces of one kind have the same
 	classes  []extractClass
 	byClass  bool // attributes follow from the class
 	slab     slab[Attribute]
@@ -222,17 +223,17 @@ func compareShown(a, b shownSpan) int {
 // root returns name and service of the root that arrived last: roots stand in the order in which they arrived.
 func (x *extractor) root(t int) (name, service string) {
 	for row := x.first[t] + x.placed(t) - 1; row >= x.first[t]; row-- {
-		if x.depths[row] == 0 {
-			return x.nameOf(row), x.dir.services[x.dir.classes[x.class[row]].service]
+		if x.depths.At(row) == 0 {
+			return x.nameOf(row), x.dir.services[x.dir.classes[x.class.At(row)].service]
 		}
 	}
 	return "", ""
 }
 
-// count counts the spans of each service.
+// count counts the spans of each service. Traces may share what it returns.
 func (x *extractor) count(lo, hi int) []ServiceStats {
-	for _, c := range x.class[lo:hi] {
-		class := &x.classes[c]
+	for row := lo; row < hi; row++ {
+		class := &x.classes[x.class.At(row)]
 		stats := &x.services[class.service]
 		if stats.Spans == 0 {
 			x.seen = append(x.seen, class.service)
@@ -241,18 +242,37 @@ func (x *extractor) count(lo, hi int) []ServiceStats {
 		stats.Errors += class.errors
 	}
 	slices.Sort(x.seen)
-	n := len(x.seen)
-	if n > len(x.counts) {
-		x.counts = make([]ServiceStats, max(n, countsAtOnce))
+	out := x.last
+	if !x.countedAs(out) {
+		n := len(x.seen)
+		if n > len(x.counts) {
+			x.counts = make([]ServiceStats, max(n, countsAtOnce))
+		}
+		out = x.counts[:n:n]
+		x.counts = x.counts[n:]
+		for i, s := range x.seen {
+			out[i] = x.services[s]
+		}
+		x.last = out
 	}
-	out := x.counts[:n:n]
-	x.counts = x.counts[n:]
-	for i, s := range x.seen {
-		out[i] = x.services[s]
+	for _, s := range x.seen {
 		x.services[s].Spans, x.services[s].Errors = 0, 0
 	}
 	x.seen = x.seen[:0]
 	return out
+}
+
+// countedAs reports whether what was counted is list.
+func (x *extractor) countedAs(list []ServiceStats) bool {
+	if len(list) != len(x.seen) {
+		return false
+	}
+	for i, s := range x.seen {
+		if list[i] != x.services[s] {
+			return false
+		}
+	}
+	return true
 }
 
 // countsAtOnce is for how many services of traces an extractor gets memory at once.
@@ -275,19 +295,34 @@ func placesByName(list []string) []int {
 // choose sets shown to the spans of a trace that matched.
 func (x *extractor) choose(t int) error {
 	x.shown = x.shown[:0]
-	x.up = append(x.up[:0], x.starts[t])
+	x.up = x.up[:0]
+	timed := 0 // of how many of up the start is known
 	for row := x.first[t]; row < x.first[t+1]; row++ {
-		if err := x.turn(row); err != nil {
-			return err
+		depth := int(x.depths.At(row))
+		x.up = append(x.up[:depth], upSpan{row: row})
+		timed = min(timed, depth)
+		if !x.chosen.Matched.Get(row) {
+			continue
 		}
-		depth := x.depths[row]
-		start := x.up[depth] + uint64(x.start.At(row%chunkSpans))
-		x.up = append(x.up[:depth+1], start)
-		if x.chosen.Matched.Get(row) {
-			x.shown = append(x.shown, shownSpan{row: row, start: start})
+		for ; timed <= depth; timed++ {
+			at := &x.up[timed]
+			if err := x.turn(at.row); err != nil {
+				return err
+			}
+			if at.start = x.starts[t]; timed > 0 {
+				at.start = x.up[timed-1].start
+			}
+			at.start += uint64(x.start.At(at.row % chunkSpans))
 		}
+		x.shown = append(x.shown, shownSpan{row: row, start: x.up[depth].start})
 	}
 	return nil
+}
+
+// upSpan is a span on the way from the root, and when it starts.
+type upSpan struct {
+	row   int
+	start uint64
 }
 
 // show builds a span, of rows that ascend.
@@ -295,12 +330,12 @@ func (x *extractor) show(s *Span, trace int, at shownSpan) error {
 	if err := x.turn(at.row); err != nil {
 		return err
 	}
-	copy(s.ID[:], x.ids[8*(at.row%chunkSpans):])
+	copy(s.ID[:], x.spanID(at.row))
 	s.Start, s.End = at.start, at.start+uint64(x.duration.At(at.row%chunkSpans))
 	if err := x.describe(at.row, s); err != nil {
 		return err
 	}
-	class := &x.classes[x.class[at.row]]
+	class := &x.classes[x.class.At(at.row)]
 	if s.Attributes = class.attributes; s.Attributes == nil {
 		x.advance(onSpan, at.row)
 		s.Attributes = x.take(onSpan, trace, x.slab.alloc)

@@ -106,8 +106,11 @@ func (g *group) intrinsicCondition(ctx context.Context, c *condition) (RowSet, e
 	case "kind":
 		return g.matchClasses(func(k *class) bool { return c.enum(int64(k.kind), kindNames[:]) }), nil
 	}
-	return g.matchDurations(ctx, AllRows, func(n int64) bool { return c.number(&Attribute{Type: TypeInt, Int: n}) })
+	return g.matchDurations(ctx, AllRows, monotonic[c.Op], func(n int64) bool { return c.number(&Attribute{Type: TypeInt, Int: n}) })
 }
+
+// monotonic are the comparisons that all values beyond some pass, or all up to some.
+var monotonic = map[string]bool{"<": true, "<=": true, ">": true, ">=": true}
 
 // matchClasses returns the spans of the classes that pass.
 func (g *group) matchClasses(test func(*class) bool) RowSet {
@@ -155,49 +158,35 @@ func (g *group) matchTexts(ctx context.Context, fix, n int, test func(string) bo
 	return bitSet(set.Bits()), nil
 }
 
-// matchDurations returns those of the spans whose durations pass. One that ends before it starts has none.
-func (g *group) matchDurations(ctx context.Context, among RowSet, test func(int64) bool) (RowSet, error) {
+// matchDurations returns those of the spans whose durations pass. One that ends before it starts has none. monotonic says
+// that all durations beyond some pass, or all up to some.
+func (g *group) matchDurations(ctx context.Context, among RowSet, monotonic bool, test func(int64) bool) (RowSet, error) {
 	if among.classes != nil {
 		if err := g.classes(ctx); err != nil {
 			return RowSet{}, err
 		}
 	}
-	rows := g.rows(among)
-	var own []int // in one request
-	for row := rows.Next(0); row >= 0; row = rows.Next((row/chunkSpans + 1) * chunkSpans) {
-		own = append(own, g.dir.chunkBlob(row/chunkSpans)+1)
-	}
-	if err := g.load(ctx, nil, own...); err != nil {
-		return RowSet{}, err
-	}
-	out := block.NewBitmap(g.entry.spans)
-	var view block.IntsView
-	var all []int64
-	chunk := -1
-	for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
-		if c := row / chunkSpans; c != chunk {
-			var err error
-			if among.all {
-				all, err = g.chunkInts(all, c, 1)
-			} else {
-				view, err = g.viewChunk(&view, c, 1)
+	rows, out := g.rows(among), block.NewBitmap(g.entry.spans)
+	if monotonic {
+		lengths, err := g.lengthsAtHand(ctx)
+		if err != nil {
+			return RowSet{}, err
+		}
+		if lengths != nil {
+			verdicts, unknown := lengthVerdicts(test), block.NewBitmap(g.entry.spans)
+			for row := rows.Next(0); row >= 0; row = rows.Next(row + 1) {
+				switch verdicts[lengths[row]] {
+				case lengthPasses:
+					out.Set(row)
+				case lengthUnknown:
+					unknown.Set(row)
+				}
 			}
-			if err != nil {
-				return RowSet{}, err
-			}
-			chunk = c
-		}
-		ns := int64(0)
-		if among.all {
-			ns = all[row%chunkSpans]
-		} else {
-			ns = view.At(row % chunkSpans)
-		}
-		if test(max(ns, 0)) {
-			out.Set(row)
+			rows, among = unknown, RowSet{bits: unknown}
 		}
 	}
-	return bitSet(out), nil
+	err := g.addDurations(ctx, out, rows, test)
+	return bitSet(out), err
 }
 
 // addValues adds the values of an attribute in one scope, or of an intrinsic.

@@ -1,18 +1,19 @@
 package traces
 
-import (
-	"slices"
-	"unsafe"
-)
+import "slices"
 
-// keptColumns are the columns of the spine of a row group, decoded and checked. What has not been asked for is nil.
+// keptColumns are the columns of the spine of a row group, decoded and checked, and what most questions ask about it. What has not been asked for is nil.
 // They are immutable.
 type keptColumns struct {
 	first        []int    // as those of group
 	starts, ends []uint64 // of traces
-	class        *narrow
-	depths       *narrow
-	loose        []int64 // of the tree: known where depths are
+	class        *Codes
+	depths       *Codes
+	loose        []int64        // of the tree: known where depths are
+	rows         *classRows     // nil: see ordersRows
+	lengths      []uint8        // of spans, see lengthCode
+	chunks       []*chunkPieces // nil: none
+	full         bool           // there was no room for more
 }
 
 // noColumns is what is known of a row group that no question was about.
@@ -30,76 +31,64 @@ func (g *group) known() *keptColumns {
 
 // remember keeps what was read of the spine beside what is kept already.
 func (g *group) remember() {
-	if !g.learned {
+	ordered := g.ordersRows()
+	if !g.learned && !ordered {
 		return
 	}
 	g.learned = false
 	k := *g.known()
-	size := 1<<10 + 3*8*len(g.first) + len(g.class) + len(g.depths) + 8*len(g.loose)
+	size := k.memory() + piecesMemory(g.chunks)
+	if k.first == nil {
+		size += 3 * 8 * len(g.first)
+	}
+	if k.class == nil {
+		size += g.class.len()
+	}
+	if ordered {
+		size += 2 * g.entry.spans
+	}
+	if k.depths == nil {
+		size += g.depths.len() + 8*len(g.loose)
+	}
+	if k.lengths == nil {
+		size += len(g.lengths)
+	}
 	g.store.keep(g.i, size, func() *keptColumns {
 		if k.first == nil {
 			k.first, k.starts, k.ends = slices.Clone(g.first), slices.Clone(g.starts), slices.Clone(g.ends)
 		}
 		if k.class == nil && g.class != nil {
-			k.class = narrowed(g.class)
+			k.class = narrowed(g.class.all)
+		}
+		if ordered {
+			k.rows = rowsByClass(g.classList(), len(g.dir.classes))
 		}
 		if k.depths == nil && g.depths != nil {
-			k.depths, k.loose = narrowed(g.depths), slices.Clone(g.loose)
+			k.depths, k.loose = narrowed(g.depths.all), slices.Clone(g.loose)
 		}
+		if k.lengths == nil {
+			k.lengths = g.lengths
+		}
+		k.chunks = mergeChunks(k.chunks, g.chunks)
 		return &k
 	})
 }
 
+// ordersRows reports whether this question is the second one that asks for classes, which then makes the rows by class: one
+// that is asked first after a start has enough to do.
+func (g *group) ordersRows() bool {
+	k := g.known()
+	return g.class != nil && k.class != nil && k.rows == nil && !k.full && g.entry.spans <= maxClassRows
+}
+
 // memory is what the columns hold, in bytes.
 func (k *keptColumns) memory() int {
-	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory()
+	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths) + piecesMemory(k.chunks)
 }
 
-// narrow is a column of numbers in as many bytes each as the greatest needs: classes and depths are mostly below 256.
-type narrow struct {
-	bytes []uint8
-	words []uint16
-	all   []uint32
-}
-
-// narrowed returns a copy of list.
-func narrowed(list []uint32) *narrow {
-	most := uint32(0)
-	for _, x := range list {
-		most = max(most, x)
+func piecesMemory(chunks []*chunkPieces) (n int) {
+	for _, c := range chunks {
+		n += 8 + c.memory()
 	}
-	switch {
-	case most < 1<<8:
-		return &narrow{bytes: convert(make([]uint8, len(list)), list)}
-	case most < 1<<16:
-		return &narrow{words: convert(make([]uint16, len(list)), list)}
-	}
-	return &narrow{all: convert(make([]uint32, len(list)), list)}
-}
-
-// widen sets dst, which is as long as the column, to its numbers.
-func (n *narrow) widen(dst []uint32) []uint32 {
-	switch {
-	case n.bytes != nil:
-		return convert(dst, n.bytes)
-	case n.words != nil:
-		return convert(dst, n.words)
-	}
-	return convert(dst, n.all)
-}
-
-func (n *narrow) memory() int {
-	if n == nil {
-		return 0
-	}
-	return int(unsafe.Sizeof(*n)) + len(n.bytes) + 2*len(n.words) + 4*len(n.all)
-}
-
-// convert sets dst to src, which is as long.
-func convert[D, S uint8 | uint16 | uint32](dst []D, src []S) []D {
-	src = src[:len(dst)]
-	for i := range dst {
-		dst[i] = D(src[i])
-	}
-	return dst
+	return n
 }

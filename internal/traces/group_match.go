@@ -216,13 +216,13 @@ func (g *group) spansOfTraces(ctx context.Context, c int, set column.Set) (RowSe
 	if err != nil {
 		return RowSet{}, err
 	}
-	has, bits := g.has(c), block.NewBitmap(g.entry.spans)
+	has, bits, class := g.has(c), block.NewBitmap(g.entry.spans), g.classList()
 	for t, v := range values {
 		if v < 0 || !set.Has(int(v)) {
 			continue
 		}
 		for row := g.first[t]; row < g.first[t+1]; row++ {
-			if has[g.class[row]] {
+			if has[class[row]] {
 				bits.Set(row)
 			}
 		}
@@ -254,7 +254,7 @@ func (g *group) spansOfValues(ctx context.Context, c int, set column.Set) (RowSe
 		perClass[i] = uses[g.dir.classes[i].shape]
 	}
 	bits, values, next, n := block.NewBitmap(g.entry.spans), set.Bits(), 0, g.dir.columns[c].values
-	for row, class := range g.class {
+	for row, class := range g.classList() {
 		for range perClass[class] {
 			if next < n && values.Get(next) {
 				bits.Set(row)
@@ -300,7 +300,7 @@ func (g *group) withExceptions(ctx context.Context, c int, v *ValueTest, set col
 		passes[i] = v >= 0 && set.Has(int(v))
 	}
 	bits, next, k := block.NewBitmap(g.entry.spans), 0, 0
-	for row, class := range g.class {
+	for row, class := range g.classList() {
 		if values[class] < 0 {
 			continue
 		}

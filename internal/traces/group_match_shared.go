@@ -39,7 +39,7 @@ func (g *group) matchResources(ctx context.Context, test func(*Resource) bool) (
 		return RowSet{}, err
 	}
 	bits := block.NewBitmap(g.entry.spans)
-	for row, class := range g.class {
+	for row, class := range g.classList() {
 		list := g.dir.ofService[g.dir.classes[class].service]
 		if rank := ranks[row]; uint64(rank) >= uint64(len(list)) {
 			return RowSet{}, g.corrupt("resources", errStamp)
@@ -204,7 +204,7 @@ func (g *group) eachRest(ctx context.Context, place int, visit func(row int, a *
 		return nil
 	}
 	if place == onSpan {
-		for row, class := range g.class {
+		for row, class := range g.classList() {
 			if err := one(row, g.dir.shapes[g.dir.classes[class].shape]); err != nil {
 				return err
 			}

@@ -66,7 +66,7 @@ func (s *storedTexts) len() int {
 func (r *spanReader) shapeUses(place int) []int {
 	uses := make([]int, len(r.dir.shapes))
 	if place == onSpan {
-		for _, c := range r.class {
+		for _, c := range r.classList() {
 			uses[r.dir.classes[c].shape]++
 		}
 		return uses
@@ -82,7 +82,7 @@ func (r *spanReader) shapeUses(place int) []int {
 
 func (r *spanReader) shapeOf(place, row int) int {
 	if place == onSpan {
-		return r.dir.classes[r.class[row]].shape
+		return r.dir.classes[r.class.At(row)].shape
 	}
 	return int(r.shape[place][row])
 }
@@ -144,7 +144,7 @@ func (r *spanReader) take(place, trace int, alloc func(int) []Attribute) []Attri
 	}
 	var class uint32
 	if place == onSpan {
-		class = r.class[row]
+		class = r.class.At(row)
 	}
 	want := r.wanted(shape)
 	if want == 0 && !r.ranked {

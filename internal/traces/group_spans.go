@@ -32,7 +32,9 @@ type spanReader struct {
 	serviceOnly                         bool // any resource of the service will do
 	chunk                               int  // that is decoded, -1
 	start, duration                     block.IntsView
-	ids                                 []byte
+	ids                                 []byte       // nil: in pieces
+	views                               []*chunkView // chunks that are read in pieces, nil: none
+	pieces                              [3]block.PieceReader
 	nextLoose                           int
 	parentOf                            []uint32 // of each of loose: which of looseParent
 	childAt                             [tagPlaces]struct{ span, child int }
@@ -86,12 +88,25 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 	}
 	rows := 0
 	own := []int{g.dir.idBlob()}
-	last := -1
+	perChunk := make([]int, chunkCount(g.entry.spans))
 	for _, t := range wanted {
 		rows += g.first[t+1] - g.first[t]
-		for c := max(g.first[t]/chunkSpans, last+1); c <= (g.first[t+1]-1)/chunkSpans; c++ {
+		for row := g.first[t]; row < g.first[t+1]; {
+			c := row / chunkSpans
+			to := min(g.first[t+1], (c+1)*chunkSpans)
+			perChunk[c] += to - row
+			row = to
+		}
+	}
+	if r.extract {
+		var err error
+		if r.views, err = g.viewChunks(ctx, perChunk); err != nil {
+			return err
+		}
+	}
+	for c, n := range perChunk {
+		if n > 0 && (r.views == nil || r.views[c] == nil) {
 			own = append(own, g.dir.chunkBlob(c), g.dir.chunkBlob(c)+1, g.dir.chunkBlob(c)+2)
-			last = c
 		}
 	}
 	r.bulk = rows > g.entry.spans/8
@@ -133,6 +148,9 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 	}
 	if err := g.load(ctx, pages, own...); err != nil {
 		return err
+	}
+	if r.extract {
+		g.learnChunks()
 	}
 	if err := errors.Join(g.classes(ctx), g.tree(ctx)); err != nil {
 		return err
@@ -261,6 +279,11 @@ func (r *spanReader) failure() error {
 	if err := r.r.Err(); err != nil && r.err == nil {
 		r.err = r.corrupt("columns", err)
 	}
+	for i := range r.pieces {
+		if err := r.pieces[i].Err(); err != nil && r.err == nil {
+			r.err = r.corrupt("times", err)
+		}
+	}
 	return r.err
 }
 
@@ -294,6 +317,11 @@ func (r *spanReader) turn(row int) (err error) {
 	if chunk == r.chunk {
 		return nil
 	}
+	if r.views != nil && r.views[chunk] != nil {
+		r.chunk = chunk
+		r.turnView(r.views[chunk])
+		return nil
+	}
 	if r.start, err = r.viewChunk(&r.start, chunk, 0); err != nil {
 		return err
 	}
@@ -313,8 +341,8 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 		return err
 	}
 	at := row % chunkSpans
-	copy(s.ID[:], r.ids[8*at:])
-	depth := int(r.depths[row])
+	copy(s.ID[:], r.spanID(row))
+	depth := int(r.depths.At(row))
 	up := &r.parents[depth]
 	s.Start = up.start + uint64(r.start.At(at))
 	s.End = s.Start + uint64(r.duration.At(at))
@@ -332,14 +360,14 @@ func (r *spanReader) span(row, trace int, s *Span) error {
 // nameOf returns the name of a span.
 func (r *spanReader) nameOf(row int) string {
 	if r.dir.classNames {
-		return r.dir.names[r.dir.classes[r.class[row]].name]
+		return r.dir.names[r.dir.classes[r.class.At(row)].name]
 	}
 	return r.name.at(row)
 }
 
 // describe sets what doesn't depend on other spans.
 func (r *spanReader) describe(row int, s *Span) error {
-	c := &r.dir.classes[r.class[row]]
+	c := &r.dir.classes[r.class.At(row)]
 	s.Kind, s.Status, s.Name = c.kind, c.status, r.nameOf(row)
 	scope := c.scope
 	if !r.dir.classScopes {

@@ -241,10 +241,10 @@ func (g *group) exceptions(c int) ([]int, error) {
 func (g *group) traceValues(c int) ([]int32, error) {
 	has := g.has(c)
 	out := make([]int32, g.entry.traces)
-	n := int32(0)
+	n, classes := int32(0), g.classList()
 	for t := range out {
 		out[t] = -1
-		for _, class := range g.class[g.first[t]:g.first[t+1]] {
+		for _, class := range classes[g.first[t]:g.first[t+1]] {
 			if has[class] {
 				out[t] = n
 				n++

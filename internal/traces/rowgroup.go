@@ -43,7 +43,7 @@ func (r *RowGroup) TraceTimes(ctx context.Context) (starts, ends []uint64, err e
 
 // Depths returns the depth of each span: its parent is the last span before it of one less. placed says of a
 // trace how many of its spans have a place in the tree.
-func (r *RowGroup) Depths(ctx context.Context) (depths []uint32, placed func(trace int) int, err error) {
+func (r *RowGroup) Depths(ctx context.Context) (depths *Codes, placed func(trace int) int, err error) {
 	err = r.g.tree(ctx)
 	return r.g.depths, r.g.placed, err
 }
@@ -71,7 +71,7 @@ func (r *RowGroup) Class(i int) Class {
 }
 
 // Classes returns the class of each span.
-func (r *RowGroup) Classes(ctx context.Context) ([]uint32, error) {
+func (r *RowGroup) Classes(ctx context.Context) (*Codes, error) {
 	err := r.g.classes(ctx)
 	return r.g.class, err
 }
@@ -100,8 +100,9 @@ func (r *RowGroup) Ranks(ctx context.Context) ([]int64, error) {
 	for i := range most {
 		most[i] = uint64(len(g.dir.ofService[g.dir.classes[i].service]))
 	}
+	class := g.classList()
 	for row, rank := range ranks {
-		if uint64(rank) >= most[g.class[row]] {
+		if uint64(rank) >= most[class[row]] {
 			return nil, g.corrupt("resources", errStamp)
 		}
 	}
@@ -188,9 +189,17 @@ func (r *RowGroup) MatchScopes(ctx context.Context, test func(*Scope) bool) (Row
 }
 
 // MatchDurations returns those of the spans in among whose duration passes, zero for one that ends before it starts.
-func (r *RowGroup) MatchDurations(ctx context.Context, among RowSet, test func(int64) bool) (RowSet, error) {
-	return r.g.matchDurations(ctx, among, test)
+// monotonic says that all durations beyond some pass, or all up to some: then most needn't be looked at.
+func (r *RowGroup) MatchDurations(ctx context.Context, among RowSet, monotonic bool, test func(int64) bool) (RowSet, error) {
+	return r.g.matchDurations(ctx, among, monotonic, test)
 }
+
+// Lengths returns codes of the durations of all spans, see LengthBucket.
+func (r *RowGroup) Lengths(ctx context.Context) ([]uint8, error) { return r.g.readLengths(ctx) }
+
+// LengthsAtHand is Lengths where the codes are kept, or where reading all of them is worth it for the questions to come; else
+// nil.
+func (r *RowGroup) LengthsAtHand(ctx context.Context) ([]uint8, error) { return r.g.lengthsAtHand(ctx) }
 
 // MatchEventNames returns the spans with an event whose name passes.
 func (r *RowGroup) MatchEventNames(ctx context.Context, test func(string) bool) (RowSet, error) {
@@ -254,8 +263,8 @@ func (r *RowGroup) MatchRoots(ctx context.Context, test func(name, service strin
 	}
 	return r.ofTraces(func(t int) bool {
 		for row := g.first[t] + g.placed(t) - 1; row >= g.first[t]; row-- {
-			if g.depths[row] == 0 {
-				c := &g.dir.classes[g.class[row]]
+			if g.depths.At(row) == 0 {
+				c := &g.dir.classes[g.class.At(row)]
 				return test(g.dir.names[c.name], g.dir.services[c.service], true)
 			}
 		}
@@ -360,7 +369,7 @@ func listed(marked []bool) []int {
 
 // TracesOfBoth returns the traces that have spans of each of two sets, ascending.
 func (r *RowGroup) TracesOfBoth(ctx context.Context, a, b RowSet) ([]int, error) {
-	if b.rarer(a) {
+	if r.g.about(b) < r.g.about(a) {
 		a, b = b, a
 	}
 	marked, err := r.markTraces(ctx, a)
@@ -430,7 +439,7 @@ func (r *RowGroup) SpanTimes(ctx context.Context, traces []int, durations bool, 
 				}
 				chunk = c
 			}
-			depth := g.depths[row]
+			depth := g.depths.At(row)
 			at := up[depth] + uint64(start.At(row%chunkSpans))
 			up = append(up[:depth+1], at)
 			ns := int64(0)

@@ -1,6 +1,10 @@
 package traces
 
-import "github.com/hune-io/hune/internal/block"
+import (
+	"sort"
+
+	"github.com/hune-io/hune/internal/block"
+)
 
 // RowSet is spans of a row group: none, all, those of some classes, or any. The zero RowSet is none. Sets
 // are values: operations make new ones.
@@ -21,39 +25,18 @@ func (s RowSet) IsNone() bool { return !s.all && s.classes == nil && s.bits == n
 // IsAll reports whether the set is known to have every span.
 func (s RowSet) IsAll() bool { return s.all }
 
-// rarer reports whether s has fewer spans than o, by the looks of it.
-func (s RowSet) rarer(o RowSet) bool {
-	switch {
-	case s.all || o.IsNone():
-		return false
-	case s.classes != nil && o.classes != nil:
-		return countTrue(s.classes) < countTrue(o.classes)
-	}
-	return o.all || s.bits != nil && o.classes != nil
-}
-
-func countTrue(list []bool) int {
-	n := 0
-	for _, in := range list {
-		if in {
-			n++
-		}
-	}
-	return n
-}
-
 // Members tells which rows are in a set.
 type Members struct {
 	set   RowSet
-	class []uint32
+	class *Codes
 }
 
 // any reports whether one of the rows from lo up to before hi is in the set.
 func (m *Members) any(lo, hi int) bool {
 	switch {
 	case m.set.classes != nil:
-		for _, c := range m.class[lo:hi] {
-			if m.set.classes[c] {
+		for row := lo; row < hi; row++ {
+			if m.set.classes[m.class.At(row)] {
 				return true
 			}
 		}
@@ -69,8 +52,8 @@ func (m *Members) any(lo, hi int) bool {
 func (m *Members) Mark(dst []bool, lo int) {
 	switch {
 	case m.set.classes != nil:
-		for i, c := range m.class[lo : lo+len(dst)] {
-			dst[i] = m.set.classes[c]
+		for i := range dst {
+			dst[i] = m.set.classes[m.class.At(lo+i)]
 		}
 	case m.set.bits != nil:
 		for i := range dst {
@@ -112,13 +95,43 @@ func (g *group) rows(s RowSet) *block.Bitmap {
 	case s.all:
 		b.SetAll()
 	case s.classes != nil:
-		for row, c := range g.class {
+		if few := g.fewOf(s.classes); few != nil {
+			few.addTo(b, s.classes)
+			return b
+		}
+		for row, c := range g.classList() {
 			if s.classes[c] {
 				b.Set(row)
 			}
 		}
 	}
 	return b
+}
+
+// about returns how many spans a set has, as far as that is known without looking at them.
+func (g *group) about(s RowSet) int {
+	switch {
+	case s.all:
+		return g.entry.spans
+	case s.bits != nil:
+		return s.bits.Count()
+	case s.classes == nil:
+		return 0
+	}
+	if rows := g.known().rows; rows != nil {
+		return rows.count(s.classes)
+	}
+	return g.entry.spans * countTrue(s.classes) / len(s.classes)
+}
+
+func countTrue(list []bool) int {
+	n := 0
+	for _, in := range list {
+		if in {
+			n++
+		}
+	}
+	return n
 }
 
 // and returns the spans that are in both sets.
@@ -150,7 +163,7 @@ func (g *group) and(a, b RowSet) RowSet {
 func (g *group) keepClasses(b *block.Bitmap, classes []bool) *block.Bitmap {
 	out := block.NewBitmap(b.Len())
 	for row := b.Next(0); row >= 0; row = b.Next(row + 1) {
-		if classes[g.class[row]] {
+		if classes[g.class.At(row)] {
 			out.Set(row)
 		}
 	}
@@ -176,6 +189,15 @@ func (g *group) or(a, b RowSet) RowSet {
 	return bitSet(out)
 }
 
+// traceFrom returns the trace of a row, which is t or a later one. It goes on in steps that double, and bisects the last.
+func traceFrom(first []int, t, row int) int {
+	step := 1
+	for t+step < len(first) && first[t+step] <= row {
+		t, step = t+step, 2*step
+	}
+	return t + sort.SearchInts(first[t+1:min(t+step, len(first))], row+1)
+}
+
 // traces marks the traces that have a span of the set. Spine and classes have been read.
 func (g *group) tracesOf(s RowSet) []bool {
 	out := make([]bool, g.entry.traces)
@@ -185,8 +207,13 @@ func (g *group) tracesOf(s RowSet) []bool {
 			out[t] = true
 		}
 	case s.classes != nil:
+		if few := g.fewOf(s.classes); few != nil {
+			few.mark(out, s.classes, g.first)
+			break
+		}
+		classes := g.classList()
 		for t := range out {
-			for _, c := range g.class[g.first[t]:g.first[t+1]] {
+			for _, c := range classes[g.first[t]:g.first[t+1]] {
 				if s.classes[c] {
 					out[t] = true
 					break
@@ -196,9 +223,7 @@ func (g *group) tracesOf(s RowSet) []bool {
 	case s.bits != nil:
 		t := 0
 		for row := s.bits.Next(0); row >= 0; row = s.bits.Next(g.first[t+1]) {
-			for g.first[t+1] <= row {
-				t++
-			}
+			t = traceFrom(g.first, t, row)
 			out[t] = true
 		}
 	}

@@ -16,7 +16,7 @@ func TestMembers(t *testing.T) {
 		class := rapid.SliceOfN(rapid.Uint32Range(0, classes-1), 1, 200).Draw(t, "class")
 		n := len(class)
 		want := make([]bool, n)
-		m := Members{class: class}
+		m := Members{class: narrowed(class)}
 		switch rapid.SampledFrom([]string{"none", "all", "classes", "bits"}).Draw(t, "kind") {
 		case "all":
 			m.set = AllRows
@@ -60,4 +60,19 @@ func TestDeepens(t *testing.T) {
 	})
 	require.True(t, deepens(nil, []int{0}))
 	require.False(t, deepens([]uint32{0, 1<<31 - 1}, []int{0, 2}))
+}
+
+func TestTraceFrom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		first := []int{0}
+		for range rapid.IntRange(1, 50).Draw(t, "traces") {
+			first = append(first, first[len(first)-1]+rapid.IntRange(1, 5).Draw(t, "spans"))
+		}
+		row := rapid.IntRange(0, first[len(first)-1]-1).Draw(t, "row")
+		want := 0
+		for first[want+1] <= row {
+			want++
+		}
+		require.Equal(t, want, traceFrom(first, rapid.IntRange(0, want).Draw(t, "from"), row))
+	})
 }

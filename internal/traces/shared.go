@@ -58,6 +58,23 @@ func (l listedIndex) piecesAt(_ context.Context, places []tracePlace) ([]Piece, 
 	return out, nil
 }
 
+// findAtHand is find, but that it reads nothing where the places of all traces are in memory: a question over several
+// blocks has seen to that.
+func (b *Block) findAtHand(ctx context.Context, ids []ID) ([]tracePlace, error) {
+	b.mu.Lock()
+	places := b.places
+	b.mu.Unlock()
+	if places == nil {
+		return b.find(ctx, ids)
+	}
+	hashes := make([]block.IDHash, len(ids))
+	for i := range ids {
+		hashes[i] = block.HashID(ids[i][:])
+	}
+	slices.Sort(hashes)
+	return slices.Compact(placesOf(places, hashes)), nil
+}
+
 // indexOf returns the index of a part.
 func indexOf(ctx context.Context, p Part) (indexed, error) {
 	if x, ok := p.(indexed); ok {

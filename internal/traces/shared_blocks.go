@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/singleflight"
 )
 
 // Blocks never change, so which traces they share is found out once for each set of blocks that questions are about.
@@ -22,7 +23,8 @@ var opened atomic.Uint64
 // sharedBlocks remembers which traces blocks share, by sets of blocks, those asked for last. A set is known by the
 // numbers of its blocks, so nothing keeps a block that was closed. Safe for concurrent use.
 type sharedBlocks struct {
-	limit int
+	limit   int
+	flights singleflight.Group
 
 	mu   sync.Mutex
 	used int
@@ -106,11 +108,23 @@ func (c *sharedBlocks) ofBlocks(ctx context.Context, blocks []Part) ([]joinedPie
 	if known, ok := c.get(key); ok {
 		return known, nil
 	}
-	list, err := sharedTraces(ctx, blocks)
-	if err == nil {
-		c.add(key, list)
+	for {
+		own := false
+		list, err, _ := c.flights.Do(key, func() (any, error) { // the pieces of a query ask at the same moment
+			own = true
+			list, err := sharedTraces(ctx, blocks)
+			if err == nil {
+				c.add(key, list)
+			}
+			return list, err
+		})
+		if err == nil {
+			return list.([]joinedPiece), nil
+		}
+		if own || ctx.Err() != nil {
+			return nil, err
+		} // else whom we waited for may have gone
 	}
-	return list, err
 }
 
 // setKey names a set of blocks.

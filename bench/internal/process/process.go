@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -116,15 +115,32 @@ func (s *Server) Get(path string) ([]byte, error) {
 	return s.do(req)
 }
 
+// Read makes buf the body of a 2xx answer. Who asks again for many megabytes otherwise spends longer on memory for them than
+// the server on the answer.
+func (s *Server) Read(buf *bytes.Buffer, path string) error {
+	req, err := http.NewRequest(http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		return err
+	}
+	return s.read(buf, req)
+}
+
 func (s *Server) do(req *http.Request) ([]byte, error) {
+	var buf bytes.Buffer
+	err := s.read(&buf, req)
+	return buf.Bytes(), err
+}
+
+func (s *Server) read(buf *bytes.Buffer, req *http.Request) error {
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode/100 != 2 {
+	buf.Reset()
+	_, err = buf.ReadFrom(resp.Body)
+	if body := buf.Bytes(); err == nil && resp.StatusCode/100 != 2 {
 		err = fmt.Errorf("%s %s: %s: %.300s", req.Method, req.URL.Path, resp.Status, body)
 	}
-	return body, err
+	return err
 }

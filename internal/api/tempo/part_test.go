@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hune-io/hune/internal/traces"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
@@ -155,5 +157,31 @@ func TestTraceDiff(t *testing.T) {
 		`{"base":{"traceId":"1"},"compare":{"traceId":"2"},"format":"other"}`:  400,
 	} {
 		require.Equal(t, want, post(body).Code, body)
+	}
+}
+
+// A large answer is written in pieces, which make what one piece would be.
+func TestFoundInPieces(t *testing.T) {
+	services := []traces.ServiceStats{{Service: "db", Spans: 2, Errors: 1}, {Service: "web", Spans: 1}}
+	for _, n := range []int{0, 1, foundAtOnce, foundAtOnce + 1, 5 * foundAtOnce} {
+		res := &traces.Result{Inspected: traces.Inspected{Traces: 7, Spans: 9}}
+		want := `{"traces":[`
+		for i := range n {
+			f := traces.FoundTrace{ID: traces.ID{1, byte(i >> 8), byte(i)}, Start: uint64(i), SpanSets: []traces.SpanSet{{Matched: 1, Spans: []traces.FoundSpan{{Name: "n"}}}}}
+			if f.Services = services; i%5 < 2 {
+				f.Services = []traces.ServiceStats{{Service: "web", Spans: uint32(i)}}
+			}
+			res.Found = append(res.Found, f)
+			if i > 0 {
+				want += ","
+			}
+			want += string(appendFound(nil, &f, true, new(servicesText)))
+		}
+		o := object{b: []byte(want + "]")}
+		appendSearchMetrics(&o, &res.Inspected)
+		w := httptest.NewRecorder()
+		require.NoError(t, writeFound(t.Context(), w, res, true))
+		require.Equal(t, string(o.close()), w.Body.String())
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	}
 }

@@ -2,15 +2,18 @@ package tempo
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"sync"
 
 	"github.com/hune-io/hune/internal/fault"
+	"github.com/hune-io/hune/internal/inturn"
 	"github.com/hune-io/hune/internal/traces"
 	"github.com/hune-io/hune/internal/traces/traceql"
 )
@@ -29,30 +32,60 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	buf := answers.Get().(*[]byte)
-	defer answers.Put(buf)
-	o := open((*buf)[:0])
-	o.field("traces")
-	o.b = append(o.b, '[')
-	for i := range res.Found {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.b = appendFound(o.b, &res.Found[i], !legacy)
-	}
-	o.b = append(o.b, ']')
-	appendSearchMetrics(&o, &res.Inspected)
-	body := o.close()
-	if cap(body) <= maxPooledAnswer {
-		*buf = body
-	}
-	return writeJSON(w, body)
+	return writeFound(r.Context(), w, res, !legacy)
 }
 
-// answers are buffers for search answers: to let one of a megabyte grow from nothing costs more than to write it.
+// foundAtOnce is how many traces of a search answer are encoded in one piece, of some 200 kB.
+const foundAtOnce = 256
+
+// writeFound writes the answer to a search. A large one is encoded in pieces, side by side, and each is written while those
+// after it are encoded: so the client begins to read early, and no answer takes memory of its own size.
+func writeFound(ctx context.Context, w http.ResponseWriter, res *traces.Result, spanSets bool) error {
+	pieces := max(1, (len(res.Found)+foundAtOnce-1)/foundAtOnce)
+	encode := func(_ context.Context, i int) (*[]byte, error) {
+		buf := answers.Get().(*[]byte)
+		b := (*buf)[:0]
+		var services servicesText
+		if i == 0 {
+			b = append(b, `{"traces":[`...)
+		}
+		for k := i * foundAtOnce; k < min(len(res.Found), (i+1)*foundAtOnce); k++ {
+			if k > 0 {
+				b = append(b, ',')
+			}
+			b = appendFound(b, &res.Found[k], spanSets, &services)
+		}
+		if i == pieces-1 {
+			o := object{b: append(b, ']')}
+			appendSearchMetrics(&o, &res.Inspected)
+			b = o.close()
+		}
+		*buf = b
+		return buf, nil
+	}
+	send := func(_ int, buf *[]byte) (bool, error) {
+		defer func() {
+			if cap(*buf) <= maxPooledAnswer {
+				answers.Put(buf)
+			}
+		}()
+		if pieces == 1 {
+			return false, writeJSON(w, *buf)
+		}
+		_, err := w.Write(*buf)
+		return err == nil, nil // one that has gone needs no error
+	}
+	if pieces > 1 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	return inturn.Run(ctx, pieces, func(int) int { return 1 + runtime.GOMAXPROCS(0) }, encode, send)
+}
+
+// answers are buffers for pieces of search answers: to let one of a hundred kilobytes grow from nothing costs more than to
+// write it.
 var answers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxPooledAnswer keeps a huge answer from pinning its buffer.
+// maxPooledAnswer keeps a huge piece from pinning its buffer.
 const maxPooledAnswer = 4 << 20
 
 func appendSearchMetrics(o *object, in *traces.Inspected) {
@@ -130,7 +163,7 @@ func (a *API) searchLimits(v url.Values, q *traces.Query) error {
 }
 
 // appendFound appends one trace of a search answer.
-func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
+func appendFound(b []byte, f *traces.FoundTrace, spanSets bool, services *servicesText) []byte {
 	o := open(b)
 	o.field("traceID")
 	o.b = appendShortID(o.b, f.ID)
@@ -150,7 +183,7 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool) []byte {
 		}
 		o.b = append(o.b, ']')
 		o.field("serviceStats")
-		o.b = appendServices(o.b, f.Services)
+		o.b = services.append(o.b, f.Services)
 	}
 	return o.close()
 }
@@ -160,6 +193,19 @@ func appendShortID(b []byte, id traces.ID) []byte {
 	var digits [2 * len(id)]byte
 	hex.Encode(digits[:], id[:])
 	return append(append(append(b, '"'), bytes.TrimLeft(digits[:], "0")...), '"')
+}
+
+// servicesText remembers what was appended last: traces of one kind share what is said of their services.
+type servicesText struct {
+	of   []traces.ServiceStats
+	text []byte
+}
+
+func (s *servicesText) append(b []byte, services []traces.ServiceStats) []byte {
+	if len(services) == 0 || len(services) != len(s.of) || &services[0] != &s.of[0] {
+		s.of, s.text = services, appendServices(s.text[:0], services)
+	}
+	return append(b, s.text...)
 }
 
 func appendServices(b []byte, services []traces.ServiceStats) []byte {

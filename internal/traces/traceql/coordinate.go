@@ -96,7 +96,7 @@ func (e *Engine) coordinator(q *traces.Query) coordinator {
 		}
 		if q.Kind == traces.Search {
 			limit, _ := searchLimits(q)
-			return &searchMerge{cutByTime: cutByTime{q}, limit: limit, found: map[traces.ID]bool{}}
+			return &searchMerge{cutByTime: cutByTime{q}, limit: limit}
 		}
 		return &tagsMerge{cutByTime: cutByTime{q}, values: newValueSet(e.valuesLimit(q))}
 	case traces.MetricsRange:
@@ -199,17 +199,32 @@ type searchMerge struct {
 	cutByTime
 	limit int
 	list  []traces.FoundTrace
-	found map[traces.ID]bool
+	found map[traces.ID]struct{} // in several pieces
 }
 
-// atOnce begins with the newest piece alone, which often has enough.
-func (m *searchMerge) atOnce(done int) int { return 1 << min(done, 8) }
+// atOnce begins with the newest piece alone, which often has enough, unless very many traces are wanted.
+func (m *searchMerge) atOnce(done int) int { return max(1<<min(done, 8), m.limit/manyTraces) }
+
+// manyTraces is how many traces a search is expected to find in a piece, at least where it wants so many.
+const manyTraces = 1000
 
 func (m *searchMerge) add(_ int, r *traces.Result) (bool, error) {
+	if len(m.list) == 0 {
+		m.list = r.Found
+		return len(m.list) < m.limit, nil
+	}
+	// A trace of which an earlier span has come meanwhile may be found in two pieces.
+	if m.found == nil {
+		m.found = make(map[traces.ID]struct{}, 2*(len(m.list)+len(r.Found)))
+		for i := range m.list {
+			m.found[m.list[i].ID] = struct{}{}
+		}
+	}
+	m.list = slices.Grow(m.list, len(r.Found))
 	for i := range r.Found {
-		// A trace of which an earlier span has come meanwhile may be found in two pieces.
-		if f := &r.Found[i]; !m.found[f.ID] {
-			m.found[f.ID] = true
+		f := &r.Found[i]
+		if _, again := m.found[f.ID]; !again {
+			m.found[f.ID] = struct{}{}
 			m.list = append(m.list, *f)
 		}
 	}

@@ -19,9 +19,10 @@ type groupFold struct {
 	labels classLabels
 
 	first   []int
-	classes []uint32
+	classes *traces.Codes
 	ranks   []int64       // nil: classes tell
 	base    []int         // of each class, its first slot
+	classOf []int32       // of each slot
 	mask    []bool        // classes that count, nil: bits or all
 	bits    *block.Bitmap // spans that count, nil: mask or all
 	groups  []*group      // by slot
@@ -30,7 +31,6 @@ type groupFold struct {
 	counts   []uint32 // by slot
 	hist     []slotHistogram
 	touched  []int // slots that have spans
-	wanted   []int // a span of each of these that has no group yet
 	promised []int // by step, spans that will be offered as exemplars
 }
 
@@ -71,6 +71,9 @@ func (f *groupFold) open() (err error) {
 		if slots++; f.ranks != nil {
 			slots += len(f.g.Resources(class)) - 1
 		}
+		for len(f.classOf) < slots {
+			f.classOf = append(f.classOf, int32(class))
+		}
 	}
 	f.groups = make([]*group, slots)
 	if f.mask = f.rows.ClassMask(); f.mask == nil && !f.rows.IsAll() {
@@ -82,25 +85,25 @@ func (f *groupFold) open() (err error) {
 // has reports whether a span counts.
 func (f *groupFold) has(row int) bool {
 	if f.mask != nil {
-		return f.mask[f.classes[row]]
+		return f.mask[f.classes.At(row)]
 	}
 	return f.bits == nil || f.bits.Get(row)
 }
 
 func (f *groupFold) slot(row int) int {
-	slot := f.base[f.classes[row]]
+	slot := f.base[f.classes.At(row)]
 	if f.ranks != nil {
 		slot += int(f.ranks[row])
 	}
 	return slot
 }
 
-// group returns the group of the span's slot.
-func (f *groupFold) group(row, slot int) (*group, error) {
+// group returns the group of a slot.
+func (f *groupFold) group(slot int) (*group, error) {
 	if gr := f.groups[slot]; gr != nil {
 		return gr, nil
 	}
-	class := int(f.classes[row])
+	class := int(f.classOf[slot])
 	gr, err := f.acc.group(f.labels.values(class, slot-f.base[class]))
 	f.groups[slot] = gr
 	return gr, err
@@ -114,6 +117,7 @@ func (f *groupFold) split() (runs []run, timed []int, err error) {
 		return nil, nil, err
 	}
 	whole := (f.acc.isCount() || f.acc.isHistogram()) && len(f.groups) <= maxSlots
+	step, after, until := -1, uint64(1), uint64(0) // what is in the step: (after, until]
 	for t := range f.g.Traces() {
 		if ends[t] <= f.w.from() || starts[t] > f.w.to() || f.g.Apart(t) {
 			continue
@@ -121,8 +125,14 @@ func (f *groupFold) split() (runs []run, timed []int, err error) {
 		from, to := f.first[t], f.first[t+1]
 		f.seen.Traces++
 		f.seen.Spans += int64(to - from)
-		step := f.w.at(starts[t])
-		if !whole || step < 0 || step != f.w.at(ends[t]) || f.offers(from, to, step) {
+		if starts[t] <= after || ends[t] > until { // traces come in order: few begin another step
+			if step = f.w.at(starts[t]); step >= 0 {
+				after, until = f.w.bounds(step)
+			} else {
+				after, until = 1, 0
+			}
+		}
+		if !whole || step < 0 || ends[t] > until || f.offers(from, to, step) {
 			timed = append(timed, t)
 			continue
 		}
@@ -160,6 +170,9 @@ func (f *groupFold) offers(from, to, step int) bool {
 // count counts the spans of runs.
 func (f *groupFold) count(runs []run) error {
 	f.counts = make([]uint32, len(f.groups))
+	if counted, err := f.countBytes(runs); counted || err != nil {
+		return err
+	}
 	if f.acc.isCount() {
 		for i, r := range runs {
 			f.countRows(r.from, r.to)
@@ -199,7 +212,7 @@ func (f *groupFold) count(runs []run) error {
 
 // slotOf returns the slot of a span, which touched has from now on. ok is false for one that doesn't count.
 func (f *groupFold) slotOf(row int) (slot int, ok bool) {
-	class := f.classes[row]
+	class := f.classes.At(row)
 	if f.mask != nil && !f.mask[class] || f.bits != nil && !f.bits.Get(row) {
 		return 0, false
 	}
@@ -209,9 +222,6 @@ func (f *groupFold) slotOf(row int) (slot int, ok bool) {
 	}
 	if f.counts[slot] == 0 {
 		f.touched = append(f.touched, slot)
-		if f.groups[slot] == nil {
-			f.wanted = append(f.wanted, row)
-		}
 	}
 	f.counts[slot]++
 	return slot, true
@@ -236,13 +246,11 @@ func (f *groupFold) countDurations(from int, list []int64) {
 
 // flush adds what was counted to the groups.
 func (f *groupFold) flush(step int) error {
-	for _, row := range f.wanted {
-		if _, err := f.group(row, f.slot(row)); err != nil {
+	for _, slot := range f.touched {
+		gr, err := f.group(slot)
+		if err != nil {
 			return err
 		}
-	}
-	for _, slot := range f.touched {
-		gr := f.groups[slot]
 		if f.hist == nil {
 			gr.sums[step] += float64(f.counts[slot])
 		} else {
@@ -250,13 +258,15 @@ func (f *groupFold) flush(step int) error {
 				gr.hist[step] = &histogram{}
 			}
 			for b, n := range &f.hist[slot] {
-				gr.hist[step][b] += float64(n)
+				if n > 0 {
+					gr.hist[step][b] += float64(n)
+				}
 			}
 			f.hist[slot] = slotHistogram{}
 		}
 		f.counts[slot] = 0
 	}
-	f.touched, f.wanted = f.touched[:0], f.wanted[:0]
+	f.touched = f.touched[:0]
 	return nil
 }
 
@@ -275,7 +285,7 @@ func (f *groupFold) timed(list []int) error {
 				return
 			}
 		}
-		gr, err := f.group(row, f.slot(row))
+		gr, err := f.group(f.slot(row))
 		if err != nil {
 			failed = err
 			return

@@ -18,11 +18,25 @@ func (p *pusher) expr(n evalNode, among traces.RowSet) (bound, error) {
 		return p.any(l, among)
 	}
 	b, err := p.test(n, among)
-	if err == nil {
+	if err == nil && !ofDuration(n) {
 		b.rows, err = p.g.And(p.ctx, b.rows, among)
 	}
 	b.exact = b.exact || b.rows.IsNone()
 	return b, err
+}
+
+// ofDuration reports whether a condition is tested only for the spans that it is asked for: durations are.
+func ofDuration(n evalNode) bool {
+	var x evalNode
+	switch n := n.(type) {
+	case *literalNode:
+		x = n.x
+	case *regexNode:
+		x = n.x
+	case *noneNode:
+		x = n.x
+	}
+	return x == evalNode(intrinsicNode(IntrinsicDuration))
 }
 
 // all evaluates conditions that must all be true, the cheap ones first.
@@ -111,7 +125,7 @@ func (p *pusher) test(n evalNode, among traces.RowSet) (bound, error) {
 			pass: func(v Value) bool { return n.testAny(&v) },
 			text: n.v.Kind == KindString,
 			ints: n.ints && n.v.isNumber(), floats: n.floats && n.v.isNumber(),
-			bools: n.v.Kind == KindBool, equal: n.equal(),
+			bools: n.v.Kind == KindBool, equal: n.equal(), monotonic: n.op == "<" || n.op == "<=" || n.op == ">" || n.op == ">=",
 		})
 	case *regexNode:
 		return p.compared(n.x, among, valueTest{text: true, pass: func(v Value) bool {
@@ -142,6 +156,7 @@ type valueTest struct {
 	pass                      func(Value) bool
 	text, ints, floats, bools bool
 	equal                     *string
+	monotonic                 bool // all numbers beyond some pass, or all up to some
 }
 
 // stored is the test for attributes in columns.
@@ -278,7 +293,7 @@ func (p *pusher) intrinsic(n Intrinsic, among traces.RowSet, v valueTest) (bound
 	case IntrinsicKind:
 		return p.classes(func(c traces.Class) bool { return v.pass(spanKindValue(c.Kind)) }), nil
 	case IntrinsicDuration:
-		rows, err = p.g.MatchDurations(p.ctx, among, func(ns int64) bool { return v.pass(durationValue(ns)) })
+		rows, err = p.g.MatchDurations(p.ctx, among, v.monotonic, func(ns int64) bool { return v.pass(durationValue(ns)) })
 	case IntrinsicStatusMessage:
 		rows, err = p.g.MatchMessages(p.ctx, text)
 	case IntrinsicTraceDuration:

@@ -65,7 +65,7 @@ type join struct {
 	relation   string
 	not, union bool
 	first      []int
-	depths     []uint32
+	depths     *traces.Codes
 	placed     func(int) int
 
 	n           int     // spans that have a place
@@ -93,7 +93,8 @@ func (j *join) open(lo, hi, placed int) {
 	j.n = placed
 	j.parent, j.under = grown(j.parent, n), grown(j.under, n+1)
 	j.left, j.right, j.kept, j.hit = grown(j.left, n), grown(j.right, n), grown(j.kept, n), grown(j.hit, n)
-	for i, depth := range j.depths[lo : lo+placed] {
+	for i := range placed {
+		depth := j.depths.At(lo + i)
 		j.parent[i] = noParent
 		if depth > 0 {
 			j.parent[i] = j.stack[depth-1]
@@ -199,7 +200,8 @@ func (p *pusher) nestedSet(n Intrinsic, v valueTest) (bound, error) {
 		clear(numbers)
 		stack = stack[:0]
 		end := placed(t)
-		for i, depth := range depths[lo : lo+end] {
+		for i := range end {
+			depth := depths.At(lo + i)
 			left := 2*int64(i) - int64(depth) + 1
 			switch n {
 			case IntrinsicNestedSetLeft:

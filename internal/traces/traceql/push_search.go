@@ -95,6 +95,8 @@ type extractDescriber struct {
 	env    *spanEnv
 	sets   cutter[traces.SpanSet]
 	spans  cutter[traces.FoundSpan]
+	known  [alikeSlots]shownAlike
+	next   int // the slot that is taken next when all are
 }
 
 func (d *extractDescriber) describe(v *traceView) traces.FoundTrace {
@@ -104,11 +106,56 @@ func (d *extractDescriber) describe(v *traceView) traces.FoundTrace {
 	f.SpanSets = d.sets.cut(1)
 	set := &f.SpanSets[0]
 	set.Matched, set.Spans = uint32(x.Matched), d.spans.cut(len(v.spans))
-	for i := range v.spans {
-		d.env.set(v, i)
-		set.Spans[i] = d.answer.found(d.env)
+	for i, s := range v.spans {
+		known := d.alike(s)
+		if known == nil {
+			d.env.set(v, i)
+			set.Spans[i] = d.answer.found(d.env)
+			continue
+		}
+		if known.like == nil {
+			d.env.set(v, i)
+			known.like, known.shown = s, d.answer.found(d.env)
+		}
+		set.Spans[i] = traces.FoundSpan{ID: s.ID, Name: known.shown.Name, Start: s.Start, Duration: uint64(spanDuration(s)), Attributes: known.shown.Attributes}
 	}
 	return f
+}
+
+// shownAlike is what is shown of spans like one.
+type shownAlike struct {
+	like  *traces.Span
+	shown traces.FoundSpan
+}
+
+// alikeSlots is for how many kinds of spans an extractDescriber remembers what is shown of them.
+const alikeSlots = 16
+
+// alike returns what is known of spans that are like s in all that an answer shows of a span by itself, see ofSpans: they
+// share their attributes then. Nil for one with events or links.
+func (d *extractDescriber) alike(s *traces.Span) *shownAlike {
+	if len(s.Events)+len(s.Links) > 0 {
+		return nil
+	}
+	for i := range d.known {
+		k := &d.known[i]
+		if k.like == nil {
+			return k
+		}
+		if o := k.like; sameAttributes(o.Attributes, s.Attributes) && o.Name == s.Name && o.Kind == s.Kind && o.Status == s.Status &&
+			o.StatusMessage == s.StatusMessage && o.Resource == s.Resource && o.Scope == s.Scope {
+			return k
+		}
+	}
+	k := &d.known[d.next%alikeSlots]
+	d.next++
+	*k = shownAlike{}
+	return k
+}
+
+// sameAttributes reports whether two spans share their attributes, or have none.
+func sameAttributes(a, b []traces.Attribute) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // cutter cuts slices from larger ones, which answers with many small parts are kept in.

@@ -68,12 +68,15 @@ func searchLimits(q *traces.Query) (limit, spss int) {
 // SortFound puts traces newest first; traces of one start are in order of their IDs, so that an
 // answer is the same however its parts arrived.
 func SortFound(found []traces.FoundTrace) {
-	sort.Slice(found, func(i, j int) bool {
-		if found[i].Start != found[j].Start {
-			return found[i].Start > found[j].Start
+	newest := func(a, b *traces.FoundTrace) int {
+		return cmp.Or(cmp.Compare(b.Start, a.Start), bytes.Compare(a.ID[:], b.ID[:]))
+	}
+	for i := 1; i < len(found); i++ {
+		if newest(&found[i-1], &found[i]) > 0 { // mostly they come in order
+			slices.SortFunc(found, func(a, b traces.FoundTrace) int { return newest(&a, &b) })
+			return
 		}
-		return bytes.Compare(found[i].ID[:], found[j].ID[:]) < 0
-	})
+	}
 }
 
 // foundTrace describes a trace but for its services and spans.

@@ -58,4 +58,13 @@ func (w window) at(t uint64) int {
 	return int((t-w.first-1)/w.step) + 1
 }
 
+// bounds returns what step i holds: the times beyond after, up to until.
+func (w window) bounds(i int) (after, until uint64) {
+	until = w.first + uint64(i)*w.step
+	if i == 0 {
+		return w.from(), until
+	}
+	return until - w.step, until
+}
+
 func (w window) millis(i int) int64 { return int64((w.first + uint64(i)*w.step) / 1e6) }
