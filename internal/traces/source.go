@@ -279,22 +279,23 @@ func selectParts(ctx context.Context, parts []Part, s Select, sharedOf func(cont
 		yield(nil, err)
 		return
 	}
+	// What is left out of these no part gives by itself: what isn't to be answered, what another piece of the query
+	// answers, and what no pieces together may match.
+	wanted := make([]joinedPiece, 0, len(shared))
+	for _, joined := range shared {
+		if !s.Except.Has(joined.ID) && (s.Whole == nil || s.overlaps(joined.Start, joined.End) || hasID(s.Also, joined.ID)) {
+			wanted = append(wanted, joined)
+		}
+	}
 	tests := compileConditions(s)
 	if len(s.Also) == 0 {
-		// What no pieces together may match, no part gives by itself.
-		if shared, err = mayMatch(ctx, parts, shared, &tests); err != nil {
+		if wanted, err = mayMatch(ctx, parts, wanted, &tests); err != nil {
 			yield(nil, err)
 			return
 		}
 	}
-	for _, joined := range shared {
-		if s.Except.Has(joined.ID) {
-			continue // no part gives a piece of it
-		}
+	for _, joined := range wanted {
 		also := hasID(s.Also, joined.ID)
-		if s.Whole != nil && !also && !s.overlaps(joined.Start, joined.End) {
-			continue // another piece of the query answers it; here no part would give it by itself
-		}
 		inner.Also = append(inner.Also, joined.ID)
 		split[joined.ID] = &pendingTrace{missing: joined.count, also: also, wanted: also || s.overlaps(joined.Start, joined.End)}
 	}
