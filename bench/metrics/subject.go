@@ -19,6 +19,7 @@ import (
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/storage/remote"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/util/compression"
 
 	"github.com/hune-io/hune/bench/internal/process"
 	api "github.com/hune-io/hune/internal/api/prometheus"
@@ -50,6 +51,7 @@ func openPrometheus(dir string) (http.Handler, func() error, error) {
 	opts := tsdb.DefaultOptions()
 	opts.EnableExemplarStorage, opts.MaxExemplars = true, 10_000
 	opts.OutOfOrderTimeWindow = time.Hour.Milliseconds() // as Hune
+	opts.WALCompression = compression.Snappy             // as the program has it, unlike the library
 	db, err := tsdb.Open(dir, quiet(), client.NewRegistry(), opts, nil)
 	if err != nil {
 		return nil, nil, err

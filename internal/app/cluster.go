@@ -62,13 +62,18 @@ func (a *App) sharedTraces() *generator.Share {
 	if r == nil {
 		return nil
 	}
+	return &generator.Share{Instance: a.cluster.Self(), Client: http.DefaultClient, Owner: a.elsewhereOf(r)}
+}
+
+// elsewhereOf says which other member owns what has a hash; "": none, or this process does.
+func (a *App) elsewhereOf(r *ring.Ring) func(hash uint32) string {
 	self := a.cluster.Self()
-	return &generator.Share{Instance: self, Client: http.DefaultClient, Owner: func(hash uint32) string {
+	return func(hash uint32) string {
 		if owner := r.First(hash); owner != self {
 			return owner
 		}
 		return ""
-	}}
+	}
 }
 
 // clusterPages show who shares what, at the paths where users of Loki, Tempo and Mimir look.
@@ -79,6 +84,7 @@ func (a *App) clusterPages(mux *http.ServeMux) {
 	mux.HandleFunc("/ruler/ring", a.cluster.ServeRing("ruler"))
 	mux.HandleFunc("/compactor/ring", a.cluster.ServeRing("compactor"))
 	mux.HandleFunc("/scraper/ring", a.cluster.ServeRing("scraper"))
+	mux.HandleFunc("/distributor/ring", a.cluster.ServeRing("distributor"))
 	mux.HandleFunc("/metrics-generator/ring", a.cluster.ServeRing("generator"))
 	mux.HandleFunc("GET /memberlist", a.cluster.ServeGossip)
 	if a.rings["ruler"] != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,6 +63,7 @@ var roles = []role{
 	{name: "ring of compactor", inner: true, needs: []string{"cluster"}, make: ringOf("compactor")},
 	{name: "ring of scraper", inner: true, needs: []string{"cluster"}, make: ringOf("scraper")},
 	{name: "elections", inner: true, needs: []string{"cluster"}, make: (*App).makeElections},
+	{name: "ring of distributor", inner: true, needs: []string{"cluster"}, make: ringOf("distributor")},
 	{name: "ring of generator", inner: true, needs: []string{"cluster"}, make: ringOf("generator")},
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
@@ -72,7 +74,7 @@ var roles = []role{
 	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket", "results"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"ring of generator", "limits", "overrides", "ingester"}, make: (*App).makeGenerator},
-	{name: "distributor", needs: []string{"elections", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
+	{name: "distributor", needs: []string{"elections", "ring of distributor", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
 	{name: "scheduler", make: (*App).makeScheduler},
 	{name: "endpoints", inner: true, needs: []string{"ring of ingester", "results"}, make: (*App).makeEndpoints},
 	{name: "querier", needs: []string{"limits", "scheduler", "ingester", "store", "endpoints"}, make: (*App).makeQuerier},
@@ -220,7 +222,12 @@ func (a *App) makeDistributor(context.Context) (services.Service, error) {
 	if a.elections != nil {
 		opts.Elections = a.elections
 	}
+	r := a.rings["distributor"]
+	if r != nil {
+		opts.Deltas = distributor.DeltaClient{HTTP: http.DefaultClient, Place: a.elsewhereOf(r)}
+	}
 	a.distributor = distributor.New(opts)
+	r.OnChange(a.distributor.DeltaOwnersChanged)
 	a.elections.OnLearn(a.distributor.LearnElections)
 	return nil, nil
 }

@@ -87,6 +87,12 @@ func (a *App) mountStoreAPI() {
 		External: func(tenant string) labels.Labels {
 			return labels.FromMap(a.cfg.Metrics.BlockLabels(tenant, metrics.DefaultReplica)).WithoutEmpty()
 		}}
+	if a.ruler != nil {
+		opts.Rules = a.mux
+	}
+	if a.scraper != nil {
+		opts.Targets = a.mux
+	}
 	if a.heads != nil {
 		opts.Sources, opts.Heads = append(opts.Sources, a.heads), []metrics.Source{a.heads}
 	}

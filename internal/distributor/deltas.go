@@ -12,8 +12,8 @@ import (
 // sweepDeltasEvery is how often idle series and tenants are looked for.
 const sweepDeltasEvery = time.Minute
 
-// deltas keeps the sums of increments of each tenant that sends such. Increments of one series must reach one distributor:
-// each adds up what it sees.
+// deltas keeps the sums of increments of each tenant that sends such. Increments of one series must reach one distributor,
+// which sendDeltas sees to: each adds up what it sees.
 type deltas struct {
 	mu      sync.Mutex
 	tenants map[string]*tenantDeltas
@@ -66,6 +66,15 @@ func (d *deltas) of(tenant string, now time.Time) *metrics.Deltas {
 	}
 	t.heard = now
 	return t.Deltas
+}
+
+// forget drops the sums that gone says yes to, by tenant and the bytes of the labels.
+func (d *deltas) forget(gone func(tenant, labels string) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, t := range d.tenants {
+		t.Forget(func(labels string) bool { return gone(id, labels) })
+	}
 }
 
 // accumulate turns increments into sums and returns how many were cut out.

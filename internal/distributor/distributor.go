@@ -44,8 +44,9 @@ type Observer interface {
 type Options struct {
 	Limits     *limits.Overrides
 	Ingester   Ingester
-	Spans      Observer  // nil: nobody looks
-	Elections  Elections // nil: this process elects replicas alone
+	Spans      Observer    // nil: nobody looks
+	Elections  Elections   // nil: this process elects replicas alone
+	Deltas     DeltaOwners // nil: this process adds up all increments
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: the metrics are not registered
 	Now        func() time.Time      // nil: time.Now
@@ -68,6 +69,7 @@ type Distributor struct {
 
 	ha          *haTracker
 	deltas      *deltas
+	deltaOwners DeltaOwners
 	streams     *activeStreams
 	streamRates *buckets // by tenant and stream
 	enrichers   enrichers
@@ -96,7 +98,7 @@ func New(o Options) *Distributor {
 		metrics:   newInstruments(o.Registerer),
 		buckets:   make(map[signal.Signal]*buckets, len(signal.All)),
 		enrichers: newEnrichers(),
-		streams:   newActiveStreams(), streamRates: newBuckets(), ha: newHATracker(o.Registerer, o.Elections), deltas: newDeltas(o.Registerer),
+		streams:   newActiveStreams(), streamRates: newBuckets(), ha: newHATracker(o.Registerer, o.Elections), deltas: newDeltas(o.Registerer), deltaOwners: o.Deltas,
 
 		otlpMetrics: o.OTLPMetrics, otlpLogs: o.OTLPLogs,
 	}

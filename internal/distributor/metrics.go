@@ -35,7 +35,11 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 	if err != nil {
 		return metrics.PushResult{}, err
 	}
-	samples -= d.deltas.accumulate(w, b)
+	sent, n, err := d.sendDeltas(ctx, w, b)
+	if err != nil {
+		return metrics.PushResult{}, err
+	}
+	samples -= n + d.deltas.accumulate(w, b)
 	var result metrics.PushResult
 	if len(b.Series) > 0 {
 		if result, err = d.ingester.PushMetrics(ctx, w.tenant, b); err != nil {
@@ -43,14 +47,14 @@ func (d *Distributor) PushMetrics(ctx context.Context, b *metrics.Batch) (metric
 		}
 		d.metrics.records.WithLabelValues(string(w.signal)).Add(float64(samples))
 	}
-	result.Samples += duplicates.Samples
-	result.Histograms += duplicates.Histograms
-	result.Exemplars += duplicates.Exemplars
+	result.Samples += duplicates.Samples + sent.Samples
+	result.Histograms += duplicates.Histograms + sent.Histograms
+	result.Exemplars += duplicates.Exemplars + sent.Exemplars
 	result.Deduplicated = duplicates.Deduplicated
 	for _, r := range result.Rejected {
 		w.rejected.add(r.Reason, r.Count, text(r.Message))
 	}
-	result.Rejected = nil
+	result.Rejected = sent.Rejected // who refused them has counted them
 	for _, r := range w.rejected {
 		result.Rejected = append(result.Rejected, metrics.Rejection{Reason: r.reason, Message: r.message, Count: r.count})
 	}

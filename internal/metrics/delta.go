@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ type Deltas struct {
 	sums map[string]*deltaSum // by the bytes of the labels
 	key  []byte
 }
+
+// IncrementsHeader marks a write of another member of the cluster: its samples are increments, which this process adds up.
+const IncrementsHeader = "Hune-Increments"
 
 // DeltaIdle is how long a series without increments is remembered.
 const DeltaIdle = time.Hour
@@ -103,6 +107,13 @@ func (d *Deltas) Sweep(now time.Time) {
 			delete(d.sums, key)
 		}
 	}
+}
+
+// Forget drops the sums of series that gone says yes to, by the bytes of their labels.
+func (d *Deltas) Forget(gone func(labels string) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.sums, func(key string, _ *deltaSum) bool { return gone(key) })
 }
 
 // place says what becomes of an increment: it is added, repeated (again) or refused with a reason.

@@ -57,6 +57,7 @@ type head struct {
 
 	hiddenExemplars hiddenExemplars
 	exemplars       keptExemplars
+	room            exemplarRoom
 
 	users      atomic.Int64 // who holds the head open; only rises with Heads.mu held for reading
 	dirty      atomic.Bool  // committed but not synced (interval mode)
@@ -83,6 +84,7 @@ func openHead(opts HeadOptions, m *headMetrics, id string) (*head, error) {
 		return nil, err
 	}
 	t.exemplars.db.Store(t.db)
+	t.fitExemplars()
 	t.meta = openMetadataStore(filepath.Join(dir, metadataFile), opts.Config.MaxMetadata, t.logger)
 	t.syncer = newSyncer(filepath.Join(dir, "wal"), filepath.Join(dir, wlog.WblDirName), m.syncSeconds)
 	t.lastAppend.Store(opts.Now().UnixMilli())

@@ -25,6 +25,7 @@ func (t *head) append(ctx context.Context, b *Batch) (PushResult, error) {
 	if err := t.failure.Load(); err != nil {
 		return PushResult{}, *err
 	}
+	defer t.makeRoom(b)()
 	now := t.opts.Now()
 	t.lastAppend.Store(now.UnixMilli())
 	w := batchWriter{head: t, app: t.db.Appender(ctx), maxT: latest, window: t.opts.Config.OutOfOrderWindow}

@@ -30,7 +30,7 @@ func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matc
 		sets = append(sets, set)
 	}
 	if t == nil {
-		return h.shutExemplars(id, start, end, sets)
+		return h.shutExemplars(ctx, id, start, end, sets), nil
 	}
 	q, err := t.db.ExemplarQuerier(ctx)
 	if err != nil {
@@ -41,7 +41,11 @@ func (h *Heads) Exemplars(ctx context.Context, id string, start, end int64, matc
 		return nil, fmt.Errorf("select exemplars: %w", err)
 	}
 	gone := t.goneExemplars().Overlapping(start, end)
-	out := undeleted(t.exemplars.matching(start, end, sets), gone)
+	older, err := t.exemplars.matching(start, end, sets)
+	if err != nil {
+		addWarning(ctx, fmt.Errorf("older exemplars are left out of the answer: %w", err))
+	}
+	out := undeleted(older, gone)
 	for _, f := range found {
 		if left := exemplarsLeft(f.Exemplars, gone, f.SeriesLabels); len(left) > 0 {
 			out = append(out, ExemplarSeries{Labels: f.SeriesLabels, Exemplars: left})

@@ -50,24 +50,28 @@ type keptExemplars struct {
 	purged map[string]bool  // the requests to delete that the file has been written after
 }
 
-// load returns the exemplars of the file as it was at first. k.mu must be held.
-func (k *keptExemplars) load() []ExemplarSeries {
+// load returns the exemplars of the file as it was at first, none of one that is damaged. k.mu must be held.
+func (k *keptExemplars) load() ([]ExemplarSeries, error) {
 	if k.loaded || k.max == 0 {
-		return k.older
+		return k.older, nil
 	}
-	var err error
-	if k.older, err = readExemplars(k.path); err != nil {
-		k.logger.Warn("older exemplars can't be read, they are left out", "path", k.path, "err", err)
+	list, err := readExemplars(k.path)
+	switch {
+	case errors.Is(err, errDamaged):
+		k.logger.Error("file of older exemplars is damaged, they are lost", "path", k.path, "err", err)
+	case err != nil:
+		return nil, fmt.Errorf("read exemplars: %w", err)
 	}
-	k.loaded = true
-	return k.older
+	k.older, k.loaded = list, true
+	return list, nil
 }
 
 // matching returns those of the file in a range of time of series that pass any of the sets.
-func (k *keptExemplars) matching(start, end int64, sets [][]*labels.Matcher) []ExemplarSeries {
+func (k *keptExemplars) matching(start, end int64, sets [][]*labels.Matcher) ([]ExemplarSeries, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return matchingExemplars(k.load(), start, end, sets)
+	list, err := k.load()
+	return matchingExemplars(list, start, end, sets), err
 }
 
 func matchingExemplars(list []ExemplarSeries, start, end int64, sets [][]*labels.Matcher) (out []ExemplarSeries) {
@@ -145,7 +149,11 @@ func (k *keptExemplars) write(db *tsdb.DB, gone *Deletions) error {
 	if err != nil {
 		return err
 	}
-	k.older = undeleted(k.load(), gone)
+	older, err := k.load()
+	if err != nil {
+		return err
+	}
+	k.older = undeleted(older, gone)
 	all = MergeExemplars(slices.Concat(undeleted(all, gone), k.older))
 	if oldest, ok := oldestOfNewest(all, k.max); ok {
 		all, k.older = since(all, oldest), since(k.older, oldest)
@@ -288,16 +296,16 @@ func decodeExemplars(data []byte) ([]ExemplarSeries, error) {
 	return out, nil
 }
 
-// shutExemplars are those that a closed database left.
-func (h *Heads) shutExemplars(id string, start, end int64, sets [][]*labels.Matcher) ([]ExemplarSeries, error) {
-	if tenant.Validate(id) != nil || h.opts.Config.MaxExemplars == 0 {
-		return nil, nil
+// shutExemplars are those that a closed database left. What can't be read is a warning.
+func (h *Heads) shutExemplars(ctx context.Context, id string, start, end int64, sets [][]*labels.Matcher) []ExemplarSeries {
+	if tenant.Validate(id) != nil {
+		return nil
 	}
 	list, err := readExemplars(filepath.Join(h.opts.Dir, id, exemplarsFile))
 	if err != nil {
-		return nil, fmt.Errorf("read exemplars of tenant %s: %w", id, err)
+		addWarning(ctx, fmt.Errorf("older exemplars are left out of the answer: %w", err))
 	}
-	return undeleted(matchingExemplars(list, start, end, sets), h.deleted(id).Overlapping(start, end)), nil
+	return undeleted(matchingExemplars(list, start, end, sets), h.deleted(id).Overlapping(start, end))
 }
 
 // purgeShut removes what is to be deleted from the files that closed databases left: when the requests are processed nobody

@@ -132,7 +132,7 @@ func TestDeletedExemplarsLeaveTheFile(t *testing.T) {
 	}
 }
 
-// A damaged file is left out of answers, and of closed tenants an error.
+// A damaged file is left out of answers, with a warning for as long as the tenant is closed.
 func TestDamagedExemplarsFile(t *testing.T) {
 	clock := newMovingClock()
 	opts := idleOptions(t, clock, objstore.NewInMemBucket())
@@ -144,8 +144,10 @@ func TestDamagedExemplarsFile(t *testing.T) {
 	require.NoError(t, err)
 	data[len(data)/2] ^= 1
 	require.NoError(t, os.WriteFile(path, data, 0o600))
-	_, err = h.Exemplars(t.Context(), "a", 0, latest, nil)
-	require.ErrorIs(t, err, errDamaged)
+	r, err := newTestEngine().Run(t.Context(), "a", &Query{Kind: Exemplars, Expr: "m", Start: MinTime, End: MaxTime}, h)
+	require.NoError(t, err)
+	require.Empty(t, r.Exemplars)
+	require.ErrorContains(t, r.Warnings.AsErrors()[0], "older exemplars are left out of the answer")
 	push(t, h, "a", traced("m", "t2", clock.now().UnixMilli()))
 	require.Equal(t, []string{"t2"}, traces(t, h, "m"))
 }

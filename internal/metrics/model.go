@@ -23,6 +23,8 @@ type Batch struct {
 	// DiscardOutOfOrder drops samples that are older than the newest of their series, even inside of
 	// the out-of-order window: staleness markers for a target that has come back meanwhile.
 	DiscardOutOfOrder bool
+	// OwnIncrements says that another distributor has sent the increments to the one that adds them up: this one.
+	OwnIncrements bool
 }
 
 // Series is the new data of one series. Times are Unix milliseconds. Labels are sorted, without

@@ -77,7 +77,7 @@ func (d *decoder) put() {
 	clear(d.names[:cap(d.names)])
 	d.batch.Series, d.exemplars, d.metas, d.symbols, d.names = d.batch.Series[:0], d.exemplars[:0], d.metas[:0], d.symbols[:0], d.names[:0]
 	d.samples, d.refs, d.items = d.samples[:0], d.refs[:0], 0
-	d.rejected = metrics.Rejections{}
+	d.rejected, d.batch.OwnIncrements = metrics.Rejections{}, false
 	d.builder.Reset()
 	d.cache = nil
 	decoders.Put(d)

@@ -81,6 +81,12 @@ func (a *API) store(r *http.Request, d *decoder, message string) (metrics.PushRe
 		}
 		return metrics.PushResult{}, err
 	}
+	if r.Header.Get(metrics.IncrementsHeader) != "" {
+		d.batch.OwnIncrements = true
+		for i := range d.batch.Series {
+			d.batch.Series[i].Delta = true
+		}
+	}
 	var result metrics.PushResult
 	if len(d.batch.Series) > 0 {
 		if result, err = a.opts.Pusher.PushMetrics(r.Context(), &d.batch); err != nil {

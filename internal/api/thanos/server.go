@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -20,8 +21,10 @@ import (
 	"github.com/thanos-io/thanos/pkg/exemplars/exemplarspb"
 	"github.com/thanos-io/thanos/pkg/info/infopb"
 	"github.com/thanos-io/thanos/pkg/metadata/metadatapb"
+	"github.com/thanos-io/thanos/pkg/rules/rulespb"
 	"github.com/thanos-io/thanos/pkg/store/labelpb"
 	"github.com/thanos-io/thanos/pkg/store/storepb"
+	"github.com/thanos-io/thanos/pkg/targets/targetspb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -40,6 +43,9 @@ type Options struct {
 	Heads []metrics.Source
 	// Blocks answers to the other members for single blocks. Nil: this process has none open.
 	Blocks Blocks
+	// Rules and Targets are Prometheus's API about the rules that this process evaluates and the targets that it scrapes. Nil: it has
+	// none, and the service isn't there.
+	Rules, Targets http.Handler
 	// MinTime returns the start of the oldest data, in milliseconds; false: there are none.
 	MinTime func() (int64, bool)
 	// External returns the external labels of a tenant's blocks, without a tenant those that all have.
@@ -50,7 +56,8 @@ type Options struct {
 	MaxBytes int64
 }
 
-// Server implements the services thanos.Store, thanos.Exemplars, thanos.Metadata and thanos.info.Info.
+// Server implements the services thanos.Store, thanos.Exemplars, thanos.Metadata and thanos.info.Info, and has those of thanos.Rules
+// and thanos.Targets.
 type Server struct{ opts Options }
 
 var (
@@ -69,6 +76,12 @@ func (s *Server) Register(g *grpc.Server) {
 	infopb.RegisterInfoServer(g, s)
 	exemplarspb.RegisterExemplarsServer(g, s)
 	metadatapb.RegisterMetadataServer(g, s)
+	if s.opts.Rules != nil {
+		rulespb.RegisterRulesServer(g, rulesServer{s})
+	}
+	if s.opts.Targets != nil {
+		targetspb.RegisterTargetsServer(g, targetsServer{s})
+	}
 }
 
 // Info implements infopb.InfoServer.
@@ -82,10 +95,17 @@ func (s *Server) Info(_ context.Context, _ *infopb.InfoRequest) (*infopb.InfoRes
 		mint = t
 	}
 	sets := labelpb.ZLabelSetsFromPromLabels(s.opts.External(id))
-	return &infopb.InfoResponse{LabelSets: sets, ComponentType: "store", Store: &infopb.StoreInfo{
+	info := &infopb.InfoResponse{LabelSets: sets, ComponentType: "store", Store: &infopb.StoreInfo{
 		MinTime: mint, MaxTime: math.MaxInt64, SupportsSharding: true, SupportsWithoutReplicaLabels: true,
 		TsdbInfos: []infopb.TSDBInfo{{Labels: sets[0], MinTime: mint, MaxTime: math.MaxInt64}},
-	}, Exemplars: &infopb.ExemplarsInfo{MinTime: math.MinInt64, MaxTime: math.MaxInt64}, MetricMetadata: &infopb.MetricMetadataInfo{}}, nil
+	}, Exemplars: &infopb.ExemplarsInfo{MinTime: math.MinInt64, MaxTime: math.MaxInt64}, MetricMetadata: &infopb.MetricMetadataInfo{}}
+	if s.opts.Rules != nil {
+		info.Rules = &infopb.RulesInfo{}
+	}
+	if s.opts.Targets != nil {
+		info.Targets = &infopb.TargetsInfo{}
+	}
+	return info, nil
 }
 
 // selection is a request on its way to the sources.
