@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -138,6 +139,7 @@ func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (Vi
 	switch {
 	case err != nil:
 		s.metrics.looks.WithLabelValues("unsure").Inc()
+		s.o.Logger.Debug("results of queries can't be relied on", "tenant", tenant, "err", err)
 		return View{}, nil
 	case l.value != nil:
 		found = "found"
@@ -223,11 +225,25 @@ func (s *Results) writeOne(ctx context.Context, q queuedResult, ttl string) erro
 	err := s.onServer(ctx, connectTimeout, func(ctx context.Context, c *redisConn) error {
 		replies, err := c.do(ctx, request, 1)
 		if err == nil {
-			refusal = replies[0].err()
+			refusal, err = s.refusal(replies[0])
 		}
 		return err
 	})
 	return errors.Join(err, refusal)
+}
+
+// refusal returns the error that a server replied: as a failure if another server has to be asked.
+func (s *Results) refusal(r redisReply) (refusal, failure error) {
+	err := r.err()
+	for _, elsewhere := range []string{"MOVED ", "ASK ", "CLUSTERDOWN "} {
+		if err != nil && strings.HasPrefix(err.Error(), elsewhere) {
+			return nil, err
+		}
+	}
+	if r.demoted() && s.redis.cfg.Sentinel.Master != "" {
+		return nil, err
+	}
+	return err, nil
 }
 
 var errLeftOut = errors.New("redis is left out")

@@ -80,17 +80,22 @@ func (l *lease) spoil() time.Time {
 func (s *Results) keepLease(ctx context.Context) {
 	tick := time.NewTicker(s.times.renew)
 	defer tick.Stop()
-	told := ""
+	told := false
 	for {
 		if s.o.Self() != "" {
 			err := s.renew(ctx)
-			s.metrics.renewed(err)
-			// Once, not every few seconds for as long as it lasts. That Redis is left out is told elsewhere.
-			if text := fmt.Sprint(err); err != nil && text != told && !errors.Is(err, errLeftOut) && ctx.Err() == nil {
-				told = text
-				s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
-			} else if err == nil {
-				told = ""
+			switch {
+			case err == nil:
+				told = false
+			case ctx.Err() != nil:
+				return
+			default:
+				s.metrics.refused.Inc()
+				// Once, not every few seconds for as long as it lasts. That Redis is left out is told elsewhere.
+				if !told && !errors.Is(err, errLeftOut) {
+					told = true
+					s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
+				}
 			}
 		}
 		select {
@@ -133,10 +138,8 @@ func (s *Results) renew(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if refusal = replies[0].err(); replies[0].demoted() && s.redis.cfg.Sentinel.Master != "" {
-			return refusal // there is another one
-		}
-		return nil
+		refusal, err = s.refusal(replies[0])
+		return err
 	})
 	return errors.Join(err, refusal)
 }
@@ -210,10 +213,10 @@ func (s *Results) delete(ctx context.Context, tenant, run string) error {
 		if err != nil {
 			return err
 		}
-		if refusal = replies[0].err(); refusal == nil && replies[0].kind != ':' {
-			return errProtocol
+		if refusal, err = s.refusal(replies[0]); err == nil && refusal == nil && replies[0].kind != ':' {
+			err = errProtocol
 		}
-		return nil
+		return err
 	})
 	return errors.Join(err, refusal)
 }

@@ -371,8 +371,8 @@ func onScript(t testing.TB, answers []byte) (*Results, *scripted) {
 	r := redisAt(t, nil, "a:1")
 	conn := &scripted{answers: bytes.NewReader(answers)}
 	node := newRedisNode("a:1", func(context.Context, string) (*redisConn, error) {
-		// A buffer of one line at most: answers to what was not asked yet have not come.
-		return &redisConn{Conn: conn, r: bufio.NewReaderSize(conn, 16), most: maxResult, run: "run"}, nil
+		// It is read byte by byte: answers to what was not asked yet have not come.
+		return &redisConn{Conn: conn, r: bufio.NewReader(conn), most: maxResult, run: "run"}, nil
 	})
 	r.client.Store(&redisClient{results: node})
 	return newResults(t, r, defaultLeaseTimes, "a", "a", "b"), conn
@@ -410,4 +410,20 @@ func FuzzResultsReplies(f *testing.F) {
 		s.lease = lease{value: "v", run: "run", until: time.Now().Add(time.Millisecond)}
 		_ = s.TakeBack(ctx, "t")
 	})
+}
+
+// A server that says that another one has the results is asked for the cluster anew.
+func TestResultsMoved(t *testing.T) {
+	s, _ := onScript(t, bytes.Repeat([]byte("-MOVED 1 b:1\r\n"), 3*maxFailures))
+	for range maxFailures {
+		require.True(t, s.redis.up())
+		v, _ := s.Look(ctx, "t", "q", true)
+		require.Equal(t, Unsure, v.State)
+	}
+	require.False(t, s.redis.up())
+	s, _ = onScript(t, bytes.Repeat([]byte("-OOM command not allowed\r\n"), 3*maxFailures))
+	for range maxFailures {
+		require.ErrorAs(t, s.writeOne(ctx, queuedResult{}, "1"), new(redisError))
+	}
+	require.True(t, s.redis.up(), "that it is full says nothing about what it has")
 }
