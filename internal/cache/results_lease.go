@@ -78,30 +78,32 @@ func (l *lease) spoil() time.Time {
 
 // keepLease renews the lease until ctx is done.
 func (s *Results) keepLease(ctx context.Context) {
-	tick := time.NewTicker(s.times.renew)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	told := false
 	for {
-		if s.o.Self() != "" {
-			err := s.renew(ctx)
-			switch {
-			case err == nil:
-				told = false
-			case ctx.Err() != nil:
-				return
-			default:
-				s.metrics.refused.Inc()
-				// Once, not every few seconds for as long as it lasts. That Redis is left out is told elsewhere.
-				if !told && !errors.Is(err, errLeftOut) {
-					told = true
-					s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
-				}
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		}
+		timer.Reset(s.times.renew)
+		if s.o.Self() == "" {
+			continue
+		}
+		err := s.renew(ctx)
+		switch {
+		case err == nil:
+			told = false
+		case ctx.Err() != nil:
+		case errors.Is(err, errLeftOut):
+			timer.Reset(s.times.renew / 10) // it asks nobody, and the sooner there is a lease the better
+		default:
+			s.metrics.refused.Inc()
+			if !told { // once, not every few seconds for as long as it lasts
+				s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
+			}
+			told = true
 		}
 	}
 }
