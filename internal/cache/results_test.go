@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -426,4 +427,22 @@ func TestResultsMoved(t *testing.T) {
 		require.ErrorAs(t, s.writeOne(ctx, queuedResult{}, "1"), new(redisError))
 	}
 	require.True(t, s.redis.up(), "that it is full says nothing about what it has")
+}
+
+// That nothing can be relied on is told once, when it lasts.
+func TestUnsureIsTold(t *testing.T) {
+	var log bytes.Buffer
+	logger, why, now := slog.New(slog.NewTextHandler(&log, nil)), errors.New("there is no lease of b"), time.Unix(1000, 0)
+	var u unsure
+	told := func(after time.Duration) int {
+		u.note(logger, why, now.Add(after))
+		return strings.Count(log.String(), "there is no lease of b")
+	}
+	require.Equal(t, 0, told(0))
+	require.Equal(t, 0, told(tellUnsure))
+	require.Equal(t, 1, told(tellUnsure+1))
+	require.Equal(t, 1, told(time.Hour))
+	u.end()
+	require.Equal(t, 1, told(2*time.Hour))
+	require.Equal(t, 2, told(2*time.Hour+tellUnsure+1))
 }
