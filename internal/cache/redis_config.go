@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// RedisConfig says where the Redis is that several processes share pages in. What it holds is as good as the bucket:
-// who can write to it decides what queries answer.
+// RedisConfig says where the Redis is that several processes share pages and results in. What it holds is as good as the
+// bucket: who can write to it decides what queries answer.
 type RedisConfig struct {
 	// Addresses, host:port, of one server, of some members of a cluster, or of Sentinels. Default none: no Redis is used.
 	Addresses []string `yaml:"addresses"`
@@ -27,11 +27,12 @@ type RedisConfig struct {
 	// TLS is spoken when it is there, with {} as well. Its keys are ca_file, cert_file, key_file, server_name and
 	// insecure_skip_verify.
 	TLS *RedisTLS `yaml:"tls_config,omitempty"`
-	// Timeout is how long a query waits for up to 64 pages, at most, before it goes to the bucket. Default 100ms.
+	// Timeout is how long a query waits for results, or for up to 64 pages, at most, before it goes to the bucket. Default
+	// 100ms.
 	Timeout model.Duration `yaml:"timeout"`
-	// TTL is how long a page is kept, at most. Default 24h.
+	// TTL is how long a page or a result is kept, at most; results no longer than a day. Default 24h.
 	TTL model.Duration `yaml:"ttl"`
-	// Prefix starts every key. Those who use different buckets need different ones. Default "hune:".
+	// Prefix starts every key. Those who use different buckets need different ones, and so do clusters. Default "hune:".
 	Prefix string `yaml:"prefix"`
 }
 

@@ -31,6 +31,7 @@ func startSentinel(t *testing.T, master *redisServer) *redisServer {
 
 // Who the server is, Sentinels say; and after a fail-over it is another one.
 func TestRedisSentinel(t *testing.T) {
+	t.Parallel() // a Sentinel looks around every 10 s
 	master := startRedis(t)
 	host, port, err := net.SplitHostPort(master.Addr)
 	require.NoError(t, err)
@@ -73,6 +74,7 @@ func TestRedisSentinel(t *testing.T) {
 
 // A Sentinel that doesn't know, or that says nonsense, is as good as none.
 func TestSentinelDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	master := startRedis(t)
 	sentinel := startSentinel(t, master)
 	at := func(name string, change func(*RedisConfig), addrs ...string) error {

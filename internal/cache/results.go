@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,7 @@ type Results struct {
 	times   leaseTimes
 	lease   lease
 
+	unsure    unsure
 	inCompany atomic.Bool
 	meetings  atomic.Uint64 // how often others came to this member, when it was alone
 
@@ -138,6 +140,7 @@ func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (Vi
 	switch {
 	case err != nil:
 		s.metrics.looks.WithLabelValues("unsure").Inc()
+		s.unsure.note(s.o.Logger, err, started)
 		return View{}, nil
 	case l.value != nil:
 		found = "found"
@@ -145,7 +148,34 @@ func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (Vi
 		found = "missed"
 	}
 	s.metrics.looks.WithLabelValues(found).Inc()
+	s.unsure.end()
 	return View{State: Sure, Stamp: l.stamp, members: members}, l.value
+}
+
+// unsure is a time in which nothing can be relied on.
+type unsure struct {
+	since atomic.Int64 // Unix nanoseconds; 0: it is not so
+	told  atomic.Bool
+}
+
+// tellUnsure is how long it may last before it is told: a member that starts, or a fail-over, take less.
+const tellUnsure = time.Minute
+
+// note tells of it, once, when it has lasted for long: it costs speed, and may be because one member lacks the Redis.
+func (u *unsure) note(logger *slog.Logger, why error, now time.Time) {
+	u.since.CompareAndSwap(0, now.UnixNano())
+	level := slog.LevelDebug
+	if since := u.since.Load(); since != 0 && now.UnixNano()-since > int64(tellUnsure) && !u.told.Swap(true) {
+		level = slog.LevelWarn
+	}
+	logger.Log(context.Background(), level, "results of queries can't be relied on, all are computed anew", "err", why)
+}
+
+func (u *unsure) end() {
+	if u.since.Load() != 0 {
+		u.since.Store(0)
+		u.told.Store(false)
+	}
 }
 
 // members returns all members in order; nil if this one is alone.
@@ -223,11 +253,25 @@ func (s *Results) writeOne(ctx context.Context, q queuedResult, ttl string) erro
 	err := s.onServer(ctx, connectTimeout, func(ctx context.Context, c *redisConn) error {
 		replies, err := c.do(ctx, request, 1)
 		if err == nil {
-			refusal = replies[0].err()
+			refusal, err = s.refusal(replies[0])
 		}
 		return err
 	})
 	return errors.Join(err, refusal)
+}
+
+// refusal returns the error that a server replied: as a failure if another server has to be asked.
+func (s *Results) refusal(r redisReply) (refusal, failure error) {
+	err := r.err()
+	for _, elsewhere := range []string{"MOVED ", "ASK ", "CLUSTERDOWN "} {
+		if err != nil && strings.HasPrefix(err.Error(), elsewhere) {
+			return nil, err
+		}
+	}
+	if r.demoted() && s.redis.cfg.Sentinel.Master != "" {
+		return nil, err
+	}
+	return err, nil
 }
 
 var errLeftOut = errors.New("redis is left out")

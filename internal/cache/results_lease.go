@@ -78,25 +78,32 @@ func (l *lease) spoil() time.Time {
 
 // keepLease renews the lease until ctx is done.
 func (s *Results) keepLease(ctx context.Context) {
-	tick := time.NewTicker(s.times.renew)
-	defer tick.Stop()
-	told := ""
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	told := false
 	for {
-		if s.o.Self() != "" {
-			err := s.renew(ctx)
-			s.metrics.renewed(err)
-			// Once, not every few seconds for as long as it lasts. That Redis is left out is told elsewhere.
-			if text := fmt.Sprint(err); err != nil && text != told && !errors.Is(err, errLeftOut) && ctx.Err() == nil {
-				told = text
-				s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
-			} else if err == nil {
-				told = ""
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		}
+		timer.Reset(s.times.renew)
+		if s.o.Self() == "" {
+			continue
+		}
+		err := s.renew(ctx)
+		switch {
+		case err == nil:
+			told = false
+		case ctx.Err() != nil:
+		case errors.Is(err, errLeftOut):
+			timer.Reset(s.times.renew / 10) // it asks nobody, and the sooner there is a lease the better
+		default:
+			s.metrics.refused.Inc()
+			if !told { // once, not every few seconds for as long as it lasts
+				s.o.Logger.Warn("results of queries are not shared: this member has no lease", "err", err)
+			}
+			told = true
 		}
 	}
 }
@@ -133,10 +140,8 @@ func (s *Results) renew(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if refusal = replies[0].err(); replies[0].demoted() && s.redis.cfg.Sentinel.Master != "" {
-			return refusal // there is another one
-		}
-		return nil
+		refusal, err = s.refusal(replies[0])
+		return err
 	})
 	return errors.Join(err, refusal)
 }
@@ -210,10 +215,10 @@ func (s *Results) delete(ctx context.Context, tenant, run string) error {
 		if err != nil {
 			return err
 		}
-		if refusal = replies[0].err(); refusal == nil && replies[0].kind != ':' {
-			return errProtocol
+		if refusal, err = s.refusal(replies[0]); err == nil && refusal == nil && replies[0].kind != ':' {
+			err = errProtocol
 		}
-		return nil
+		return err
 	})
 	return errors.Join(err, refusal)
 }

@@ -120,8 +120,8 @@ func (l *look) ask(ctx context.Context, c *redisConn) error {
 		if err != nil {
 			return err
 		}
-		if l.unsure = replies[0].err(); l.unsure != nil {
-			return nil
+		if l.unsure, err = l.s.refusal(replies[0]); err != nil || l.unsure != nil {
+			return err
 		}
 	}
 	l.unsure = errNoGeneration
@@ -145,8 +145,8 @@ func (l *look) get(ctx context.Context, c *redisConn, generation string) ([]redi
 	if err != nil {
 		return nil, err
 	}
-	if l.unsure = replies[0].err(); l.unsure != nil {
-		return nil, nil
+	if l.unsure, err = l.s.refusal(replies[0]); err != nil || l.unsure != nil {
+		return nil, err
 	}
 	if replies[0].kind != '*' || len(replies[0].items) != n {
 		return nil, errProtocol

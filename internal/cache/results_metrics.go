@@ -48,13 +48,6 @@ func newResultsMetrics(s *Results) *resultsMetrics {
 	return m
 }
 
-// renewed counts a renewal of the lease.
-func (m *resultsMetrics) renewed(err error) {
-	if err != nil {
-		m.refused.Inc()
-	}
-}
-
 func (m *resultsMetrics) register(reg prometheus.Registerer) error {
 	if reg == nil {
 		return nil

@@ -304,6 +304,7 @@ func (w *world) run(t *rapid.T, n int64) (stop func()) {
 // and deleted, whichever processes know of each other, and whatever becomes of the server: unreachable, standing still,
 // restarted with what it held a while ago, flushed.
 func TestSharedIsUncached(t *testing.T) {
+	t.Parallel() // it waits much
 	fewer(t, "12")
 	server := redistest.New(t)
 	checks, found := int64(0), 0

@@ -1,11 +1,16 @@
 package cache
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
+	"log/slog"
+	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -349,4 +354,95 @@ func FuzzDecodeResult(f *testing.F) {
 		require.True(t, ok)
 		require.True(t, bytes.Equal(value, data))
 	})
+}
+
+// scripted is a connection to a server that answers whatever it is asked by the next of its lines.
+type scripted struct {
+	net.Conn
+	sent    bytes.Buffer
+	answers *bytes.Reader
+}
+
+func (s *scripted) Write(b []byte) (int, error) { return s.sent.Write(b) }
+func (s *scripted) Read(b []byte) (int, error)  { return s.answers.Read(b[:min(len(b), 1)]) }
+func (s *scripted) SetDeadline(time.Time) error { return nil }
+func (s *scripted) Close() error                { return nil }
+
+func onScript(t testing.TB, answers []byte) (*Results, *scripted) {
+	r := redisAt(t, nil, "a:1")
+	conn := &scripted{answers: bytes.NewReader(answers)}
+	node := newRedisNode("a:1", func(context.Context, string) (*redisConn, error) {
+		// It is read byte by byte: answers to what was not asked yet have not come.
+		return &redisConn{Conn: conn, r: bufio.NewReader(conn), most: maxResult, run: "run"}, nil
+	})
+	r.client.Store(&redisClient{results: node})
+	return newResults(t, r, defaultLeaseTimes, "a", "a", "b"), conn
+}
+
+// A lease ends at a time by the server's clock: a request that lies about for long does nothing.
+func TestLeaseEndsAtATime(t *testing.T) {
+	s, conn := onScript(t, []byte("*2\r\n$4\r\n1000\r\n$6\r\n250000\r\n+OK\r\n"))
+	began := time.Now()
+	require.NoError(t, s.renew(ctx))
+	took := time.Since(began)
+	words := strings.Split(conn.sent.String(), "\r\n")
+	at := slices.Index(words, "PXAT")
+	require.Positive(t, at, words)
+	end, err := strconv.ParseInt(words[at+2], 10, 64)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, end, int64(1000_250+10_000))
+	require.LessOrEqual(t, end, 1000_250+10_000+took.Milliseconds())
+	require.False(t, s.lease.until.Before(began.Add(11*time.Second)))
+}
+
+// Nothing that a server can say is a panic, or an answer that it is not.
+func FuzzResultsReplies(f *testing.F) {
+	f.Add([]byte("*4\r\n$1\r\ng\r\n$9\r\nx:3600000\r\n$9\r\ny:3600000\r\n$-1\r\n"))
+	f.Add([]byte("*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n+OK\r\n"))
+	f.Add([]byte("*2\r\n$1\r\n1\r\n$1\r\n2\r\n+OK\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		s, _ := onScript(t, in)
+		v, value := s.Look(ctx, "t", "q", true)
+		require.Equal(t, v.State == Sure, v.Stamp != 0)
+		require.Nil(t, value)
+		s, _ = onScript(t, in)
+		_ = s.renew(ctx)
+		s, _ = onScript(t, in)
+		s.lease = lease{value: "v", run: "run", until: time.Now().Add(time.Millisecond)}
+		_ = s.TakeBack(ctx, "t")
+	})
+}
+
+// A server that says that another one has the results is asked for the cluster anew.
+func TestResultsMoved(t *testing.T) {
+	s, _ := onScript(t, bytes.Repeat([]byte("-MOVED 1 b:1\r\n"), 3*maxFailures))
+	for range maxFailures {
+		require.True(t, s.redis.up())
+		v, _ := s.Look(ctx, "t", "q", true)
+		require.Equal(t, Unsure, v.State)
+	}
+	require.False(t, s.redis.up())
+	s, _ = onScript(t, bytes.Repeat([]byte("-OOM command not allowed\r\n"), 3*maxFailures))
+	for range maxFailures {
+		require.ErrorAs(t, s.writeOne(ctx, queuedResult{}, "1"), new(redisError))
+	}
+	require.True(t, s.redis.up(), "that it is full says nothing about what it has")
+}
+
+// That nothing can be relied on is told once, when it lasts.
+func TestUnsureIsTold(t *testing.T) {
+	var log bytes.Buffer
+	logger, why, now := slog.New(slog.NewTextHandler(&log, nil)), errors.New("there is no lease of b"), time.Unix(1000, 0)
+	var u unsure
+	told := func(after time.Duration) int {
+		u.note(logger, why, now.Add(after))
+		return strings.Count(log.String(), "there is no lease of b")
+	}
+	require.Equal(t, 0, told(0))
+	require.Equal(t, 0, told(tellUnsure))
+	require.Equal(t, 1, told(tellUnsure+1))
+	require.Equal(t, 1, told(time.Hour))
+	u.end()
+	require.Equal(t, 1, told(2*time.Hour))
+	require.Equal(t, 2, told(2*time.Hour+tellUnsure+1))
 }

@@ -110,6 +110,11 @@ type kitchen struct {
 
 func newKitchen(t *testing.T, change func(*MetricsConfig)) *kitchen {
 	t.Helper()
+	return newKitchenWith(t, change, func(*Options) {})
+}
+
+func newKitchenWith(t *testing.T, change func(*MetricsConfig), options func(*Options)) *kitchen {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	k := &kitchen{source: &memory{}, engine: metrics.NewEngine(metrics.EngineOptions{Config: metrics.DefaultConfig().Query, Logger: quiet}),
 		now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)}
@@ -118,8 +123,10 @@ func newKitchen(t *testing.T, change func(*MetricsConfig)) *kitchen {
 	require.NoError(t, cfg.Validate())
 	overrides, err := limits.New(limits.DefaultConfig(), nil)
 	require.NoError(t, err)
-	k.Frontend = New(Options{Config: cfg, Next: k, Limits: overrides, Logger: quiet, Registerer: prometheus.NewRegistry(),
-		Now: func() time.Time { return k.now }, MetricsWindow: time.Hour})
+	o := Options{Config: cfg, Next: k, Limits: overrides, Logger: quiet, Registerer: prometheus.NewRegistry(),
+		Now: func() time.Time { return k.now }, MetricsWindow: time.Hour}
+	options(&o)
+	k.Frontend = New(o)
 	return k
 }
 

@@ -142,7 +142,7 @@ func New[T any](o Options[T]) *Cache[T] {
 		Help: "Queries that could be answered from the cache of results, by what was found: all, some or none.", ConstLabels: labels}, []string{"found"})
 	c.evicted = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_evictions_total", Help: "Cached results dropped to make room.", ConstLabels: labels})
 	c.damaged = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_shared_damaged_total", Help: "Results of other members that could not be read.", ConstLabels: labels})
-	c.unshared = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_unshared_total", Help: "Results that other members don't get: with warnings, or too large.", ConstLabels: labels})
+	c.unshared = f.NewCounter(prometheus.CounterOpts{Name: "hune_result_cache_unshared_total", Help: "Results that other members don't get: they are too large, or have very many annotations.", ConstLabels: labels})
 	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "hune_result_cache_bytes", Help: "Memory that cached results take.", ConstLabels: labels},
 		func() float64 { return float64(c.Bytes()) })
 	return c

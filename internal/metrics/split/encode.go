@@ -15,15 +15,15 @@ import (
 
 // An encoded answer is a version, 1, then the number of series, and of each: the number of labels, names and values in
 // turn; the number of floats, their times and, 8 bytes each, their values; the number of histograms, of each its time
-// and a Histogram message of Prometheus's remote write 2.0. Numbers are varints, strings and messages begin with their
-// length, and times are told from the one before.
+// and a Histogram message of Prometheus's remote write 2.0. The annotations follow. Numbers are varints, strings and
+// messages begin with their length, and times are told from the one before.
 const encodingVersion = 1
 
-// Append appends the answer of a range query to dst. Ok is false, and dst as it was, for one with warnings: these are
-// errors, which can't be encoded.
+// Append appends the answer of a range query to dst. Ok is false, and dst as it was, for one that is not whole, or has
+// very many annotations.
 func Append(dst []byte, r *metrics.Result) (_ []byte, ok bool, err error) {
 	all, isMatrix := r.Value.(promql.Matrix)
-	if !isMatrix || len(r.Warnings) > 0 || r.Partial {
+	if !isMatrix || len(r.Warnings) > maxAnnotations || r.Partial {
 		return dst, false, nil
 	}
 	dst = binary.AppendUvarint(append(dst, encodingVersion), uint64(len(all)))
@@ -38,7 +38,7 @@ func Append(dst []byte, r *metrics.Result) (_ []byte, ok bool, err error) {
 			return dst, false, fmt.Errorf("encode %s: %w", s.Metric, err)
 		}
 	}
-	return dst, true, nil
+	return appendAnnotations(dst, r.Warnings), true, nil
 }
 
 func appendFloats(dst []byte, points []promql.FPoint) []byte {
@@ -88,13 +88,14 @@ func Decode(b []byte) (*metrics.Result, error) {
 		}
 		all = append(all, s)
 	}
+	warnings := d.annotations()
 	if d.err == nil && len(d.b) > 0 {
 		d.err = ErrEncoding
 	}
 	if d.err != nil {
 		return nil, d.err
 	}
-	return &metrics.Result{Value: all}, nil
+	return &metrics.Result{Value: all, Warnings: warnings}, nil
 }
 
 // decoder reads from the front of b. After an error all that it returns is zero.

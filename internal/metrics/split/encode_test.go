@@ -2,12 +2,15 @@ package split
 
 import (
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"math"
 	"testing"
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser/posrange"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/stretchr/testify/require"
@@ -75,8 +78,12 @@ func TestEncodeIsDecoded(t *testing.T) {
 // Other processes read what this one writes: another form needs another version.
 func TestEncoding(t *testing.T) {
 	r := &metrics.Result{Value: promql.Matrix{{Metric: labels.FromStrings("a", "b"), Floats: []promql.FPoint{{T: 1000, F: 1}, {T: 2000, F: 2}}}}}
-	require.Equal(t, "010101016101620"+"2d00fd00f000000000000f03f000000000000004000", hex.EncodeToString(encoded(t, r)))
-	for _, r := range []*metrics.Result{{Value: promql.Vector{}}, {Value: promql.Matrix{}, Partial: true}, {Value: promql.Matrix{}, Warnings: annotations.New().Add(ErrEncoding)}} {
+	require.Equal(t, "010101016101620"+"2d00fd00f000000000000f03f00000000000000400000", hex.EncodeToString(encoded(t, r)))
+	var many annotations.Annotations
+	for i := range maxAnnotations + 1 {
+		many.Add(fmt.Errorf("%d", i))
+	}
+	for _, r := range []*metrics.Result{{Value: promql.Vector{}}, {Value: promql.Matrix{}, Partial: true}, {Value: promql.Matrix{}, Warnings: many}} {
 		b, ok, err := Append([]byte("before"), r)
 		require.NoError(t, err)
 		require.False(t, ok)
@@ -84,8 +91,34 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
+// Annotations look the same as before, with their places in the query.
+func TestAnnotationsAreEncoded(t *testing.T) {
+	const query = "rate(x[5m]) +\nquantile(7, y)"
+	at := func(start, end int) posrange.PositionRange {
+		return posrange.PositionRange{Start: posrange.Pos(start), End: posrange.Pos(end)}
+	}
+	var want annotations.Annotations
+	for _, err := range []error{annotations.NewPossibleNonCounterInfo("x", at(5, 6)), annotations.NewInvalidQuantileWarning(7, at(23, 24)), errors.New("a store was not asked")} {
+		want.Add(err)
+	}
+	got, err := Decode(encoded(t, &metrics.Result{Value: promql.Matrix{}, Warnings: want}))
+	require.NoError(t, err)
+	warnings, infos := want.AsStrings(query, 0, 0)
+	gotWarnings, gotInfos := got.Warnings.AsStrings(query, 0, 0)
+	require.ElementsMatch(t, warnings, gotWarnings)
+	require.Len(t, gotWarnings, 2)
+	require.Equal(t, infos, gotInfos)
+	require.Contains(t, gotInfos[0], "(1:6)")
+	w, i := got.Warnings.CountWarningsAndInfo()
+	require.Equal(t, [2]int{1, 1}, [2]int{w, i})
+	require.Equal(t, encoded(t, got), encoded(t, &metrics.Result{Value: promql.Matrix{}, Warnings: want}))
+	_, err = Decode([]byte{encodingVersion, 0, 1, 6, 0, 0, 0})
+	require.ErrorIs(t, err, ErrEncoding, "another kind")
+}
+
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte{encodingVersion, 0})
+	f.Add([]byte{encodingVersion, 0, 0})
+	f.Add(encoded(f, &metrics.Result{Value: promql.Matrix{}, Warnings: annotations.New().Add(ErrEncoding)}))
 	f.Add(encoded(f, &metrics.Result{Value: promql.Matrix{{Metric: labels.FromStrings("a", "b"), Floats: []promql.FPoint{{T: 1000, F: 1}},
 		Histograms: []promql.HPoint{{T: 1, H: tsdbutil.GenerateTestFloatHistogram(1)}}}}}))
 	f.Fuzz(func(t *testing.T, in []byte) {
