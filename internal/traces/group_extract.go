@@ -177,7 +177,7 @@ func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	x.shown = x.shown[:min(len(x.shown), x.chosen.Show)]
 	n := len(x.shown)
 	spans := x.spans[:n:n]
-	out.ID, out.Extract, out.Spans = x.id(t), e, x.pointers[:n:n]
+	out.ID, out.Extract, out.Spans = x.traceID(t), e, x.pointers[:n:n]
 	x.spans, x.pointers = x.spans[n:], x.pointers[n:]
 	for i := range x.shown {
 		x.shown[i].place = i

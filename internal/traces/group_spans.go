@@ -35,6 +35,7 @@ type spanReader struct {
 	ids                                 []byte       // nil: in pieces
 	views                               []*chunkView // chunks that are read in pieces, nil: none
 	pieces                              [3]block.PieceReader
+	traceIDs                            *block.PieceReader // nil: they were read whole
 	nextLoose                           int
 	parentOf                            []uint32 // of each of loose: which of looseParent
 	childAt                             [tagPlaces]struct{ span, child int }
@@ -87,7 +88,6 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		return err
 	}
 	rows := 0
-	own := []int{g.dir.idBlob()}
 	perChunk := make([]int, chunkCount(g.entry.spans))
 	for _, t := range wanted {
 		rows += g.first[t+1] - g.first[t]
@@ -103,6 +103,13 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		if r.views, err = g.viewChunks(ctx, perChunk); err != nil {
 			return err
 		}
+		if err := r.viewIDs(ctx, len(wanted)); err != nil {
+			return err
+		}
+	}
+	var own []int
+	if r.traceIDs == nil {
+		own = append(own, g.dir.idBlob())
 	}
 	for c, n := range perChunk {
 		if n > 0 && (r.views == nil || r.views[c] == nil) {
@@ -150,7 +157,7 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		return err
 	}
 	if r.extract {
-		g.learnChunks()
+		g.learnPieces()
 	}
 	if err := errors.Join(g.classes(ctx), g.tree(ctx)); err != nil {
 		return err
@@ -283,6 +290,9 @@ func (r *spanReader) failure() error {
 		if err := r.pieces[i].Err(); err != nil && r.err == nil {
 			r.err = r.corrupt("times", err)
 		}
+	}
+	if r.traceIDs != nil && r.traceIDs.Err() != nil && r.err == nil {
+		r.err = r.corrupt("trace IDs", r.traceIDs.Err())
 	}
 	return r.err
 }
