@@ -148,10 +148,23 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		}
 	}
 	pages := g.fixed(fixed...)
+	r.columns = make([]*valueColumn, len(g.dir.columns))
 	for c := range g.dir.columns {
-		if needs.column(&g.dir.columns[c]) {
-			pages = append(pages, g.pages(c)...)
+		def := &g.dir.columns[c]
+		if !needs.column(def) {
+			continue
 		}
+		if r.extract && def.kind == kindClass && def.except == 0 {
+			values, err := g.attributesByClass(ctx, c)
+			if err != nil {
+				return err
+			}
+			if values != nil {
+				r.columns[c] = &valueColumn{columnDef: def, kept: values}
+				continue
+			}
+		}
+		pages = append(pages, g.pages(c)...)
 	}
 	if err := g.load(ctx, pages, own...); err != nil {
 		return err
@@ -197,13 +210,14 @@ func (r *spanReader) open() error {
 		}
 		r.cursors[place] = rankCursor{ranks: make([]int, len(g.dir.columns)+1), hist: make([]int, len(g.dir.shapes))}
 	}
-	r.columns = make([]*valueColumn, len(g.dir.columns))
 	r.ranked = r.needs == nil || r.rest[onSpan] != nil
 	for c := range r.columns {
 		if !r.needs.column(&g.dir.columns[c]) || r.err != nil {
 			continue
 		}
-		r.columns[c], r.err = g.openColumn(c, r.bulk)
+		if r.columns[c] == nil {
+			r.columns[c], r.err = g.openColumn(c, r.bulk)
+		}
 		def := &g.dir.columns[c]
 		r.ranked = r.ranked || def.place == onSpan && (def.kind == kindPlain || def.kind == kindTable || def.except > 0)
 	}
