@@ -38,7 +38,7 @@ func newQuery() *cobra.Command {
 	pf.StringVar(&f.step, "step", "", "step of range queries, a `duration`; default: a 60th of the range")
 	pf.IntVar(&f.limit, "limit", 100, "most entries or traces to return")
 	pf.BoolVar(&f.json, "json", false, "print the server's JSON answer")
-	pf.BoolVar(&f.instant, "instant", false, "metrics, logs: evaluate at the end of the range only")
+	pf.BoolVar(&f.instant, "instant", false, "metrics, logs: evaluate at the end of the range only; traces: metrics of the whole range")
 	q.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name {
 		case "start":
@@ -51,7 +51,7 @@ func newQuery() *cobra.Command {
 	q.AddCommand(
 		f.command("metrics EXPR", "Run a PromQL query", f.metrics),
 		newQueryLogs(&f),
-		f.command("traces EXPR|TRACE-ID", "Run a TraceQL search, or show one trace", f.traces),
+		newQueryTraces(&f),
 	)
 	return q
 }

@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -66,15 +62,12 @@ func (f *logsFlags) run(ctx context.Context, w io.Writer, expr string) error {
 
 // printer checks the flags that say how to print.
 func (f *logsFlags) printer(w io.Writer) (*linePrinter, error) {
-	switch f.output {
-	case "table", "raw":
-	case "json":
-		f.json = true
-	default:
-		return nil, fmt.Errorf("--output: %q is none of table, raw and json", f.output)
+	raw, err := f.setOutput(f.output)
+	if err != nil {
+		return nil, err
 	}
 	terminal := isTerminal(w)
-	p := &linePrinter{w: w, raw: f.output == "raw", terminal: terminal}
+	p := &linePrinter{w: w, raw: raw, terminal: terminal}
 	switch {
 	case f.noColor || f.color == "never":
 	case f.color == "always":
@@ -118,8 +111,10 @@ func (f *logsFlags) ask(ctx context.Context, w io.Writer, p *linePrinter, expr s
 		params.Set("hune_auto_fields", "true")
 	}
 	if f.explain {
-		params.Set("explain", "true")
-		return f.explained(ctx, w, path, params)
+		var a struct {
+			Data explanation `json:"data"`
+		}
+		return f.explained(ctx, w, path, params, &a, &a.Data)
 	}
 	var a sampleAnswer
 	if ok, err := f.fetch(ctx, w, path, params, &a); !ok {
@@ -132,39 +127,6 @@ func (f *logsFlags) ask(ctx context.Context, w io.Writer, p *linePrinter, expr s
 		return printValues(w, a)
 	}
 	return printSamples(w, a)
-}
-
-// explained prints the plan and the estimate of a query.
-func (f *logsFlags) explained(ctx context.Context, w io.Writer, path string, params url.Values) error {
-	var a struct {
-		Data struct {
-			Plan     *string        `json:"plan"`
-			Estimate map[string]any `json:"estimate"`
-		} `json:"data"`
-	}
-	if ok, err := f.fetch(ctx, w, path, params, &a); !ok {
-		return err
-	}
-	if a.Data.Plan == nil {
-		return fmt.Errorf("the server at %s doesn't explain queries", f.url)
-	}
-	if _, err := fmt.Fprintln(w, strings.TrimRight(*a.Data.Plan, "\n")); err != nil {
-		return err
-	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	names := make([]string, 0, len(a.Data.Estimate))
-	for name := range a.Data.Estimate {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		text, err := json.Marshal(a.Data.Estimate[name])
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(tw, "%s\t%s\n", name, strings.Trim(string(text), `"`))
-	}
-	return tw.Flush()
 }
 
 // printValues prints the values of samples only.
@@ -231,24 +193,9 @@ func linesOf(streams []logStream) ([]logLine, error) {
 // pointOut adds the query to the error of a server that doesn't understand it, with a mark under each place that is
 // wrong and what might have been meant there.
 func pointOut(err error, expr string) error {
-	var e *answerError
-	if !errors.As(err, &e) || e.status != http.StatusBadRequest {
-		return err
+	var faults []queryFault
+	for _, f := range logql.ParseTolerant(expr, len(expr)).Faults {
+		faults = append(faults, queryFault{f.From, f.To, f.Hint})
 	}
-	d := logql.ParseTolerant(expr, len(expr))
-	if len(d.Faults) == 0 {
-		return err
-	}
-	var b strings.Builder
-	for n, line := range strings.Split(expr, "\n") {
-		fmt.Fprintf(&b, "\n  %s", line)
-		for _, fault := range d.Faults {
-			if fault.Line != n+1 {
-				continue
-			}
-			width := max(utf8.RuneCountInString(expr[fault.From:fault.To]), 1)
-			fmt.Fprintf(&b, "\n  %s%s %s", strings.Repeat(" ", fault.Col-1), strings.Repeat("^", width), fault.Hint)
-		}
-	}
-	return fmt.Errorf("%w%s", err, strings.TrimRight(b.String(), " "))
+	return pointTo(err, expr, faults)
 }

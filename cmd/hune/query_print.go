@@ -12,8 +12,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/hune-io/hune/internal/traces"
 )
 
 // sampleAnswer is what Prometheus and Loki answer for samples.
@@ -124,38 +122,4 @@ func labelText(m map[string]string) string {
 		return "{}"
 	}
 	return b.String()
-}
-
-func (f *queryFlags) traces(ctx context.Context, w io.Writer, expr string) error {
-	if id, err := traces.ParseID(expr); err == nil {
-		return f.oneTrace(ctx, w, id)
-	}
-	start, end, _, err := f.timeRange()
-	if err != nil {
-		return err
-	}
-	params := url.Values{"q": {expr}, "limit": {strconv.Itoa(f.limit)},
-		"start": {strconv.FormatInt(start.Unix(), 10)}, "end": {strconv.FormatInt(end.Unix()+1, 10)}}
-	var a struct {
-		Traces []struct {
-			TraceID, RootServiceName, RootTraceName, StartTimeUnixNano string
-			DurationMs                                                 int64
-			SpanSets                                                   []struct{ Matched int }
-		}
-	}
-	if ok, err := f.fetch(ctx, w, "/api/search", params, &a); !ok {
-		return err
-	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "START\tTRACE\tSERVICE\tNAME\tDURATION\tMATCHED")
-	for _, t := range a.Traces {
-		ns, _ := strconv.ParseInt(t.StartTimeUnixNano, 10, 64)
-		matched := 0
-		for _, s := range t.SpanSets {
-			matched += s.Matched
-		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\n", time.Unix(0, ns).Format(timeFormat), t.TraceID, t.RootServiceName,
-			t.RootTraceName, time.Duration(t.DurationMs)*time.Millisecond, matched)
-	}
-	return tw.Flush()
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/url"
@@ -41,8 +43,22 @@ type otlpSpan struct {
 	start, end        int64
 }
 
+// printSpanIDs prints the IDs of spans as other answers write them.
+func printSpanIDs(w io.Writer, spans []*otlpSpan) error {
+	for _, s := range spans {
+		id, err := base64.StdEncoding.DecodeString(s.SpanID)
+		if err != nil {
+			return fmt.Errorf("span ID %q in the answer: %w", s.SpanID, err)
+		}
+		if _, err := fmt.Fprintln(w, hex.EncodeToString(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // oneTrace prints the spans of a trace as a tree.
-func (f *queryFlags) oneTrace(ctx context.Context, w io.Writer, id traces.ID) error {
+func (f *tracesFlags) oneTrace(ctx context.Context, w io.Writer, id traces.ID) error {
 	var a otlpTrace
 	if ok, err := f.fetch(ctx, w, "/api/v2/traces/"+id.String(), url.Values{}, &a); !ok {
 		return err
@@ -72,6 +88,9 @@ func (f *queryFlags) oneTrace(ctx context.Context, w io.Writer, id traces.ID) er
 		return fmt.Errorf("trace %s is not known", id)
 	}
 	slices.SortFunc(all, func(a, b *otlpSpan) int { return cmp.Compare(a.start, b.start) })
+	if f.raw {
+		return printSpanIDs(w, all)
+	}
 	for _, s := range all {
 		parent := s.ParentSpanID
 		if spans[parent] == nil || parent == s.SpanID {

@@ -30,8 +30,13 @@ func PiecesOf(blob []byte) *Pieces {
 	return p
 }
 
-// Memory is what p holds, in bytes.
-func (p *Pieces) Memory() int { return 40 + 4*cap(p.sums) }
+// Memory is what p holds, in bytes; nothing if it is nil.
+func (p *Pieces) Memory() int {
+	if p == nil {
+		return 0
+	}
+	return 40 + 4*cap(p.sums)
+}
 
 // PackedPieces is what is known of an integer column in packed bits, which is a blob of its own: its form, and the
 // checksums of its pieces.

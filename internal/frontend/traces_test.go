@@ -118,3 +118,50 @@ func TestCancelledQueriesOfTracesEndTheirJobs(t *testing.T) {
 		return job.Result{Traces: &traces.Result{Estimate: &traces.Estimate{Spans: 800}}}, j.Traces.CutAbove != 0
 	})
 }
+
+// What explain says of how a query is cut is how it is cut.
+func TestExplainedCutOfTraces(t *testing.T) {
+	src, engine := storedTraces(t), traceql.NewEngine(traceql.Options{})
+	var mu sync.Mutex
+	var asked []traces.Range
+	f := cuttingTraces(t, func(ctx context.Context, j job.Job) (job.Result, error) {
+		if j.Traces.Whole != nil {
+			mu.Lock()
+			asked = append(asked, traces.Range{Start: j.Traces.Start, End: j.Traces.End})
+			mu.Unlock()
+		}
+		res, err := engine.Run(ctx, j.Tenant, j.Traces, src)
+		return job.Result{Traces: res}, err
+	})
+	explain := func(q *traces.Query) *traces.Plan {
+		asked = nil
+		e := *q
+		e.Explain = true
+		r, err := f.Run(t.Context(), job.Job{Tenant: "t", Traces: &e})
+		require.NoError(t, err)
+		require.Empty(t, asked, "explain runs nothing")
+		require.EqualValues(t, 1000, r.Traces.Plan.Estimate.Spans)
+		return r.Traces.Plan
+	}
+	for want, q := range map[string]*traces.Query{
+		"merge jobs=10 by=time first=10\n└ topk(2)\n  └ rate() by (name) ": rateQuery(),
+		"merge jobs=10 by=time first=2\n└ search limit=2000 ":              searchQuery(2000),
+		"merge jobs=10 by=time first=1\n└ search limit=20 ":                searchQuery(20),
+	} {
+		plan := explain(q)
+		require.Contains(t, plan.Text, want)
+		require.Contains(t, plan.Text, "    └ scan ")
+		_, err := f.Run(t.Context(), job.Job{Tenant: "t", Traces: q})
+		require.NoError(t, err)
+		require.Len(t, plan.Jobs, 10)
+		if q.Limit == 20 {
+			require.Equal(t, plan.Jobs[:1], asked, "the newest has enough")
+		} else {
+			require.ElementsMatch(t, plan.Jobs, asked)
+		}
+	}
+	f.cfg.Traces.JobSpans = 1000
+	plan := explain(rateQuery())
+	require.Empty(t, plan.Jobs)
+	require.NotContains(t, plan.Text, "merge")
+}

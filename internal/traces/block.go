@@ -197,8 +197,12 @@ func (b *Block) directory(ctx context.Context, i int) (*groupDirectory, error) {
 }
 
 // views implements groupStore.
-func (b *Block) views(ctx context.Context, i int, off, n int) (*block.Views, error) {
-	return b.r.Views(ctx, b.index.places[i].chunks+uint64(off), n)
+func (b *Block) views(ctx context.Context, i int, d *groupDirectory, from, to int) (*block.Views, error) {
+	if from == d.idBlob() {
+		return b.r.Views(ctx, b.index.places[i].ids, int(d.ids.stored))
+	}
+	at := d.chunkBlob(0)
+	return b.r.Views(ctx, b.index.places[i].chunks+uint64(d.storedChunks(at, from)), d.storedChunks(from, to))
 }
 
 // kept implements groupStore.

@@ -72,9 +72,11 @@ func (s storeOf) directory(context.Context, int) (*groupDirectory, error) { retu
 func (s storeOf) corrupt(_ int, what string, err error) error {
 	return &block.CorruptionError{Block: "test", Section: what, Err: err}
 }
-func (s storeOf) views(context.Context, int, int, int) (*block.Views, error) { return nil, nil }
-func (s storeOf) kept(int) *keptColumns                                      { return nil }
-func (s storeOf) keep(int, int, func() *keptColumns)                         {}
+func (s storeOf) views(context.Context, int, *groupDirectory, int, int) (*block.Views, error) {
+	return nil, nil
+}
+func (s storeOf) kept(int) *keptColumns              { return nil }
+func (s storeOf) keep(int, int, func() *keptColumns) {}
 func (s storeOf) blobs(_ context.Context, _ int, _ *groupDirectory, ids []int, _ *block.Buffers) ([][]byte, error) {
 	return s.blobsOf(ids), nil
 }

@@ -9,6 +9,7 @@ import (
 type Plan struct {
 	Text     string
 	Estimate Estimate
+	Jobs     []Range // into which the query is cut, newest first; none: it is one job
 }
 
 // Estimate is what a source has in a range of time, by its indexes alone: an upper bound of what a query looks at,

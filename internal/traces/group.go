@@ -18,9 +18,9 @@ type groupStore interface {
 	directory(ctx context.Context, i int) (*groupDirectory, error)
 	// blobs returns the decoded blobs ids, ascending, of row group i, in memory of mem or in the store's own.
 	blobs(ctx context.Context, i int, d *groupDirectory, ids []int, mem *block.Buffers) ([][]byte, error)
-	// views shows n bytes of row group i from off on, counted from where its chunks begin, nil where it can't: see
-	// block.Views.
-	views(ctx context.Context, i int, off, n int) (*block.Views, error)
+	// views shows the stored blobs from number from on, before to, of row group i: that of the trace IDs or those of chunks.
+	// It returns nil where it can't: see block.Views.
+	views(ctx context.Context, i int, d *groupDirectory, from, to int) (*block.Views, error)
 	// kept returns the columns of row group i that an earlier question left with keep, nil for none: see GroupCache.
 	kept(i int) *keptColumns
 	// keep takes columns of row group i, of about size bytes, for later questions. They are made if there is room.
@@ -49,9 +49,11 @@ type group struct {
 	loose  []int64  // rows
 	wide   []uint32 // of class, see classList
 
-	lengths []uint8        // of all spans, where they were read
-	chunks  []*chunkPieces // of chunks that were read, nil: none
-	viewed  []*chunkView   // chunks that are read in pieces, nil: none
+	lengths []uint8                     // of all spans, where they were read
+	chunks  []*chunkPieces              // of chunks that were read, nil: none
+	ids     *block.Pieces               // of the trace IDs, where they were read
+	values  map[int]attributesOfClasses // of attribute columns that were read
+	viewed  []*chunkView                // chunks that are read in pieces, nil: none
 
 	memory *spineMemory // of the spine, where it was read
 
@@ -84,7 +86,7 @@ func (g *group) release() {
 		spines.Put(g.memory)
 		g.memory = nil
 	}
-	g.first, g.starts, g.ends, g.class, g.depths, g.wide, g.lengths, g.chunks, g.viewed = nil, nil, nil, nil, nil, nil, nil, nil, nil
+	g.first, g.starts, g.ends, g.class, g.depths, g.wide, g.lengths, g.chunks, g.viewed, g.ids, g.values = nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil
 	g.mem.Release()
 }
 

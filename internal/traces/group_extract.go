@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -76,15 +77,16 @@ type extractor struct {
 	*spanReader
 	chosen *Chosen
 
-	up       []upSpan       // the spans on the way from the root
-	shown    []shownSpan    // of the trace at hand
-	ordered  bool           // the order of arrival has been read
-	services []ServiceStats // of the trace at hand, by name
-	seen     []int          // those that have spans
-	last     []ServiceStats // of the trace before: traces of one kind have the same
-	classes  []extractClass
-	byClass  bool // attributes follow from the class
-	slab     slab[Attribute]
+	up          []upSpan       // the spans on the way from the root
+	shown       []shownSpan    // of the trace at hand
+	ordered     bool           // the order of arrival has been read
+	services    []ServiceStats // of the trace at hand, by name
+	seen        []int          // those that have spans
+	last        []ServiceStats // of the trace before: traces of one kind have the same
+	lastClasses []uint8        // of its spans, if they are bytes; not empty
+	classes     []extractClass
+	byClass     bool // attributes follow from the class
+	slab        slab[Attribute]
 	// Of traces to come, cut from the front: the extracts of a batch are made, used and dropped together.
 	counts   []ServiceStats
 	made     []extracted
@@ -177,7 +179,7 @@ func (x *extractor) trace(ctx context.Context, t int) (*Trace, error) {
 	x.shown = x.shown[:min(len(x.shown), x.chosen.Show)]
 	n := len(x.shown)
 	spans := x.spans[:n:n]
-	out.ID, out.Extract, out.Spans = x.id(t), e, x.pointers[:n:n]
+	out.ID, out.Extract, out.Spans = x.traceID(t), e, x.pointers[:n:n]
 	x.spans, x.pointers = x.spans[n:], x.pointers[n:]
 	for i := range x.shown {
 		x.shown[i].place = i
@@ -232,6 +234,13 @@ func (x *extractor) root(t int) (name, service string) {
 
 // count counts the spans of each service. Traces may share what it returns.
 func (x *extractor) count(lo, hi int) []ServiceStats {
+	classes := x.class.Bytes()
+	if classes != nil && bytes.Equal(classes[lo:hi], x.lastClasses) {
+		return x.last
+	}
+	if classes != nil {
+		x.lastClasses = classes[lo:hi]
+	}
 	for row := lo; row < hi; row++ {
 		class := &x.classes[x.class.At(row)]
 		stats := &x.services[class.service]

@@ -1,6 +1,10 @@
 package traces
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/hune-io/hune/internal/block"
+)
 
 // keptColumns are the columns of the spine of a row group, decoded and checked, and what most questions ask about it. What has not been asked for is nil.
 // They are immutable.
@@ -9,11 +13,13 @@ type keptColumns struct {
 	starts, ends []uint64 // of traces
 	class        *Codes
 	depths       *Codes
-	loose        []int64        // of the tree: known where depths are
-	rows         *classRows     // nil: see ordersRows
-	lengths      []uint8        // of spans, see lengthCode
-	chunks       []*chunkPieces // nil: none
-	full         bool           // there was no room for more
+	loose        []int64                     // of the tree: known where depths are
+	rows         *classRows                  // nil: see ordersRows
+	lengths      []uint8                     // of spans, see lengthCode
+	chunks       []*chunkPieces              // nil: none
+	ids          *block.Pieces               // of the trace IDs
+	values       map[int]attributesOfClasses // of attribute columns, nil: none
+	full         bool                        // there was no room for more
 }
 
 // noColumns is what is known of a row group that no question was about.
@@ -37,7 +43,7 @@ func (g *group) remember() {
 	}
 	g.learned = false
 	k := *g.known()
-	size := k.memory() + piecesMemory(g.chunks)
+	size := k.memory() + piecesMemory(g.chunks) + g.ids.Memory() + valuesMemory(g.values)
 	if k.first == nil {
 		size += 3 * 8 * len(g.first)
 	}
@@ -69,6 +75,10 @@ func (g *group) remember() {
 		if k.lengths == nil {
 			k.lengths = g.lengths
 		}
+		if k.ids == nil {
+			k.ids = g.ids
+		}
+		k.values = mergeValues(k.values, g.values)
 		k.chunks = mergeChunks(k.chunks, g.chunks)
 		return &k
 	})
@@ -83,7 +93,7 @@ func (g *group) ordersRows() bool {
 
 // memory is what the columns hold, in bytes.
 func (k *keptColumns) memory() int {
-	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths) + piecesMemory(k.chunks)
+	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths) + piecesMemory(k.chunks) + k.ids.Memory() + valuesMemory(k.values)
 }
 
 func piecesMemory(chunks []*chunkPieces) (n int) {

@@ -174,6 +174,12 @@ func (g *group) matchSpans(ctx context.Context, c int, v *ValueTest) (RowSet, er
 	if !v.asks(def.typ) {
 		return RowSet{}, nil
 	}
+	if def.kind == kindClass && def.except == 0 && !v.Exists {
+		values, err := g.attributesByClass(ctx, c)
+		if values != nil || err != nil {
+			return values.match(v, g.has(c)), err
+		}
+	}
 	set, err := g.matchColumn(ctx, c, v)
 	if err != nil {
 		return RowSet{}, err

@@ -33,12 +33,12 @@ type chunkView struct {
 	at    int // where the chunk begins in views
 }
 
-// chunkAt returns where the blobs of a chunk begin after those of the first one.
-func (g *group) chunkAt(chunk int) (at int) {
-	for i := range g.dir.chunks[:3*chunk] {
-		at += int(g.dir.chunks[i].stored)
+// storedChunks returns how many bytes blobs of chunks take together as they are stored.
+func (d *groupDirectory) storedChunks(from, to int) (n int) {
+	for _, b := range d.chunks[from-d.chunkBlob(0) : to-d.chunkBlob(0)] {
+		n += int(b.stored)
 	}
-	return at
+	return n
 }
 
 // viewChunks shows the chunks that so many spans are wanted of, where few are wanted and pieces are known. The others are nil.
@@ -66,24 +66,42 @@ func (g *group) viewChunks(ctx context.Context, wanted []int) ([]*chunkView, err
 		if c == first {
 			continue
 		}
-		from := g.chunkAt(first)
-		views, err := g.store.views(ctx, g.i, from, g.chunkAt(c)-from)
+		from := g.dir.chunkBlob(first)
+		views, err := g.store.views(ctx, g.i, g.dir, from, g.dir.chunkBlob(c))
 		if err != nil {
 			return nil, err
 		}
 		for k := first; k < c && views != nil; k++ {
-			out[k] = &chunkView{known[k], views, g.chunkAt(k) - from}
+			out[k] = &chunkView{known[k], views, g.dir.storedChunks(from, g.dir.chunkBlob(k))}
 			g.viewed[k] = out[k]
 		}
 	}
 	return out, nil
 }
 
-// learnChunks remembers pieces of chunks that were read whole, unless this is the first question about the row group.
-func (g *group) learnChunks() {
+// viewIDs begins to read trace IDs in pieces, if few are wanted and pieces are known.
+func (r *spanReader) viewIDs(ctx context.Context, wanted int) error {
+	known := r.known().ids
+	if known == nil || wanted*piecesShare > r.entry.traces {
+		return nil
+	}
+	views, err := r.store.views(ctx, r.i, r.dir, r.dir.idBlob(), r.dir.idBlob()+1)
+	if err != nil || views == nil {
+		return err
+	}
+	r.traceIDs = new(block.PieceReader)
+	r.traceIDs.Reset(known, views, 0)
+	return nil
+}
+
+// learnPieces remembers pieces of what was read whole, unless this is the first question about the row group.
+func (g *group) learnPieces() {
 	known := g.known()
 	if known.full || known.class == nil {
 		return
+	}
+	if ids := g.own[g.dir.idBlob()]; ids != nil && known.ids == nil && g.dir.ids.codec == block.CodecRaw {
+		g.ids, g.learned = block.PiecesOf(ids), true
 	}
 	for c := range chunkCount(g.entry.spans) {
 		id := g.dir.chunkBlob(c)
@@ -138,6 +156,15 @@ func (r *spanReader) turnView(v *chunkView) {
 	blobs := r.dir.chunks[3*r.chunk:]
 	r.pieces[2].Reset(v.ids, v.views, v.at+int(blobs[0].stored+blobs[1].stored))
 	r.ids = nil
+}
+
+// traceID returns the ID of a trace.
+func (r *spanReader) traceID(trace int) (id ID) {
+	if r.traceIDs == nil {
+		return r.id(trace)
+	}
+	copy(id[:], r.traceIDs.Bytes(16*trace, 16))
+	return id
 }
 
 // spanID returns the ID of a span of the chunk at hand.

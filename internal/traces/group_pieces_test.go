@@ -60,24 +60,28 @@ func TestReadInPieces(t *testing.T) {
 		require.Equal(t, want, got)
 	}
 	require.NotNil(t, b.kept(0).chunks[0])
+	require.NotNil(t, b.kept(0).ids)
 	require.Positive(t, piecesMemory(b.kept(0).chunks))
 
 	g, err := b.open(ctx, 0)
 	require.NoError(t, err)
 	chunks := b.index.places[0].chunks
-	end := chunks + uint64(g.chunkAt(chunkCount(g.entry.spans)))
+	end := chunks + uint64(g.dir.storedChunks(g.dir.chunkBlob(0), g.dir.blobs()))
+	ids := b.index.places[0].ids
 	g.release()
 	undamaged := bytes.Clone(data)
-	for at := chunks; at < end; at++ {
-		data[at] ^= 0x40
-	}
-	var failed error
-	for _, err := range b.SelectTraces(ctx, q) {
-		if err != nil {
-			failed = err
+	for _, damaged := range [][]byte{data[chunks:end], data[ids : ids+16]} {
+		for i := range damaged {
+			damaged[i] ^= 0x40
 		}
+		var failed error
+		for _, err := range b.SelectTraces(ctx, q) {
+			if err != nil {
+				failed = err
+			}
+		}
+		require.True(t, block.IsCorruption(failed), "%v", failed)
+		copy(data, undamaged)
 	}
-	require.True(t, block.IsCorruption(failed), "%v", failed)
-	copy(data, undamaged)
 	require.Equal(t, want, collect(t, b.SelectTraces(ctx, q)), "what was wrong with what was read isn't remembered")
 }

@@ -35,6 +35,7 @@ type spanReader struct {
 	ids                                 []byte       // nil: in pieces
 	views                               []*chunkView // chunks that are read in pieces, nil: none
 	pieces                              [3]block.PieceReader
+	traceIDs                            *block.PieceReader // nil: they were read whole
 	nextLoose                           int
 	parentOf                            []uint32 // of each of loose: which of looseParent
 	childAt                             [tagPlaces]struct{ span, child int }
@@ -87,7 +88,6 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		return err
 	}
 	rows := 0
-	own := []int{g.dir.idBlob()}
 	perChunk := make([]int, chunkCount(g.entry.spans))
 	for _, t := range wanted {
 		rows += g.first[t+1] - g.first[t]
@@ -103,6 +103,13 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		if r.views, err = g.viewChunks(ctx, perChunk); err != nil {
 			return err
 		}
+		if err := r.viewIDs(ctx, len(wanted)); err != nil {
+			return err
+		}
+	}
+	var own []int
+	if r.traceIDs == nil {
+		own = append(own, g.dir.idBlob())
 	}
 	for c, n := range perChunk {
 		if n > 0 && (r.views == nil || r.views[c] == nil) {
@@ -141,16 +148,29 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 		}
 	}
 	pages := g.fixed(fixed...)
+	r.columns = make([]*valueColumn, len(g.dir.columns))
 	for c := range g.dir.columns {
-		if needs.column(&g.dir.columns[c]) {
-			pages = append(pages, g.pages(c)...)
+		def := &g.dir.columns[c]
+		if !needs.column(def) {
+			continue
 		}
+		if r.extract && def.kind == kindClass && def.except == 0 {
+			values, err := g.attributesByClass(ctx, c)
+			if err != nil {
+				return err
+			}
+			if values != nil {
+				r.columns[c] = &valueColumn{columnDef: def, kept: values}
+				continue
+			}
+		}
+		pages = append(pages, g.pages(c)...)
 	}
 	if err := g.load(ctx, pages, own...); err != nil {
 		return err
 	}
 	if r.extract {
-		g.learnChunks()
+		g.learnPieces()
 	}
 	if err := errors.Join(g.classes(ctx), g.tree(ctx)); err != nil {
 		return err
@@ -190,13 +210,14 @@ func (r *spanReader) open() error {
 		}
 		r.cursors[place] = rankCursor{ranks: make([]int, len(g.dir.columns)+1), hist: make([]int, len(g.dir.shapes))}
 	}
-	r.columns = make([]*valueColumn, len(g.dir.columns))
 	r.ranked = r.needs == nil || r.rest[onSpan] != nil
 	for c := range r.columns {
 		if !r.needs.column(&g.dir.columns[c]) || r.err != nil {
 			continue
 		}
-		r.columns[c], r.err = g.openColumn(c, r.bulk)
+		if r.columns[c] == nil {
+			r.columns[c], r.err = g.openColumn(c, r.bulk)
+		}
 		def := &g.dir.columns[c]
 		r.ranked = r.ranked || def.place == onSpan && (def.kind == kindPlain || def.kind == kindTable || def.except > 0)
 	}
@@ -283,6 +304,9 @@ func (r *spanReader) failure() error {
 		if err := r.pieces[i].Err(); err != nil && r.err == nil {
 			r.err = r.corrupt("times", err)
 		}
+	}
+	if r.traceIDs != nil && r.traceIDs.Err() != nil && r.err == nil {
+		r.err = r.corrupt("trace IDs", r.traceIDs.Err())
 	}
 	return r.err
 }

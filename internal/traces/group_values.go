@@ -110,6 +110,7 @@ type valueColumn struct {
 	except stored
 	places []int // of exceptions, ascending
 	byRow  []int32
+	kept   attributesOfClasses // of kindClass: the values, where they are kept; then nothing else is set
 	// byRow is, for kindClass, of each class the value, and for kindTrace, of each trace; -1: none.
 }
 
@@ -261,6 +262,10 @@ func (g *group) traceValues(c int) ([]int32, error) {
 // get sets a to value i of the column, which a span of that class and trace has. alloc makes room for the
 // elements of an array.
 func (v *valueColumn) get(i int, class uint32, trace int, a *Attribute, alloc func(int) []Attribute) {
+	if v.kept != nil {
+		*a = v.kept[class]
+		return
+	}
 	a.Key, a.Type = v.key, v.typ
 	switch {
 	case v.ends != nil:

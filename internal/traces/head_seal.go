@@ -182,7 +182,9 @@ func (s *sealedSet) blobs(_ context.Context, i int, d *groupDirectory, ids []int
 }
 
 // views implements groupStore.
-func (s *sealedSet) views(context.Context, int, int, int) (*block.Views, error) { return nil, nil }
+func (s *sealedSet) views(context.Context, int, *groupDirectory, int, int) (*block.Views, error) {
+	return nil, nil
+}
 
 // kept and keep implement groupStore. Nothing is kept: row groups of heads are few, and soon in a block.
 func (s *sealedSet) kept(int) *keptColumns              { return nil }

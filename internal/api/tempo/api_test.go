@@ -29,6 +29,7 @@ type runner struct {
 	heads  map[string]*traces.Head
 	err    error        // answered instead, if set
 	last   traces.Query // the last query run
+	split  traceql.Split
 }
 
 func (r *runner) Run(ctx context.Context, j job.Job) (job.Result, error) {
@@ -42,7 +43,9 @@ func (r *runner) Run(ctx context.Context, j job.Job) (job.Result, error) {
 		}
 		return nil, nil
 	})
-	res, err := r.engine.Run(ctx, j.Tenant, j.Traces, source)
+	res, err := r.engine.Coordinate(ctx, j.Tenant, j.Traces, r.split, func(ctx context.Context, q *traces.Query) (*traces.Result, error) {
+		return r.engine.Run(ctx, j.Tenant, q, source)
+	})
 	return job.Result{Traces: res}, err
 }
 

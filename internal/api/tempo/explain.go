@@ -28,10 +28,19 @@ func (a *API) explain(w http.ResponseWriter, r *http.Request, q *traces.Query) (
 	if res.Plan == nil {
 		return false, fault.Errorf(fault.Internal, "no plan came for %s", q.Expr)
 	}
+	type job struct {
+		Start uint64 `json:"start,string"` // nanoseconds, 0: any
+		End   uint64 `json:"end,string"`
+	}
+	var jobs []job
+	for _, r := range res.Plan.Jobs {
+		jobs = append(jobs, job(r))
+	}
 	body, err := json.Marshal(struct {
 		Plan     string          `json:"plan"`
 		Estimate traces.Estimate `json:"estimate"`
-	}{res.Plan.Text, res.Plan.Estimate})
+		Jobs     []job           `json:"jobs,omitempty"` // newest first
+	}{res.Plan.Text, res.Plan.Estimate, jobs})
 	if err != nil {
 		return false, err
 	}

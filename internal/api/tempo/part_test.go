@@ -163,11 +163,15 @@ func TestTraceDiff(t *testing.T) {
 // A large answer is written in pieces, which make what one piece would be.
 func TestFoundInPieces(t *testing.T) {
 	services := []traces.ServiceStats{{Service: "db", Spans: 2, Errors: 1}, {Service: "web", Spans: 1}}
+	var attributes []traces.Attribute
+	for i := range 12 {
+		attributes = append(attributes, traces.Attribute{Key: "k", Type: traces.TypeInt, Int: int64(i)})
+	}
 	for _, n := range []int{0, 1, foundAtOnce, foundAtOnce + 1, 5 * foundAtOnce} {
 		res := &traces.Result{Inspected: traces.Inspected{Traces: 7, Spans: 9}}
 		want := `{"traces":[`
 		for i := range n {
-			f := traces.FoundTrace{ID: traces.ID{1, byte(i >> 8), byte(i)}, Start: uint64(i), SpanSets: []traces.SpanSet{{Matched: 1, Spans: []traces.FoundSpan{{Name: "n"}}}}}
+			f := traces.FoundTrace{ID: traces.ID{1, byte(i >> 8), byte(i)}, Start: uint64(i), SpanSets: []traces.SpanSet{{Matched: 1, Spans: []traces.FoundSpan{{Name: "n", Attributes: attributes[i%10 : i%10+1+i%2]}}}}}
 			if f.Services = services; i%5 < 2 {
 				f.Services = []traces.ServiceStats{{Service: "web", Spans: uint32(i)}}
 			}
@@ -175,7 +179,7 @@ func TestFoundInPieces(t *testing.T) {
 			if i > 0 {
 				want += ","
 			}
-			want += string(appendFound(nil, &f, true, new(servicesText)))
+			want += string(appendFound(nil, &f, true, new(foundTexts)))
 		}
 		o := object{b: []byte(want + "]")}
 		appendSearchMetrics(&o, &res.Inspected)

@@ -45,7 +45,7 @@ func writeFound(ctx context.Context, w http.ResponseWriter, res *traces.Result, 
 	encode := func(_ context.Context, i int) (*[]byte, error) {
 		buf := answers.Get().(*[]byte)
 		b := (*buf)[:0]
-		var services servicesText
+		var texts foundTexts
 		if i == 0 {
 			b = append(b, `{"traces":[`...)
 		}
@@ -53,7 +53,7 @@ func writeFound(ctx context.Context, w http.ResponseWriter, res *traces.Result, 
 			if k > 0 {
 				b = append(b, ',')
 			}
-			b = appendFound(b, &res.Found[k], spanSets, &services)
+			b = appendFound(b, &res.Found[k], spanSets, &texts)
 		}
 		if i == pieces-1 {
 			o := object{b: append(b, ']')}
@@ -163,7 +163,7 @@ func (a *API) searchLimits(v url.Values, q *traces.Query) error {
 }
 
 // appendFound appends one trace of a search answer.
-func appendFound(b []byte, f *traces.FoundTrace, spanSets bool, services *servicesText) []byte {
+func appendFound(b []byte, f *traces.FoundTrace, spanSets bool, texts *foundTexts) []byte {
 	o := open(b)
 	o.field("traceID")
 	o.b = appendShortID(o.b, f.ID)
@@ -174,16 +174,16 @@ func appendFound(b []byte, f *traces.FoundTrace, spanSets bool, services *servic
 	if spanSets && len(f.SpanSets) > 0 {
 		o.field("spanSet")
 		from := len(o.b)
-		o.b = appendSpanSet(o.b, &f.SpanSets[0])
+		o.b = appendSpanSet(o.b, &f.SpanSets[0], texts)
 		first := o.b[from:]
 		o.field("spanSets")
 		o.b = append(append(o.b, '['), first...)
 		for i := range f.SpanSets[1:] {
-			o.b = appendSpanSet(append(o.b, ','), &f.SpanSets[i+1])
+			o.b = appendSpanSet(append(o.b, ','), &f.SpanSets[i+1], texts)
 		}
 		o.b = append(o.b, ']')
 		o.field("serviceStats")
-		o.b = services.append(o.b, f.Services)
+		o.b = texts.appendServices(o.b, f.Services)
 	}
 	return o.close()
 }
@@ -195,17 +195,36 @@ func appendShortID(b []byte, id traces.ID) []byte {
 	return append(append(append(b, '"'), bytes.TrimLeft(digits[:], "0")...), '"')
 }
 
-// servicesText remembers what was appended last: traces of one kind share what is said of their services.
-type servicesText struct {
-	of   []traces.ServiceStats
-	text []byte
+// foundTexts remembers what was appended last: traces of one kind share what is said of their services, and spans of one
+// kind what is shown of their attributes.
+type foundTexts struct {
+	services     []traces.ServiceStats
+	servicesText []byte
+	attributes   [8]struct {
+		list []traces.Attribute
+		text []byte
+	}
+	next int // the slot of attributes that is taken next
 }
 
-func (s *servicesText) append(b []byte, services []traces.ServiceStats) []byte {
-	if len(services) == 0 || len(services) != len(s.of) || &services[0] != &s.of[0] {
-		s.of, s.text = services, appendServices(s.text[:0], services)
+func (t *foundTexts) appendServices(b []byte, services []traces.ServiceStats) []byte {
+	if len(services) == 0 || len(services) != len(t.services) || &services[0] != &t.services[0] {
+		t.services, t.servicesText = services, appendServices(t.servicesText[:0], services)
 	}
-	return append(b, s.text...)
+	return append(b, t.servicesText...)
+}
+
+// appendAttributes appends attributes, of which there are some.
+func (t *foundTexts) appendAttributes(b []byte, list []traces.Attribute) []byte {
+	for i := range t.attributes {
+		if k := &t.attributes[i]; len(k.list) == len(list) && &k.list[0] == &list[0] {
+			return append(b, k.text...)
+		}
+	}
+	k := &t.attributes[t.next]
+	t.next = (t.next + 1) % len(t.attributes)
+	k.list, k.text = list, appendAttributes(k.text[:0], list)
+	return append(b, k.text...)
 }
 
 func appendServices(b []byte, services []traces.ServiceStats) []byte {
@@ -225,7 +244,7 @@ func appendServices(b []byte, services []traces.ServiceStats) []byte {
 	return append(b, '}')
 }
 
-func appendSpanSet(b []byte, s *traces.SpanSet) []byte {
+func appendSpanSet(b []byte, s *traces.SpanSet, texts *foundTexts) []byte {
 	o := open(b)
 	if len(s.Spans) > 0 {
 		o.field("spans")
@@ -240,7 +259,10 @@ func appendSpanSet(b []byte, s *traces.SpanSet) []byte {
 			sp.text("name", s.Spans[i].Name)
 			sp.long("startTimeUnixNano", s.Spans[i].Start)
 			sp.long("durationNanos", s.Spans[i].Duration)
-			sp.attributes("attributes", s.Spans[i].Attributes)
+			if list := s.Spans[i].Attributes; len(list) > 0 {
+				sp.field("attributes")
+				sp.b = texts.appendAttributes(sp.b, list)
+			}
 			o.b = sp.close()
 		}
 		o.b = append(o.b, ']')

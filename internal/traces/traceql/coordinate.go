@@ -46,9 +46,18 @@ func (e *Engine) Coordinate(ctx context.Context, tenant string, q *traces.Query,
 	if above == 0 {
 		return ask(ctx, q)
 	}
-	c := e.coordinator(q)
+	plain := *q
+	plain.Explain = false
+	c := e.coordinator(&plain)
 	if c == nil {
 		return ask(ctx, q)
+	}
+	if q.Explain {
+		r, err := ask(ctx, q)
+		if err == nil && r.Plan != nil && r.Plan.Estimate.Spans > above {
+			r.Plan = inJobs(r.Plan, s.cut(c, &r.Plan.Estimate), min(c.atOnce(0), s.MaxJobs))
+		}
+		return r, err
 	}
 	first := *q
 	first.CutAbove = above
@@ -56,15 +65,20 @@ func (e *Engine) Coordinate(ctx context.Context, tenant string, q *traces.Query,
 	if err != nil || whole.Estimate == nil {
 		return whole, err
 	}
-	n := s.Pieces
-	if n == 0 {
-		n = int(min((whole.Estimate.Spans+s.JobSpans-1)/s.JobSpans, maxPieces))
-	}
-	pieces := c.cut(n, s.Pieces > 0, whole.Estimate.Range)
+	pieces := s.cut(c, whole.Estimate)
 	if len(pieces) < 2 && s.Pieces == 0 {
 		return ask(ctx, q)
 	}
 	return e.merge(ctx, c, pieces, s.MaxJobs, ask)
+}
+
+// cut returns the pieces of a query about as much as the estimate says.
+func (s Split) cut(c coordinator, estimate *traces.Estimate) []*traces.Query {
+	n := s.Pieces
+	if n == 0 {
+		n = int(min((estimate.Spans+s.JobSpans-1)/s.JobSpans, maxPieces))
+	}
+	return c.cut(n, s.Pieces > 0, estimate.Range)
 }
 
 // coordinator knows how the queries of a kind are cut and their answers merged.

@@ -45,6 +45,26 @@ func (e *Engine) explain(ctx context.Context, tenant string, q *traces.Query, sr
 	return &traces.Result{Plan: &traces.Plan{Text: text.String(), Estimate: estimate}}, err
 }
 
+// inJobs returns the plan of a query that is cut into pieces, of which some begin at once.
+func inJobs(p *traces.Plan, pieces []*traces.Query, first int) *traces.Plan {
+	if len(pieces) < 2 {
+		return p
+	}
+	out := &traces.Plan{Estimate: p.Estimate}
+	for _, q := range pieces {
+		out.Jobs = append(out.Jobs, traces.Range{Start: q.Start, End: q.End})
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "merge jobs=%d by=time first=%d\n", len(pieces), min(first, len(pieces)))
+	indent := "└ "
+	for line := range strings.Lines(p.Text) {
+		text.WriteString(indent + line)
+		indent = "  "
+	}
+	out.Text = text.String()
+	return out
+}
+
 func (e *Engine) explainSearch(p *program, q *traces.Query) []string {
 	limit, spans := searchLimits(q)
 	answer := shownOf(p.query)

@@ -93,14 +93,24 @@ func (j *join) open(lo, hi, placed int) {
 	j.n = placed
 	j.parent, j.under = grown(j.parent, n), grown(j.under, n+1)
 	j.left, j.right, j.kept, j.hit = grown(j.left, n), grown(j.right, n), grown(j.kept, n), grown(j.hit, n)
-	for i := range placed {
-		depth := j.depths.At(lo + i)
-		j.parent[i] = noParent
-		if depth > 0 {
-			j.parent[i] = j.stack[depth-1]
+	if depths := j.depths.Bytes(); depths != nil {
+		for i, depth := range depths[lo : lo+placed] { // Fast path: most depths are below 256.
+			j.place(i, uint32(depth))
 		}
-		j.stack = append(j.stack[:depth], int32(i))
+		return
 	}
+	for i := range placed {
+		j.place(i, j.depths.At(lo+i))
+	}
+}
+
+// place sets the parent of a span of that depth, of which those before it are known.
+func (j *join) place(i int, depth uint32) {
+	j.parent[i] = noParent
+	if depth > 0 {
+		j.parent[i] = j.stack[depth-1]
+	}
+	j.stack = append(j.stack[:depth], int32(i))
 }
 
 func grown[T any](s []T, n int) []T {
