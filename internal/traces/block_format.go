@@ -27,7 +27,7 @@ const (
 	maxGroups = 1 << 20
 	// directoryBytes and directoryGroups close a group of directories: they repeat each other, so a few
 	// compress better than one, but a lookup reads them all.
-	directoryBytes  = 64 << 10
+	directoryBytes  = 96 << 10
 	directoryGroups = 8
 )
 
