@@ -78,6 +78,7 @@ func (a *App) makeResults(context.Context) (_ services.Service, err error) {
 			return a.cluster.Self()
 		},
 		Others:  func() []string { return a.rings["ingester"].Known() },
+		Deleted: a.metricDeletes.Versions,
 		Setting: fmt.Sprintf("%s %s %#v", b.Version, b.Revision, a.cfg.Metrics.Query), Settled: a.metricsSettledAfter(),
 		Logger: a.logger, Registerer: a.registry})
 	return services.NewBasicService(nil, a.results.Run, nil).WithName("results"), err

@@ -63,6 +63,9 @@ type ResultsOptions struct {
 	Others func() []string
 	// Setting is what else answers depend on: members that differ in it don't find each other's.
 	Setting string
+	// Deleted returns a number that stands for what there are requests to delete of, as far as this member knows. Nothing is
+	// used or kept while a member knows others than this one: it may still contribute to answers what is deleted.
+	Deleted func() uint64
 	// Settled is how old an answer is at least to be kept. Members where it differs share nothing: writes to younger
 	// times take nothing back.
 	Settled    time.Duration
@@ -126,7 +129,7 @@ func (s *Results) Look(ctx context.Context, tenant, key string, wanted bool) (Vi
 	if members == nil {
 		return View{State: Alone, Stamp: s.meetings.Load()}, nil
 	}
-	l := look{s: s, tenant: tenant, members: members}
+	l := look{s: s, tenant: tenant, members: members, deleted: deletedText(s.o.Deleted())}
 	if wanted {
 		l.result = s.redis.cfg.resultKey(tenant, s.o.Setting, key)
 	}

@@ -135,7 +135,7 @@ func (s *Results) renew(ctx context.Context) error {
 			return nil
 		}
 		end := theirs.Add(now.Sub(known) + s.times.valid)
-		replies, err = c.do(ctx, command("SET", s.redis.cfg.leaseKey(s.o.Self()), value+":"+settledText(s.o.Settled),
+		replies, err = c.do(ctx, command("SET", s.redis.cfg.leaseKey(s.o.Self()), value+":"+settledText(s.o.Settled)+":"+deletedText(s.o.Deleted()),
 			"PXAT", strconv.FormatInt(end.UnixMilli(), 10)), 1)
 		if err != nil {
 			return err

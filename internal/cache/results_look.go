@@ -27,7 +27,8 @@ import (
 //	sum    8 bytes  XXH64 of its key, the stamp and the data, big endian
 //	data
 //
-// A generation is a random number in hex; a lease that, a colon and the member's ResultsOptions.Settled in milliseconds.
+// A generation is a random number in hex; a lease that, and after colons the member's ResultsOptions.Settled in
+// milliseconds and what its Deleted returns, in hex. The latter is no part of stamps: it changes for all tenants.
 
 // MaxResult bounds an answer, in bytes.
 const MaxResult = 1 << 20
@@ -88,6 +89,7 @@ type look struct {
 	tenant  string
 	members []string
 	result  string // its key; "" if none is wanted
+	deleted string // what this member knows of
 
 	unsure error // why nothing can be used
 	stamp  uint64
@@ -166,18 +168,20 @@ func (l *look) judge(run string, items []redisReply) {
 	add(string(items[0].text))
 	settled := settledText(l.s.o.Settled)
 	for i, m := range l.members {
-		lease := items[1+i]
-		_, theirs, ok := strings.Cut(string(lease.text), ":")
+		lease := strings.Split(string(items[1+i].text), ":")
 		switch {
-		case lease.null || !ok:
+		case len(lease) != 3:
 			l.unsure = fmt.Errorf("there is no lease of %s", m)
 			return
-		case theirs != settled:
-			l.unsure = fmt.Errorf("%s keeps answers that are older than %s ms, this member those older than %s ms", m, theirs, settled)
+		case lease[1] != settled:
+			l.unsure = fmt.Errorf("%s keeps answers that are older than %s ms, this member those older than %s ms", m, lease[1], settled)
+			return
+		case m != l.s.o.Self() && lease[2] != l.deleted:
+			l.unsure = fmt.Errorf("%s knows other requests to delete", m)
 			return
 		}
 		add(m)
-		add(string(lease.text))
+		add(lease[0])
 	}
 	l.stamp = max(1, d.Sum64())
 	if l.result == "" {
@@ -188,5 +192,7 @@ func (l *look) judge(run string, items []redisReply) {
 		l.value = data
 	}
 }
+
+func deletedText(n uint64) string { return strconv.FormatUint(n, 16) }
 
 func settledText(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

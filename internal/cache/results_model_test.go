@@ -69,12 +69,12 @@ type proc struct {
 	cache   *resultcache.Cache[answer]
 	changes resultcache.Changes
 	alone   atomic.Bool
-	known   int64 // how many of the requests to delete
+	known   atomic.Int64 // how many of the requests to delete
 }
 
-// sees reports whether p counts a row. w.mu must be held.
+// sees reports whether p counts a row, which its owner gives unless it knows that it is deleted. w.mu must be held.
 func (w *world) sees(p *proc, r row) bool {
-	if n, ok := w.gone[r]; ok && n <= p.known {
+	if n, ok := w.gone[r]; ok && n <= w.procs[r.owner].known.Load() {
 		return false
 	}
 	return r.owner == p.id || !p.alone.Load()
@@ -105,7 +105,7 @@ func (w *world) takeBack(t *rapid.T, p *proc, from int64) {
 // act does one thing that isn't a query.
 func (w *world) act(t *rapid.T) {
 	p := w.procs[rapid.IntRange(0, len(w.procs)-1).Draw(t, "process")]
-	switch rapid.SampledFrom([]string{"write", "write", "late", "late", "later", "delete", "learn", "kill", "start", "start", "pause", "resume", "resume", "flush", "save", "meet", "part", "lease", "outage", "outage", "outage"}).Draw(t, "action") {
+	switch rapid.SampledFrom([]string{"write", "write", "late", "late", "later", "delete", "learn", "kill", "start", "start", "pause", "resume", "resume", "flush", "save", "meet", "part", "lease", "outage", "outage", "outage", "deletion"}).Draw(t, "action") {
 	case "write":
 		at := w.now - rapid.Int64Range(0, freshness-1).Draw(t, "age")
 		w.add(row{p.id, at})
@@ -116,20 +116,9 @@ func (w *world) act(t *rapid.T) {
 	case "later":
 		w.now += rapid.Int64Range(0, 40).Draw(t, "by")
 	case "delete":
-		w.mu.Lock()
-		w.deletes++
-		for _, r := range w.rows {
-			if _, ok := w.gone[r]; !ok && r.at%7 == w.deletes%7 {
-				w.gone[r] = w.deletes
-			}
-		}
-		p.known = w.deletes // who carries it out; it knew all before
-		w.mu.Unlock()
-		w.takeBack(t, p, 0)
+		w.delete(t, p)
 	case "learn":
-		w.mu.Lock()
-		p.known = w.deletes
-		w.mu.Unlock()
+		p.known.Store(w.deletes)
 	case "meet":
 		p.alone.Store(false)
 	case "part":
@@ -138,18 +127,63 @@ func (w *world) act(t *rapid.T) {
 		w.awaitLeases()
 	case "outage":
 		w.outage(t)
+	case "deletion":
+		w.deletion(t)
 	default:
 		w.serverDoes(t)
 	}
 }
 
-// outage has something kept, and written while the server is not there, or not there any more when it comes back.
-func (w *world) outage(t *rapid.T) {
+// delete has p carry out a request to delete.
+func (w *world) delete(t *rapid.T, p *proc) {
+	w.mu.Lock()
+	w.deletes++
+	for _, r := range w.rows {
+		if _, ok := w.gone[r]; !ok && r.at%7 == w.deletes%7 {
+			w.gone[r] = w.deletes
+		}
+	}
+	p.known.Store(w.deletes) // it knew all before
+	w.mu.Unlock()
+	w.takeBack(t, p, 0)
+}
+
+// together has both processes know of each other, and of all requests to delete, and waits until they share answers.
+func (w *world) together() {
 	w.start()
 	for _, p := range w.procs {
 		p.alone.Store(false)
+		p.known.Store(w.deletes)
 	}
 	w.awaitLeases()
+}
+
+// deletion deletes rows that both processes have, of which one hears later.
+func (w *world) deletion(t *rapid.T) {
+	w.together()
+	first := rapid.IntRange(0, 1).Draw(t, "process")
+	for _, p := range w.procs {
+		at := (w.now - freshness) / 7 * 7
+		at -= (at - w.deletes - 1) % 7
+		w.add(row{p.id, at})
+		w.takeBack(t, p, at)
+	}
+	w.delete(t, w.procs[first])
+	for i := range w.procs {
+		w.queryOf(t, i, "a", 0, w.now, nil)
+	}
+	w.procs[1-first].known.Store(w.deletes)
+	for range 2 {
+		for i := range w.procs {
+			w.queryOf(t, i, "a", 0, w.now, nil)
+		}
+		w.awaitLeases()
+	}
+}
+
+// outage has something kept, and written while the server is not there, or not there any more when it comes back.
+func (w *world) outage(t *rapid.T) {
+	w.together()
 	w.queryOf(t, 0, "a", 0, w.now, nil)
 	w.awaitLeases()
 	late := func() {
@@ -222,7 +256,7 @@ func (w *world) start() {
 
 // awaitLeases waits until answers are shared, and for those that wait to be written, for a moment.
 func (w *world) awaitLeases() {
-	if !w.up || w.paused {
+	if !w.up || w.paused || w.procs[0].known.Load() != w.procs[1].known.Load() && !w.procs[0].alone.Load() {
 		return
 	}
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
@@ -253,7 +287,7 @@ func (w *world) query(t *rapid.T) {
 func (w *world) queryOf(t *rapid.T, process int, key string, start, end int64, meanwhile func()) {
 	p := w.procs[process]
 	end = start + (end-start)/width*width
-	r := resultcache.Request{Tenant: "t", Key: key, Start: start, End: end, Step: width, Fresh: w.now - freshness, Token: p.known}
+	r := resultcache.Request{Tenant: "t", Key: key, Start: start, End: end, Step: width, Fresh: w.now - freshness, Token: p.known.Load()}
 	var once sync.Once
 	disturbed := false
 	got, _, err := p.cache.Get(context.Background(), r, func(_ context.Context, start, end int64) (answer, error) {
@@ -282,7 +316,7 @@ func (w *world) run(t *rapid.T, n int64) (stop func()) {
 		cfg.Addresses, cfg.Timeout, cfg.Prefix = []string{w.server.Addr}, model.Duration(100*time.Millisecond), fmt.Sprintf("%d:", n)
 		redis, err := cache.NewRedis(cfg, logger, prometheus.NewRegistry())
 		require.NoError(t, err)
-		p.results, err = cache.NewResults(redis, cache.ResultsOptions{Self: func() string { return fmt.Sprint(id) }, Settled: time.Hour, Logger: logger, Registerer: prometheus.NewRegistry(),
+		p.results, err = cache.NewResults(redis, cache.ResultsOptions{Self: func() string { return fmt.Sprint(id) }, Settled: time.Hour, Deleted: func() uint64 { return uint64(p.known.Load()) }, Logger: logger, Registerer: prometheus.NewRegistry(),
 			Others: func() []string {
 				if p.alone.Load() {
 					return nil

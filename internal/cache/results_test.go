@@ -46,7 +46,7 @@ func members(t testing.TB, times leaseTimes, change func(*RedisConfig), addr str
 
 func newResults(t testing.TB, r *Redis, times leaseTimes, self string, names ...string) *Results {
 	t.Helper()
-	s, err := NewResults(r, ResultsOptions{Self: func() string { return self }, Settled: time.Hour, Logger: r.logger, Registerer: prometheus.NewPedanticRegistry(),
+	s, err := NewResults(r, ResultsOptions{Self: func() string { return self }, Settled: time.Hour, Deleted: func() uint64 { return 0 }, Logger: r.logger, Registerer: prometheus.NewPedanticRegistry(),
 		Others: func() []string {
 			return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == self })
 		}})
@@ -132,6 +132,10 @@ func TestAllLeasesMustBeThere(t *testing.T) {
 	younger := newResults(t, all["a"].redis, quickLease, "a", "a", "b")
 	younger.o.Settled = time.Minute
 	v, _ = younger.Look(ctx, "t", "q", true)
+	require.Equal(t, Unsure, v.State)
+	knows := newResults(t, all["a"].redis, quickLease, "a", "a", "b")
+	knows.o.Deleted = func() uint64 { return 1 }
+	v, _ = knows.Look(ctx, "t", "q", true)
 	require.Equal(t, Unsure, v.State)
 	alone := newResults(t, all["a"].redis, quickLease, "a", "a")
 	v, _ = alone.Look(ctx, "t", "q", true)
@@ -397,7 +401,7 @@ func TestLeaseEndsAtATime(t *testing.T) {
 
 // Nothing that a server can say is a panic, or an answer that it is not.
 func FuzzResultsReplies(f *testing.F) {
-	f.Add([]byte("*4\r\n$1\r\ng\r\n$9\r\nx:3600000\r\n$9\r\ny:3600000\r\n$-1\r\n"))
+	f.Add([]byte("*4\r\n$1\r\ng\r\n$11\r\nx:3600000:0\r\n$11\r\ny:3600000:0\r\n$-1\r\n"))
 	f.Add([]byte("*4\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n+OK\r\n"))
 	f.Add([]byte("*2\r\n$1\r\n1\r\n$1\r\n2\r\n+OK\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -76,6 +76,7 @@ type Book[H Hidden] struct {
 	mu      sync.RWMutex
 	tenants map[string]*known[H]
 	changes map[string]uint64 // how often what is known of a tenant changed
+	all     uint64            // Versions
 
 	unreadable map[string]bool // tenants already complained about; guarded by write
 	requests   *prometheus.CounterVec
@@ -141,6 +142,30 @@ func (b *Book[H]) Version(tenant string) uint64 {
 		return k.version
 	}
 	return 0
+}
+
+// Versions is the same number for all processes in which Version is the same for all tenants; as long as nothing is known
+// of any, 0.
+func (b *Book[H]) Versions() uint64 {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.all
+}
+
+// set makes k what is known of a tenant; nil: nothing. b.mu must be held.
+func (b *Book[H]) set(tenant string, k *known[H]) {
+	part := func(k *known[H]) uint64 {
+		if k == nil || k.version == 0 {
+			return 0
+		}
+		return xxhash.Sum64String(fmt.Sprintf("%d %s", k.version, tenant))
+	}
+	b.all ^= part(b.tenants[tenant]) ^ part(k)
+	if k == nil {
+		delete(b.tenants, tenant)
+		return
+	}
+	b.tenants[tenant] = k
 }
 
 // Add accepts a request, to which it gives an ID and a time. What it is about is hidden when it returns nil.
@@ -331,7 +356,7 @@ func (b *Book[H]) Refresh(ctx context.Context, tenants []string) error {
 	for tenant, k := range b.tenants {
 		// A tenant whose first object is its first request is not in an older list.
 		if k.active == none && !slices.Contains(tenants, tenant) {
-			delete(b.tenants, tenant)
+			b.set(tenant, nil)
 		}
 	}
 	return nil
@@ -378,7 +403,7 @@ func (b *Book[H]) learn(ctx context.Context, tenant string, p *page) {
 		k.active = compiled
 	}
 	b.mu.Lock()
-	b.tenants[tenant] = k
+	b.set(tenant, k)
 	b.changes[tenant]++
 	n := 0
 	for _, k := range b.tenants {

@@ -343,4 +343,17 @@ func TestVersion(t *testing.T) {
 	require.NotEqual(t, added, b.Version("a"))
 	require.NoError(t, other.Refresh(t.Context(), []string{"a"}))
 	require.Equal(t, b.Version("a"), other.Version("a"))
+
+	// Versions is about all tenants.
+	require.Equal(t, b.Versions(), other.Versions())
+	b.add(t, "b", `{app="x"}`)
+	require.NotEqual(t, b.Versions(), other.Versions())
+	require.NoError(t, other.Refresh(t.Context(), []string{"b", "a"}))
+	require.Equal(t, b.Versions(), other.Versions())
+	both := b.Versions()
+	require.NoError(t, b.Finish(t.Context(), "b", []string{b.Pending("b")[0].ID}))
+	require.NotEqual(t, both, b.Versions())
+	require.NoError(t, b.Refresh(t.Context(), nil))
+	require.Zero(t, b.Versions(), "the tenants are gone")
+	require.Zero(t, newFixture(bkt).Versions())
 }
