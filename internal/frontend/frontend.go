@@ -4,7 +4,7 @@
 // A logs query that has much to look at is cut into jobs by time and by streams, and their answers are
 // merged here (split.go); how is the engine's business. Answers to metric queries of logs are kept, so that the next
 // one computes only what is new (results.go). PromQL over a range is cut by days, and if wanted by series, and what of it
-// is settled is kept for the next question (metrics.go). Searches, metrics over a range and tags of many traces are cut by
+// is settled is kept for the next question (metrics.go). Searches, metrics and tags of many traces are cut by
 // time.
 package frontend
 

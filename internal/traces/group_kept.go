@@ -6,8 +6,8 @@ import (
 	"github.com/hune-io/hune/internal/block"
 )
 
-// keptColumns are the columns of the spine of a row group, decoded and checked, and what most questions ask about it. What has not been asked for is nil.
-// They are immutable.
+// keptColumns are the columns of the spine of a row group, decoded and checked, and what most questions ask about its
+// spans. What has not been asked for is nil. They are immutable.
 type keptColumns struct {
 	first        []int    // as those of group
 	starts, ends []uint64 // of traces
@@ -93,7 +93,8 @@ func (g *group) ordersRows() bool {
 
 // memory is what the columns hold, in bytes.
 func (k *keptColumns) memory() int {
-	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() + cap(k.lengths) + piecesMemory(k.chunks) + k.ids.Memory() + valuesMemory(k.values)
+	return 1<<10 + 8*(len(k.first)+len(k.starts)+len(k.ends)+len(k.loose)) + k.class.memory() + k.depths.memory() + k.rows.memory() +
+		cap(k.lengths) + piecesMemory(k.chunks) + k.ids.Memory() + valuesMemory(k.values)
 }
 
 func piecesMemory(chunks []*chunkPieces) (n int) {

@@ -39,6 +39,20 @@ func (fewFilter) Group(ctx context.Context, g *RowGroup) (c Chosen, err error) {
 	return c, nil
 }
 
+// timesOf returns the times of a few spans, read in pieces or whole.
+func timesOf(t *testing.T, g *group, pieces bool) (out [][3]int64) {
+	kept := g.kept
+	if !pieces {
+		g.kept = &noColumns
+	}
+	r := &RowGroup{g: g}
+	err := r.SpanTimes(context.Background(), []int{3, 4, 700}, true, func(row int, start uint64, ns int64) { out = append(out, [3]int64{int64(row), int64(start), ns}) })
+	require.NoError(t, err)
+	require.NotEmpty(t, out)
+	g.kept = kept
+	return out
+}
+
 // Spans that are read in pieces are those that are read with their chunks, and damage is noticed all the same.
 func TestReadInPieces(t *testing.T) {
 	ctx := context.Background()
@@ -65,6 +79,8 @@ func TestReadInPieces(t *testing.T) {
 
 	g, err := b.open(ctx, 0)
 	require.NoError(t, err)
+	require.Equal(t, timesOf(t, g, false), timesOf(t, g, true))
+	require.NotNil(t, g.viewed)
 	chunks := b.index.places[0].chunks
 	end := chunks + uint64(g.dir.storedChunks(g.dir.chunkBlob(0), g.dir.blobs()))
 	ids := b.index.places[0].ids

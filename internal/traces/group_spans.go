@@ -87,16 +87,9 @@ func (r *spanReader) load(ctx context.Context, wanted []int) error {
 	if err := g.spine(ctx); err != nil {
 		return err
 	}
-	rows := 0
-	perChunk := make([]int, chunkCount(g.entry.spans))
-	for _, t := range wanted {
-		rows += g.first[t+1] - g.first[t]
-		for row := g.first[t]; row < g.first[t+1]; {
-			c := row / chunkSpans
-			to := min(g.first[t+1], (c+1)*chunkSpans)
-			perChunk[c] += to - row
-			row = to
-		}
+	rows, perChunk := 0, g.spansPerChunk(wanted)
+	for _, n := range perChunk {
+		rows += n
 	}
 	if r.extract {
 		var err error

@@ -37,7 +37,7 @@ const (
 // steps of it. Which job answers for a trace or a span is told by the data alone, not by the blocks that it is in, which
 // may be others for each job.
 //
-// Traces by ID, tags and values without a filter, metrics queries for one instant and compare() are one job.
+// Traces by ID, tags and values without a filter, compare(), and sums and averages for one instant are one job.
 func (e *Engine) Coordinate(ctx context.Context, tenant string, q *traces.Query, s Split, ask Ask) (*traces.Result, error) {
 	above := s.JobSpans
 	if s.Pieces > 0 {
@@ -115,6 +115,10 @@ func (e *Engine) coordinator(q *traces.Query) coordinator {
 		return &tagsMerge{cutByTime: cutByTime{q}, values: newValueSet(e.valuesLimit(q))}
 	case traces.MetricsRange:
 		if c := newMetricsMerge(e, q); c != nil {
+			return c
+		}
+	case traces.MetricsInstant:
+		if c := newInstantMerge(e, q); c != nil {
 			return c
 		}
 	}

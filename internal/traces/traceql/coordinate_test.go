@@ -125,6 +125,33 @@ func TestMetricsInPieces(t *testing.T) {
 	require.Positive(t, samples)
 }
 
+// TestInstantInPieces: a metrics query for one instant that is cut has the values of the whole one, to the last digit.
+func TestInstantInPieces(t *testing.T) {
+	engine := NewEngine(Options{})
+	samples, cut := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		src := genScattered(t, rt)
+		for range 10 {
+			q := &traces.Query{Kind: traces.MetricsInstant, Expr: genCutMetrics(rt)}
+			q.Start = epoch + uint64(rapid.SampledFrom([]int{-1e9, 0, 3, 5e9}).Draw(rt, "start"))
+			q.End = q.Start + uint64(rapid.SampledFrom([]int{1, 5, 3e6, 7e9, 60e9}).Draw(rt, "length"))
+			want, werr := engine.Run(context.Background(), "t", q, src)
+			if werr != nil {
+				continue
+			}
+			got, err := inPieces(engine, rapid.IntRange(1, 9).Draw(rt, "pieces"), q, src)
+			require.NoError(rt, err)
+			require.Equal(rt, sortedLines(printSeries(want.Series)), sortedLines(printSeries(got.Series)), q.Expr)
+			samples += len(want.Series)
+			if got.Inspected.TotalJobs > 1 {
+				cut++
+			}
+		}
+	})
+	require.Positive(t, samples)
+	require.Positive(t, cut)
+}
+
 // TestTagsInPieces: tags and values of spans that a filter leaves are those of the whole query.
 func TestTagsInPieces(t *testing.T) {
 	engine := NewEngine(Options{})
@@ -231,10 +258,14 @@ func TestCutBySize(t *testing.T) {
 	for _, j := range jobs[1:] {
 		require.Equal(t, "{ } | rate() by (name)", j.Expr)
 	}
+	for _, expr := range []string{"{ } | rate()", "{ } | quantile_over_time(duration, .5, .9) by (name) | topk(1)"} {
+		_, jobs = run(traces.MetricsInstant, expr, tenth)
+		require.Len(t, jobs, 11, expr)
+	}
 	for _, whole := range []struct {
 		kind traces.QueryKind
 		expr string
-	}{{traces.MetricsInstant, "{ } | rate()"}, {traces.MetricsRange, "{ } | compare({ status = error })"}, {traces.Search, `{ trace:id = "1" }`}, {traces.TagValues, ""}} {
+	}{{traces.MetricsInstant, "{ } | sum_over_time(duration)"}, {traces.MetricsInstant, "{ } | compare({ status = error })"}, {traces.MetricsRange, "{ } | compare({ status = error })"}, {traces.Search, `{ trace:id = "1" }`}, {traces.TagValues, ""}} {
 		_, jobs = run(whole.kind, whole.expr, tenth)
 		require.Len(t, jobs, 1, whole.expr)
 	}
