@@ -362,7 +362,9 @@ func TestSharedIsUncached(t *testing.T) {
 			found += p.results.Found()
 		}
 	})
-	require.Positive(t, found, "nothing was shared")
+	if !testing.Short() { // few draws may share nothing
+		require.Positive(t, found, "nothing was shared")
+	}
 }
 
 // fewer has rapid make fewer checks than it does by itself, unless it was told how many.

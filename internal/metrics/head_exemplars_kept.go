@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/encoding"
 	"github.com/prometheus/prometheus/tsdb/record"
 
 	"github.com/hune-io/hune/internal/tenant"
@@ -273,6 +274,10 @@ func decodeExemplars(data []byte) ([]ExemplarSeries, error) {
 	if uint64(n) > uint64(len(plain)-4) {
 		return nil, fmt.Errorf("%w: %d bytes of series in %d", errDamaged, n, len(plain))
 	}
+	if !labelsFit(plain[4:4+n], 0, func(d *encoding.Decbuf) { d.Be64() }) ||
+		!labelsFit(plain[4+n:], 16, func(d *encoding.Decbuf) { d.Varint64(); d.Varint64(); d.Be64() }) {
+		return nil, fmt.Errorf("%w: labels end early", errDamaged)
+	}
 	dec := record.NewDecoder(labels.NewSymbolTable(), slog.New(slog.DiscardHandler))
 	series, err := dec.Series(plain[4:4+n], nil)
 	if err != nil {
@@ -294,6 +299,24 @@ func decodeExemplars(data []byte) ([]ExemplarSeries, error) {
 		s.Exemplars = append(s.Exemplars, exemplar.Exemplar{Labels: e.Labels, Value: e.V, Ts: e.T, HasTs: true})
 	}
 	return out, nil
+}
+
+// labelsFit reports whether a record has as many labels as it says: the library's decoder makes room for all of them first.
+// Behind its type and a head of so many bytes a record has elements, of which each begins with what skip reads and ends with
+// its labels.
+func labelsFit(rec []byte, head int, skip func(*encoding.Decbuf)) bool {
+	d := encoding.Decbuf{B: rec[min(1, len(rec)):]}
+	if d.Len() > 0 {
+		d.Skip(head)
+	}
+	for d.Len() > 0 && d.Err() == nil {
+		skip(&d)
+		for n := d.Uvarint64(); n > 0 && d.Err() == nil; n-- {
+			d.UvarintBytes()
+			d.UvarintBytes()
+		}
+	}
+	return d.Err() == nil
 }
 
 // shutExemplars are those that a closed database left. What can't be read is a warning.
