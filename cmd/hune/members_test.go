@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,4 +85,35 @@ store: {poll_interval: 1s}
 	})
 	await("without it", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
 	require.Equal(t, both, members[0].promVector("far", now, "id", nil))
+}
+
+// A member that keeps recent data and reads no blocks hides what another was asked to delete.
+func TestDeletesReachHeadsWithoutStore(t *testing.T) {
+	bucket, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
+	member := func(i int, roles string) *process {
+		config := filepath.Join(t.TempDir(), "hune.yaml")
+		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+storage: {provider: filesystem, filesystem: {directory: %q}}
+cluster: {listen: %q, join: [%q], heartbeat_period: 1s}
+metrics: {admin_api: true}
+store: {poll_interval: 500ms}
+`, bucket, gossip[i], gossip[0]), 0o600))
+		return start(t, t.TempDir(), quiet, "--config", config, "--role", roles)
+	}
+	asked, keeps := member(0, "all"), member(1, "distributor")
+	now := time.Now()
+	code, body := keeps.post("/api/v1/write", "application/x-protobuf", remoteWrite("far", now, map[string]float64{"stays": 1, "goes": 2}), map[string]string{"Content-Encoding": "snappy"})
+	require.Equal(t, http.StatusNoContent, code, body)
+	seen := func(ids ...string) func() bool {
+		return func() bool {
+			got := asked.promVector("far", now, "id", nil)
+			return slices.Equal(slices.Sorted(maps.Keys(got)), ids)
+		}
+	}
+	require.Eventually(t, seen("goes", "stays"), 90*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { // 503 until it is settled who compacts
+		code, _ := asked.post("/api/v1/admin/tsdb/delete_series?"+url.Values{"match[]": {`far{id="goes"}`}}.Encode(), "", nil, nil)
+		return code == http.StatusNoContent
+	}, 90*time.Second, 100*time.Millisecond)
+	require.Eventually(t, seen("stays"), 90*time.Second, 50*time.Millisecond)
 }

@@ -68,10 +68,11 @@ var roles = []role{
 	{name: "limits", inner: true, make: (*App).makeLimits},
 	{name: "s3", make: (*App).makeS3},
 	{name: "bucket", inner: true, needs: []string{"s3"}, make: (*App).makeBucket},
+	{name: "deletes", inner: true, needs: []string{"bucket"}, make: (*App).makeDeletes},
 	{name: "results", inner: true, needs: []string{"cluster", "bucket"}, make: (*App).makeResults},
 	{name: "peers", inner: true, needs: []string{"ring of store"}, make: (*App).makePeers},
 	{name: "store", needs: []string{"bucket", "peers"}, make: (*App).makeStore},
-	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket", "results"}, make: (*App).makeIngester},
+	{name: "ingester", needs: []string{"ring of ingester", "limits", "bucket", "deletes", "results"}, make: (*App).makeIngester},
 	{name: "overrides", inner: true, needs: []string{"limits", "bucket"}, make: (*App).makeOverrides},
 	{name: "generator", needs: []string{"ring of generator", "limits", "overrides", "ingester"}, make: (*App).makeGenerator},
 	{name: "distributor", needs: []string{"elections", "ring of distributor", "limits", "ingester", "generator"}, make: (*App).makeDistributor},
@@ -149,6 +150,27 @@ func (a *App) makeBucket(context.Context) (_ services.Service, err error) {
 	a.redis, err = cache.NewRedis(a.cfg.Cache.Redis, a.logger, a.registry)
 	a.pages.Share(a.redis)
 	return services.NewBasicService(nil, a.redis.Run, nil), err
+}
+
+// makeDeletes has a process that keeps recent data, and no blocks, hear of requests to delete: its heads are asked by others,
+// and hide what is deleted themselves. Where there is a store it reads the requests before its blocks.
+func (a *App) makeDeletes(context.Context) (services.Service, error) {
+	read := func(ctx context.Context) error {
+		if a.store != nil {
+			return nil
+		}
+		tenants, err := block.Tenants(ctx, a.bucket)
+		for _, d := range []store.Deletes{a.deletes, a.traceDeletes, a.metricDeletes} {
+			if err == nil {
+				err = d.Refresh(ctx, tenants)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			a.logger.Error("reading requests to delete failed, will be tried again", "err", err)
+		}
+		return nil
+	}
+	return services.NewTimerService(time.Duration(a.cfg.Store.PollInterval), read, read, nil).WithName("deletes"), nil
 }
 
 func (a *App) makeStore(ctx context.Context) (_ services.Service, err error) {
