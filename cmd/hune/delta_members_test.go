@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -37,27 +35,7 @@ func ordersSince(t *testing.T, from, to time.Time, v int64) []byte {
 
 // Increments that come to two members in turn, as from behind a load balancer, are one counter each.
 func TestDeltasAtTwoMembers(t *testing.T) {
-	dir, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
-	var members []*process
-	for i := range gossip {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 30s}
-`, filepath.Join(dir, "bucket"), gossip[i], gossip[0]), 0o600))
-		members = append(members, start(t, t.TempDir(), quiet, "--config", config))
-	}
-	for _, p := range members {
-		require.Eventually(t, func() bool {
-			ring := p.ringOf("distributor")
-			for _, state := range ring {
-				if state != "ACTIVE" {
-					return false
-				}
-			}
-			return len(ring) == 2
-		}, 90*time.Second, 50*time.Millisecond)
-	}
+	members := newPair(t, quiet, "30s", "").startBoth("distributor")
 	const n = 10
 	began := time.Now().Add(-n * time.Second)
 	for i := range n {

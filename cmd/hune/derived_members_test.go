@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -30,27 +28,7 @@ func partOf(t *testing.T, message []byte, service string) []byte {
 // The spans of a trace that come to two members are counted once each, and the requests between them are found: what the
 // members write adds up, and is seen on both.
 func TestDerivedMetricsOfMembers(t *testing.T) {
-	dir, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
-	var members []*process
-	for i := range gossip {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 30s}
-`, filepath.Join(dir, "bucket"), gossip[i], gossip[0]), 0o600))
-		members = append(members, start(t, t.TempDir(), derivedNow, "--config", config))
-	}
-	for _, p := range members {
-		require.Eventually(t, func() bool {
-			ring := p.ringOf("generator")
-			for _, state := range ring {
-				if state != "ACTIVE" {
-					return false
-				}
-			}
-			return len(ring) == 2
-		}, 90*time.Second, 50*time.Millisecond)
-	}
+	members := newPair(t, derivedNow, "30s", "").startBoth("generator")
 	const n = 12
 	for i := range n {
 		whole := checkout(byte(i+1), time.Now())

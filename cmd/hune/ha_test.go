@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -71,22 +69,8 @@ func (p *process) stored() (out [2][]int64) {
 // failover timeout after its last on what the other scrapes. A member that is restarted knows who is elected.
 func TestPairAtTwoMembers(t *testing.T) {
 	const failover = 6 * time.Second
-	dir := t.TempDir()
-	gossip := [2]string{freeAddr(t), freeAddr(t)}
-	data := [2]string{t.TempDir(), t.TempDir()}
-	member := func(i int) *process {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 8s}
-limits: {metrics: {accept_ha_samples: true, ha_failover_timeout: %s}}
-`, filepath.Join(dir, "bucket"), gossip[i], gossip[0], failover), 0o600))
-		return start(t, data[i], quiet, "--config", config)
-	}
-	members := []*process{member(0), member(1)}
-	for _, p := range members {
-		require.Eventually(t, func() bool { return len(p.ringOf("ingester")) == 2 }, 90*time.Second, 50*time.Millisecond)
-	}
+	pair := newPair(t, quiet, "8s", fmt.Sprintf("limits: {metrics: {accept_ha_samples: true, ha_failover_timeout: %s}}", failover))
+	members := pair.startBoth("ingester")
 	agree := func(want string) {
 		t.Helper()
 		require.Eventually(t, func() bool {
@@ -132,7 +116,7 @@ limits: {metrics: {accept_ha_samples: true, ha_failover_timeout: %s}}
 
 	_, since := members[1].elected("eu")
 	members[1].stop()
-	members[1] = member(1)
+	members[1] = pair.start(1)
 	agree("r1")
 	_, again := members[1].elected("eu")
 	require.Equal(t, since[:19], again[:19], "it is the same election")

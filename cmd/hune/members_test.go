@@ -29,29 +29,13 @@ func (p *process) warningsOf(query string) []string {
 // What was written to one of two members, and is in no block yet, is seen by queries and rules of both. One that is
 // killed is named in a warning; what it has shipped is there without it.
 func TestMembersSeeAllMetrics(t *testing.T) {
-	dir := t.TempDir()
-	rules := filepath.Join(dir, "rules.yml")
+	rules := filepath.Join(t.TempDir(), "rules.yml")
 	require.NoError(t, os.WriteFile(rules, []byte("groups: [{name: g, rules: [{record: seen, expr: count(far)}]}]"), 0o600))
-	gossip := [2]string{freeAddr(t), freeAddr(t)}
-	data := [2]string{t.TempDir(), t.TempDir()}
-	member := func(i int) *process {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 8s}
+	pair := newPair(t, quiet, "8s", fmt.Sprintf(`
 rules: {files: [%q], defaults: false, evaluation_interval: 500ms}
 store: {poll_interval: 1s}
-`, filepath.Join(dir, "bucket"), gossip[i], gossip[0], rules), 0o600))
-		return start(t, data[i], quiet, "--config", config)
-	}
-	members := []*process{member(0), member(1)}
-	await := func(what string, f func() bool) {
-		t.Helper()
-		require.Eventually(t, f, 90*time.Second, 50*time.Millisecond, what)
-	}
-	for _, p := range members {
-		await("two ingesters", func() bool { return len(p.ringOf("ingester")) == 2 })
-	}
+`, rules))
+	members := pair.startBoth("ingester")
 	now := time.Now()
 	snappy := map[string]string{"Content-Encoding": "snappy"}
 	for i, p := range members {
@@ -60,10 +44,10 @@ store: {poll_interval: 1s}
 	}
 	both := map[string]string{"0": "0", "1": "1"}
 	for _, p := range members {
-		await("each sees both", func() bool { got := p.promVector("far", now, "id", nil); return len(got) == 2 })
+		await(t, "each sees both", func() bool { got := p.promVector("far", now, "id", nil); return len(got) == 2 })
 		require.Equal(t, both, p.promVector(`{__name__="far",replica=""}`, now, "id", nil), "as they were written")
 		require.Equal(t, map[string]string{"": "2"}, p.promVector("count(far)", now, "id", nil))
-		await("and so does the rule", func() bool { return p.promVector("seen", time.Now(), "id", nil)[""] == "2" })
+		await(t, "and so does the rule", func() bool { return p.promVector("seen", time.Now(), "id", nil)[""] == "2" })
 	}
 
 	dead := strings.TrimPrefix(members[1].url, "http://")
@@ -71,36 +55,29 @@ store: {poll_interval: 1s}
 	warned := func() bool { return strings.Contains(strings.Join(members[0].warningsOf("far"), "\n"), dead) }
 	require.True(t, warned(), "who is missing is named at once")
 	require.Equal(t, map[string]string{"0": "0"}, members[0].promVector("far", now, "id", nil))
-	await("the ring notices", func() bool { return members[0].ringOf("ingester")[dead] == "UNHEALTHY" })
+	await(t, "the ring notices", func() bool { return members[0].ringOf("ingester")[dead] == "UNHEALTHY" })
 	require.True(t, warned(), "it is still known")
 
 	// What it had is there when it is back, and stays when it has shipped that.
-	members[1] = member(1)
-	await("both again", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
+	members[1] = pair.start(1)
+	await(t, "both again", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
 	members[1].flush()
 	members[1].stop()
-	await("it has left", func() bool {
+	await(t, "it has left", func() bool {
 		_, known := members[0].ringOf("ingester")[strings.TrimPrefix(members[1].url, "http://")]
 		return !known
 	})
-	await("without it", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
+	await(t, "without it", func() bool { return len(members[0].promVector("far", now, "id", nil)) == 2 })
 	require.Equal(t, both, members[0].promVector("far", now, "id", nil))
 }
 
 // A member that keeps recent data and reads no blocks hides what another was asked to delete.
 func TestDeletesReachHeadsWithoutStore(t *testing.T) {
-	bucket, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
-	member := func(i int, roles string) *process {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s}
+	pair := newPair(t, quiet, "30s", `
 metrics: {admin_api: true}
 store: {poll_interval: 500ms}
-`, bucket, gossip[i], gossip[0]), 0o600))
-		return start(t, t.TempDir(), quiet, "--config", config, "--role", roles)
-	}
-	asked, keeps := member(0, "all"), member(1, "distributor")
+`)
+	asked, keeps := pair.start(0), pair.start(1, "--role", "distributor")
 	now := time.Now()
 	code, body := keeps.post("/api/v1/write", "application/x-protobuf", remoteWrite("far", now, map[string]float64{"stays": 1, "goes": 2}), map[string]string{"Content-Encoding": "snappy"})
 	require.Equal(t, http.StatusNoContent, code, body)
@@ -110,10 +87,10 @@ store: {poll_interval: 500ms}
 			return slices.Equal(slices.Sorted(maps.Keys(got)), ids)
 		}
 	}
-	require.Eventually(t, seen("goes", "stays"), 90*time.Second, 50*time.Millisecond)
-	require.Eventually(t, func() bool { // 503 until it is settled who compacts
+	await(t, "both are seen", seen("goes", "stays"))
+	await(t, "the request is taken", func() bool { // 503 until it is settled who compacts
 		code, _ := asked.post("/api/v1/admin/tsdb/delete_series?"+url.Values{"match[]": {`far{id="goes"}`}}.Encode(), "", nil, nil)
 		return code == http.StatusNoContent
-	}, 90*time.Second, 100*time.Millisecond)
-	require.Eventually(t, seen("stays"), 90*time.Second, 50*time.Millisecond)
+	})
+	await(t, "one is deleted", seen("stays"))
 }

@@ -85,26 +85,11 @@ compactor: {interval: 24h}
 func TestMembersShareResults(t *testing.T) {
 	redis := redistest.New(t)
 	redis.Start()
-	bucket, gossip := t.TempDir(), [2]string{freeAddr(t), freeAddr(t)}
-	member := func(i int) *process {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s}
+	members := newPair(t, quiet, "30s", fmt.Sprintf(`
 cache: {redis: {addresses: [%q]}}
 metrics: {admin_api: true}
 store: {poll_interval: 1s}
-`, bucket, gossip[i], gossip[0], redis.Addr), 0o600))
-		return start(t, t.TempDir(), quiet, "--config", config)
-	}
-	members := []*process{member(0), member(1)}
-	await := func(what string, f func() bool) {
-		t.Helper()
-		require.Eventually(t, f, 90*time.Second, 50*time.Millisecond, what)
-	}
-	for _, p := range members {
-		await("two ingesters", func() bool { return len(p.ringOf("ingester")) == 2 })
-	}
+`, redis.Addr)).startBoth("ingester")
 	old := time.Now().Add(-40 * time.Hour).Truncate(time.Minute)
 	write := func(p *process, id string, minute int) {
 		t.Helper()
@@ -129,7 +114,7 @@ store: {poll_interval: 1s}
 		t.Helper()
 		for i, p := range members {
 			found := `hune_result_cache_shared_looks_total{found="found"}`
-			await("an answer of the other is found", func() bool {
+			await(t, "an answer of the other is found", func() bool {
 				before := p.metric(found)
 				// Another query than any before: its answer is not in the memory of p.
 				query := url.Values{"query": {fmt.Sprintf("count(late) + 0 * %d", time.Now().UnixNano())}, "start": {fmt.Sprint(old.Unix())}, "end": {fmt.Sprint(old.Add(30 * time.Minute).Unix())}, "step": {"600"}}
@@ -171,7 +156,7 @@ store: {poll_interval: 1s}
 	shares()
 	code, body := members[0].post("/api/v1/admin/tsdb/delete_series?"+url.Values{"match[]": {`late{id="b"}`}}.Encode(), "", nil, nil)
 	require.Equal(t, http.StatusNoContent, code, body)
-	await("all know of the deletion", func() bool {
+	await(t, "all know of the deletion", func() bool {
 		return slices.Equal(counted(members[0]), []string{"1", "1", "2", "1"}) && slices.Equal(counted(members[1]), []string{"1", "1", "2", "1"})
 	})
 	shares()

@@ -39,27 +39,14 @@ func (p *process) ofBucket(query string, at time.Time) (values map[string]string
 // Two stores share the blocks of metrics: each has the index headers of those that it owns, and answers for all. One is
 // killed: the other's answers stay whole from the first one on.
 func TestStoresShareBlocks(t *testing.T) {
-	dir := t.TempDir()
-	gossip := [2]string{freeAddr(t), freeAddr(t)}
-	data := [2]string{t.TempDir(), t.TempDir()}
-	members := make([]*process, 2)
-	for i := range members {
-		config := filepath.Join(t.TempDir(), "hune.yaml")
-		require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
-storage: {provider: filesystem, filesystem: {directory: %q}}
-cluster: {listen: %q, join: [%q], heartbeat_period: 1s, heartbeat_timeout: 5s}
+	pair := newPair(t, quiet, "5s", `
 metrics: {store: {replication_factor: 1}}
 store: {poll_interval: 1s}
 compactor: {interval: 24h}
-`, filepath.Join(dir, "bucket"), gossip[i], gossip[0]), 0o600))
-		members[i] = start(t, data[i], quiet, "--config", config)
-	}
-	await := func(what string, f func() bool) {
-		t.Helper()
-		require.Eventually(t, f, 90*time.Second, 50*time.Millisecond, what)
-	}
+`)
+	members := pair.startBoth("store")
 	for _, p := range members {
-		await("two stores", func() bool { return p.metric(`hune_ring_members{role="store"}`) == 2 })
+		await(t, "two stores", func() bool { return p.metric(`hune_ring_members{role="store"}`) == 2 })
 		_, page := p.get("/store-gateway/ring", nil, nil)
 		require.Contains(t, page, strings.TrimPrefix(members[1].url, "http://"))
 	}
@@ -76,7 +63,7 @@ compactor: {interval: 24h}
 			p.flush()
 		}
 		for _, p := range members {
-			await("all blocks are known", func() bool { return p.metric("hune_metrics_store_blocks") == float64(len(want)) })
+			await(t, "all blocks are known", func() bool { return p.metric("hune_metrics_store_blocks") == float64(len(want)) })
 		}
 	}
 	require.EqualValues(t, len(want), owned(0)+owned(1))
@@ -96,7 +83,7 @@ compactor: {interval: 24h}
 		whole(p)
 	}
 	for i := range members {
-		headers, err := os.ReadDir(filepath.Join(data[i], "store", "metrics", "anonymous"))
+		headers, err := os.ReadDir(filepath.Join(pair.data[i], "store", "metrics", "anonymous"))
 		require.NoError(t, err)
 		require.Len(t, headers, int(owned(i)))
 		for _, h := range headers {
@@ -113,7 +100,7 @@ compactor: {interval: 24h}
 	members[1].kill()
 	whole(members[0])
 	require.EqualValues(t, 2*(len(want)-int(own)), instead(), "once for the vector, once for the values")
-	await("the other owns all", func() bool { return owned(0) == float64(len(want)) })
+	await(t, "the other owns all", func() bool { return owned(0) == float64(len(want)) })
 	before := instead()
 	whole(members[0])
 	require.Equal(t, before, instead())

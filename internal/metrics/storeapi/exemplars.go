@@ -104,20 +104,28 @@ func (e *endpoint) readExemplars(ctx context.Context, req *exemplarspb.Exemplars
 	if err != nil {
 		return nil, err
 	}
+	err = receive(ctx, e, stream.Recv, func(r *exemplarspb.ExemplarsResponse) {
+		if data := r.GetData(); data != nil {
+			out = append(out, toExemplars(data))
+		}
+	})
+	return out, err
+}
+
+// receive takes the messages of a stream until it ends. Warnings among them go to the answer's.
+func receive[R interface{ GetWarning() string }](ctx context.Context, e *endpoint, next func() (R, error), take func(R)) error {
 	for {
-		r, err := stream.Recv()
+		r, err := next()
 		switch {
 		case err == io.EOF || absent(err):
-			return out, nil
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		}
 		if text := r.GetWarning(); text != "" {
 			e.warn(ctx, text)
 		}
-		if data := r.GetData(); data != nil {
-			out = append(out, toExemplars(data))
-		}
+		take(r)
 	}
 }
 
@@ -192,17 +200,7 @@ func (e *endpoint) readMetadata(ctx context.Context, req *metadatapb.MetricMetad
 		return nil, err
 	}
 	out := map[string][]metadata.Metadata{}
-	for {
-		r, err := stream.Recv()
-		switch {
-		case err == io.EOF || absent(err):
-			return out, nil
-		case err != nil:
-			return nil, err
-		}
-		if text := r.GetWarning(); text != "" {
-			e.warn(ctx, text)
-		}
+	err = receive(ctx, e, stream.Recv, func(r *metadatapb.MetricMetadataResponse) {
 		if all := r.GetMetadata(); all != nil {
 			for name, entry := range all.Metadata {
 				for _, m := range entry.Metas {
@@ -210,7 +208,8 @@ func (e *endpoint) readMetadata(ctx context.Context, req *metadatapb.MetricMetad
 				}
 			}
 		}
-	}
+	})
+	return out, err
 }
 
 // FromMetadata converts metadata for answers, of which each is about at most so many metrics.
